@@ -1,0 +1,64 @@
+# Two commands need nothing but python3 (with venv), make and a package registry: `make demo` and `make test`.
+# Either may be run first; set-up is skipped when pyproject.toml and constraints.txt have not changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := dev,bench
+DATA ?= ../shared/data
+
+# uv does not read pip's configuration: hand it the registry that pip was told to use, if any.
+INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
+ifneq ($(INDEX),)
+export UV_DEFAULT_INDEX := $(INDEX)
+endif
+export UV_HTTP_TIMEOUT ?= 300
+
+.DEFAULT_GOAL := help
+
+# Bytecode is compiled at installation, so that torch and Ray start in half the time in every process.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt
+
+$(VENV)/.uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	touch $@
+
+$(VENV)/.runtime: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "Installing artylyze into $(VENV) (about 6 GB with torch; once) ..."
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "Installing the development tools into $(VENV) ..."
+	$(INSTALL) --editable ".[$(EXTRAS)]"
+	touch $@
+
+.PHONY: demo test lint format bench constraints clean help
+
+demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
+	$(BIN)/artylyze demo demo
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure against peers and limits (DATA=folder with real images)
+	$(BIN)/python benchmarks/tag.py --data $(DATA) --out benchmarks/results
+
+constraints: $(VENV)/.uv ## Pin the newest versions again into constraints.txt
+	$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
+
+clean: ## Remove the virtual environment, caches and the demo
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+help: ## List these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

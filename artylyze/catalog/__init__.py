@@ -1,0 +1,1 @@
+"""The catalog: its columns, the plan of shards, the commit protocol, and reading it all back."""

@@ -1,0 +1,139 @@
+"""Committing a shard as one part, and knowing from its footer that it was.
+
+The committed part is the marker: there is no other record of what is done. A part appears whole under its final name or
+not at all, and the same key always holds the same rows, each valid; so a put that is repeated, or lost and found again,
+does no harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artylyze.catalog.plan import Shard
+from artylyze.errors import StorageError
+from artylyze.storage import ConflictError, Store
+
+_RECEIPT = b"artylyze.receipt"
+_TAIL = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a part holds, as its footer says it.
+
+    Attributes:
+        key: of the part, below the folder of its run.
+        run_id: of the run that wrote it.
+        shard_hash: of the image ids that the plan asks for, in their order.
+        rows: number of rows.
+        ok: rows with an embedding.
+        errors: rows without one, by error code.
+    """
+
+    key: str
+    run_id: str
+    shard_hash: str
+    rows: int
+    ok: int
+    errors: dict[str, int]
+
+
+def shard_hash(image_ids: Iterable[str]) -> str:
+    """Return a hash of image ids in their order, each delimited by its length."""
+    digest = hashlib.sha256()
+    for image_id in image_ids:
+        data = image_id.encode()
+        digest.update(struct.pack("<q", len(data)) + data)
+    return digest.hexdigest()[:32]
+
+
+def commit(
+    store: Store, run_id: str, shard: Shard, planned: pa.Table, table: pa.Table, *, conditional: bool
+) -> Receipt:
+    """Publish a shard's rows with one atomic put.
+
+    Args:
+        store: of the run's folder.
+        run_id: of the run.
+        shard: what the plan asks for.
+        planned: the manifest rows of the shard.
+        table: its catalog rows.
+        conditional: whether the storage honours a put that must not replace.
+
+    Raises:
+        StorageError: if another part lies under this key, or the storage refuses.
+        AssertionError: if the rows are not those of the plan: a defect of ours, never of the input.
+    """
+    if not table.column("image_id").equals(planned.column("image_id")):
+        raise AssertionError(f"the rows of shard {shard.index} are not those of the plan")
+    codes = Counter(table.column("error_code").drop_null().to_pylist())
+    hashed = shard_hash(planned.column("image_id").to_pylist())
+    receipt = Receipt(
+        shard.key, run_id, hashed, table.num_rows, table.num_rows - codes.total(), dict(sorted(codes.items()))
+    )
+    try:
+        store.put(shard.key, serialise(table, receipt), if_absent=conditional)
+    except ConflictError:
+        found = read_receipt(store, shard.key)  # an answer was lost, or a retried worker was not the only one
+        if found is None or (found.run_id, found.shard_hash) != (run_id, hashed):
+            raise StorageError(
+                f"{store.url}/{shard.key} is there and was not written by this run. Move it away."
+            ) from None
+        return found
+    return receipt
+
+
+def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
+    """Return a part as Parquet bytes with its receipt in the footer."""
+    sink = pa.BufferOutputStream()
+    schema = table.schema.with_metadata({_RECEIPT: json.dumps(asdict(receipt)).encode()})
+    plain = [name for name in table.column_names if name != "embedding"]
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", use_dictionary=plain, write_statistics=["image_id"]
+    ) as writer:
+        writer.write_table(table.cast(schema), row_group_size=max(1, table.num_rows))
+    return memoryview(sink.getvalue())
+
+
+def read_receipt(store: Store, key: str) -> Receipt | None:
+    """Read the receipt in a part's footer; None if the object is no part of ours."""
+    tail = store.tail(key, _TAIL)
+    if len(tail) < 8 or tail[-4:] != b"PAR1":
+        return None
+    length = struct.unpack("<I", tail[-8:-4])[0] + 8
+    if length > len(tail):
+        tail = store.tail(key, length)
+    try:
+        # A Parquet file is judged by its footer alone: a head of four bytes makes one of it.
+        metadata = pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-length:])).metadata or {}
+        return Receipt(**json.loads(metadata[_RECEIPT]))
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        return None
+
+
+def read_receipts(store: Store, run_id: str, shards: Sequence[Shard]) -> dict[int, Receipt]:
+    """Return the receipts of the shards that are committed, by shard index.
+
+    Raises:
+        StorageError: if a part under one of their keys was not written by this run.
+    """
+    by_key = {shard.key: shard for shard in shards}
+    there = [by_key[entry.key] for entry in store.list("parts/part-") if entry.key in by_key]
+    with ThreadPoolExecutor(32) as pool:
+        receipts = dict(
+            zip((s.index for s in there), pool.map(lambda s: read_receipt(store, s.key), there), strict=True)
+        )
+    for shard in there:
+        found = receipts[shard.index]
+        if found is None or found.run_id != run_id or found.rows != shard.rows:
+            raise StorageError(f"{store.url}/{shard.key} is not a part of this run. Move it away, then run again.")
+    return {index: found for index, found in receipts.items() if found is not None}

@@ -1,0 +1,73 @@
+"""The shard plan: which rows of a run's manifest one worker reads, tags and commits together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from artylyze.errors import UsageError
+
+MAX_IMAGES = 1024
+"""Images in a shard: at 256 the dispatch of shards alone caps a run near 8,900 images/s."""
+
+MAX_BYTES = 2 * 10**9
+"""Source bytes in a shard: a shard of large scans is closed early, so that what a crash loses stays small."""
+
+MIN_IMAGES = 16
+"""Images in a shard of a small collection: below this the work of a commit shows."""
+
+SHARDS_PER_WORKER = 6
+"""Shards that each worker gets at least, where the collection allows, so that all of them end together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Rows [start, stop) of a run's manifest, committed as one part."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if self.index < 0 or not 0 <= self.start < self.stop:
+            raise ValueError(f"not a shard: {self}")
+
+    @property
+    def rows(self) -> int:
+        """Number of images."""
+        return self.stop - self.start
+
+    @property
+    def key(self) -> str:
+        """The name of its part below the run's folder."""
+        return f"parts/part-{self.index:05d}.parquet"
+
+
+def shard_size(rows: int, workers: int) -> int:
+    """Choose the number of images in a shard so that each worker gets several."""
+    return int(np.clip(-(-rows // (workers * SHARDS_PER_WORKER)), MIN_IMAGES, MAX_IMAGES))
+
+
+def plan_shards(sizes: pa.Int64Array, size: int, first: int = 0, start: int = 0) -> list[Shard]:
+    """Cut rows into shards of at most `size` images and MAX_BYTES source bytes (one larger image is a shard alone).
+
+    Args:
+        sizes: int64 (rows), bytes of each image, null where unknown (counted as 0).
+        size: images in a shard, at least 1.
+        first: index of the first shard.
+        start: row of the manifest at which these rows begin.
+    """
+    if size < 1:
+        raise UsageError("A shard holds at least one image.")
+    shards: list[Shard] = []
+    ends = np.cumsum(sizes.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
+    begin = 0
+    while begin < len(ends):
+        before = ends[begin - 1] if begin else 0
+        by_bytes = int(np.searchsorted(ends, before + MAX_BYTES, side="right"))
+        stop = max(begin + 1, min(begin + size, by_bytes))
+        shards.append(Shard(first + len(shards), start + begin, start + stop))
+        begin = stop
+    return shards

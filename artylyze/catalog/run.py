@@ -1,0 +1,269 @@
+"""One run: what it was asked (run.json), who drives it (status.json, a lease with a heartbeat), how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from artylyze.catalog.plan import Shard
+from artylyze.errors import InputError, StorageError
+from artylyze.storage import ConflictError, Store, open_store
+
+HEARTBEAT = 5.0
+"""Seconds between two heartbeats."""
+
+DEAD_AFTER = 60.0
+"""Seconds without a heartbeat after which a run counts as dead, and may be driven by another process."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What a run was asked, and what it resolved `auto` to: a resume reads it here.
+
+    Attributes:
+        run_id: hash of what decides the output.
+        operation: `tag`, `update` or `retry-failed`.
+        parent: run id of the snapshot that this one builds on, None for a new one.
+        model_id: of the model.
+        tasks: names of the model's tasks.
+        dim: length of an embedding.
+        settings: what the user set that changes the output.
+        device: `cpu` or `cuda`.
+        precision: of inference on that device.
+        versions: of the libraries.
+        manifest_digest: of the run's rows.
+        shards: the plan; run.json holds the row at which each of them ends.
+    """
+
+    run_id: str
+    operation: str
+    parent: str | None
+    model_id: str
+    tasks: tuple[str, ...]
+    dim: int
+    settings: Mapping[str, Any]
+    device: str
+    precision: str
+    versions: Mapping[str, str]
+    manifest_digest: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows that the run writes."""
+        return sum(shard.rows for shard in self.shards)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        state: `running`, `done`, `interrupted` or `failed`.
+        owner: host, process and a token of the one who drives it.
+        started: when this attempt began, ISO 8601.
+        heartbeat: when this was written, seconds since the epoch.
+        rows: images of the run.
+        done: of them committed.
+        ok: of those with an embedding.
+        errors: of those without one, by error code.
+        images_per_second: of this attempt.
+    """
+
+    state: str
+    owner: str
+    started: str
+    heartbeat: float
+    rows: int
+    done: int = 0
+    ok: int = 0
+    errors: Mapping[str, int] | None = None
+    images_per_second: float | None = None
+
+    def alive(self, now: float) -> bool:
+        """Whether someone drives the run: the heartbeat is fresh, and its process on this host is there."""
+        return self.state == "running" and now - self.heartbeat < DEAD_AFTER and not _gone(self.owner)
+
+
+def run_id_of(**decides: Any) -> str:
+    """Return the id of a run: a hash of everything that decides its output."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_store(catalog: str, run_id: str) -> Store:
+    """Open the folder of a run."""
+    return open_store(f"{catalog.rstrip('/')}/runs/{run_id}")
+
+
+def write_spec(store: Store, spec: RunSpec) -> RunSpec:
+    """Write run.json unless it is there; return what it says: a resumed run keeps its own plan and device."""
+    with suppress(ConflictError):
+        if read_spec(store) is None:
+            ends = [shard.stop for shard in spec.shards]
+            store.put("run.json", _json(asdict(spec) | {"shards": ends}), if_absent=True)
+    return read_spec(store) or spec
+
+
+def read_spec(store: Store) -> RunSpec | None:
+    """Read run.json; None if there is none."""
+    data = store.read("run.json")
+    if data is None:
+        return None
+    try:
+        found = json.loads(data)
+        ends = found.pop("shards")
+        starts = [0, *ends][:-1]
+        shards = tuple(Shard(index, *rows) for index, rows in enumerate(zip(starts, ends, strict=True)))
+        return RunSpec(**(found | {"shards": shards, "tasks": tuple(found["tasks"])}))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{store.url}/run.json cannot be read ({error}). Move the run's folder away.") from error
+
+
+def read_status(store: Store) -> Status | None:
+    """Read status.json; None if there is none or it is damaged."""
+    data = store.read("status.json")
+    if data is None:
+        return None
+    with suppress(ValueError, TypeError):
+        return Status(**json.loads(data))
+    return None
+
+
+def write_success(store: Store, summary: Mapping[str, Any]) -> None:
+    """Write _SUCCESS.json, the last object of a run."""
+    store.put("_SUCCESS.json", _json(summary))
+
+
+def read_success(store: Store) -> dict[str, Any] | None:
+    """Read _SUCCESS.json; None while the run is not complete."""
+    data = store.read("_SUCCESS.json")
+    return None if data is None else dict(json.loads(data))
+
+
+def probe_conditional(store: Store) -> bool:
+    """Find out whether the storage honours a put that must not replace; raise StorageError if it takes no writes."""
+    key = f"probe-{uuid.uuid4().hex}"
+    try:
+        store.put(key, b"artylyze was here", if_absent=True)
+        try:
+            store.put(key, b"artylyze was here twice", if_absent=True)
+        except ConflictError:
+            return True
+        return False
+    finally:
+        store.delete(key)
+
+
+class Lease:
+    """The right to drive a run, held by a heartbeat that a thread writes into status.json.
+
+    Raises:
+        StorageError: on entering, if somebody else drives the run.
+    """
+
+    def __init__(self, store: Store, rows: int, *, conditional: bool) -> None:
+        self._store = store
+        self._conditional = conditional
+        self._owner = owner_token()
+        self._version: str | None = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._beat, name="artylyze-heartbeat", daemon=True)
+        self.lost: str | None = None
+        self.status = Status("running", self._owner, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, rows)
+
+    def __enter__(self) -> Self:
+        self._version = self._store.version("status.json")
+        found = read_status(self._store)
+        if found is not None and found.alive(time.time()):
+            raise StorageError(self._driven_by(found))
+        try:
+            self._write()
+        except ConflictError:
+            raise StorageError(self._driven_by(read_status(self._store))) from None
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self.lost is None and self.status.state == "running":
+            self.update(state="failed" if kind and issubclass(kind, Exception) else "interrupted")
+        if self.lost is None:
+            with suppress(StorageError, ConflictError):  # the run's own outcome matters more than this last word
+                self._write()
+
+    def update(self, **changes: Any) -> None:
+        """Change what the next heartbeat says."""
+        with self._lock:
+            self.status = replace(self.status, **changes)
+
+    def _driven_by(self, found: Status | None) -> str:
+        who = found.owner.rpartition(" ")[0] if found else "another process"
+        return (
+            f"The run {self._store.url} is being driven by {who}. Wait for it, or stop it; "
+            f"{DEAD_AFTER:.0f} s after its last heartbeat this command takes over."
+        )
+
+    def _write(self) -> None:
+        with self._lock:
+            self.status = replace(self.status, heartbeat=time.time())
+            data = _json(asdict(self.status))
+            if self._conditional:
+                absent = self._version is None
+                self._version = self._store.put("status.json", data, if_absent=absent, if_match=self._version)
+            else:
+                self._store.put("status.json", data)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            try:
+                found = None if self._conditional else read_status(self._store)
+                if found is not None and found.owner != self._owner and found.alive(time.time()):
+                    raise ConflictError("status.json")
+                self._write()
+            except ConflictError:
+                self.lost = f"Another process has taken over the run {self._store.url}; this one stops."
+                return
+            except StorageError:
+                continue  # the storage may be back at the next beat; workers report for themselves
+
+
+def owner_token() -> str:
+    """Return `host process start token`: the start time tells a process from a later one with its number."""
+    return f"{_host()} process {os.getpid()} since {_started(os.getpid())} {uuid.uuid4().hex[:8]}"
+
+
+def _gone(owner: str) -> bool:
+    words = owner.split()
+    if len(words) != 6 or words[0] != _host():
+        return False
+    return _started(int(words[2])) != words[4]
+
+
+def _host() -> str:
+    """Return a name for this machine since it started; containers on one machine differ in their host name."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()}/{boot.read_text()[:8] if boot.exists() else 'host'}"
+
+
+def _started(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        return "unknown" if not Path("/proc/self").exists() else "ended"
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n").encode()

@@ -1,0 +1,132 @@
+"""The columns of a catalog, and a shard's rows in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from artylyze.errors import ImageError
+
+FIXED = (
+    pa.field("image_id", pa.string(), nullable=False),
+    pa.field("record_id", pa.string(), nullable=False),
+    pa.field("uri", pa.string(), nullable=False),
+    pa.field("validator", pa.string()),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("error_code", pa.string()),
+    pa.field("error_detail", pa.string()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("format", pa.string()),
+)
+FROM_MANIFEST = ("image_id", "record_id", "uri", "validator", "metadata")
+TOP = pa.list_(pa.struct([("term", pa.string()), ("score", pa.float32())]))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of an image: width and height in pixels as displayed, and the format."""
+
+    width: int
+    height: int
+    format: str
+
+
+class TopTerms(Protocol):
+    """The k best terms of one task for n images, best first; review tells which of them a person should look at."""
+
+    @property
+    def terms(self) -> npt.NDArray[np.object_]:
+        """Text (n, k)."""
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """Calibrated probabilities, float32 (n, k)."""
+
+    @property
+    def review(self) -> npt.NDArray[np.bool_]:
+        """Bool (n)."""
+
+
+def catalog_schema(dim: int, tasks: Sequence[str], metadata: pa.DataType | None) -> pa.Schema:
+    """Return the columns of a catalog.
+
+    Args:
+        dim: length of an embedding.
+        tasks: names of the model's tasks, each with four columns.
+        metadata: type of the collection's own columns, None if it has none.
+    """
+    fields = [*FIXED, pa.field("embedding", pa.list_(pa.float32(), dim))]
+    for task in tasks:
+        fields += [
+            pa.field(task, pa.string()),
+            pa.field(f"{task}_score", pa.float32()),
+            pa.field(f"{task}_review", pa.bool_()),
+            pa.field(f"{task}_top", TOP),
+        ]
+    fields += [pa.field("model_id", pa.string(), nullable=False), pa.field("run_id", pa.string(), nullable=False)]
+    if metadata is not None:
+        fields.append(pa.field("metadata", metadata))
+    return pa.schema(fields)
+
+
+def build_rows(
+    schema: pa.Schema,
+    rows: pa.Table,
+    seen: Sequence[Seen | ImageError],
+    embeddings: npt.NDArray[np.float32],
+    scores: Mapping[str, TopTerms],
+    *,
+    model_id: str,
+    run_id: str,
+) -> pa.Table:
+    """Return one catalog row per manifest row, whatever happened to its image.
+
+    Args:
+        schema: of the catalog.
+        rows: manifest rows (n).
+        seen: for each of them what was read, or why it could not be.
+        embeddings: float32 (m, d) of the m images that could be read, in the order of `rows`.
+        scores: by task, of the same m images.
+        model_id: of the model.
+        run_id: of the run.
+    """
+    good = np.array([isinstance(one, Seen) for one in seen], dtype=bool)
+    errors = [one if isinstance(one, ImageError) else None for one in seen]
+    shapes = [one if isinstance(one, Seen) else None for one in seen]
+    columns: dict[str, pa.Array] = {name: rows.column(name) for name in FROM_MANIFEST if name in rows.column_names}
+    columns |= {
+        "status": pa.array(np.where(good, "ok", "error").tolist(), pa.string()),
+        "error_code": pa.array([error and str(error.code) for error in errors], pa.string()),
+        "error_detail": pa.array([error and error.detail for error in errors], pa.string()),
+        "width": pa.array([shape and shape.width for shape in shapes], pa.int32()),
+        "height": pa.array([shape and shape.height for shape in shapes], pa.int32()),
+        "format": pa.array([shape and shape.format for shape in shapes], pa.string()),
+        "model_id": pa.array([model_id] * len(seen), pa.string()),
+        "run_id": pa.array([run_id] * len(seen), pa.string()),
+    }
+    place = pa.array(np.where(good, np.cumsum(good) - 1, 0), mask=~good)
+    vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
+    columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]).take(place)
+    for task, found in scores.items():
+        columns |= {name: column.take(place) for name, column in _task_columns(task, found).items()}
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _task_columns(task: str, found: TopTerms) -> dict[str, pa.Array]:
+    count, k = found.terms.shape
+    pairs = pa.StructArray.from_arrays(
+        [pa.array(found.terms.ravel(), pa.string()), pa.array(found.scores.ravel(), pa.float32())],
+        fields=list(TOP.value_type),
+    )
+    return {
+        task: pa.array(found.terms[:, 0], pa.string()),
+        f"{task}_score": pa.array(found.scores[:, 0], pa.float32()),
+        f"{task}_review": pa.array(found.review, pa.bool_()),
+        f"{task}_top": pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * k, pa.int32()), pairs),
+    }

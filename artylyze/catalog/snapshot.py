@@ -1,0 +1,147 @@
+"""The snapshot: `catalog.json`, the list of parts that cover each image exactly once, and the readers that use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artylyze.errors import InputError
+from artylyze.storage import open_store
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a catalog: its path below the catalog, and what it holds."""
+
+    path: str
+    rows: int
+    ok: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A complete catalog.
+
+    Attributes:
+        run_id: of the run that made this snapshot.
+        operation: `tag`, `update` or `retry-failed`.
+        model_id: of the model that every row comes from.
+        tasks: names of the model's tasks.
+        dim: length of an embedding.
+        settings: of the run, those that change the output.
+        errors: rows without an embedding, by error code.
+        parts: each manifest row is in exactly one of them.
+    """
+
+    run_id: str
+    operation: str
+    model_id: str
+    tasks: tuple[str, ...]
+    dim: int
+    settings: Mapping[str, Any]
+    errors: Mapping[str, int]
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of images."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def ok(self) -> int:
+        """Number of images with an embedding."""
+        return sum(part.ok for part in self.parts)
+
+
+def read_snapshot(catalog: str) -> Snapshot:
+    """Read the snapshot of a catalog.
+
+    Raises:
+        InputError: if there is none yet, or it is of another format.
+    """
+    data = open_store(catalog).read("catalog.json")
+    if data is None:
+        raise InputError(
+            f"There is no complete catalog in {catalog}. Make one with `artylyze tag SOURCE -o {catalog}`."
+        )
+    try:
+        found = json.loads(data)
+        if found.pop("format") != FORMAT:
+            raise ValueError("its format is not ours")
+        parts = tuple(Part(**{k: part[k] for k in ("path", "rows", "ok")}) for part in found.pop("parts"))
+        names = ("run_id", "operation", "model_id", "dim", "settings", "errors")
+        return Snapshot(**{name: found[name] for name in names}, tasks=tuple(found["tasks"]), parts=parts)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{catalog}/catalog.json is not a catalog that this version reads ({error}).") from error
+
+
+def write_snapshot(catalog: str, snapshot: Snapshot) -> None:
+    """Replace the snapshot of a catalog, atomically."""
+    whole = {"format": FORMAT, **asdict(snapshot), "rows": snapshot.rows, "ok": snapshot.ok}
+    open_store(catalog).put("catalog.json", (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def part_paths(catalog: str, snapshot: Snapshot) -> list[str]:
+    """Return the address of every part."""
+    store = open_store(catalog)
+    return [store.uri(part.path) for part in snapshot.parts]
+
+
+def read_parts(
+    catalog: str, parts: Sequence[Part], columns: Sequence[str] | None = None
+) -> Iterator[tuple[Part, pa.Table]]:
+    """Yield each part with its rows, a few read ahead."""
+    store = open_store(catalog)
+
+    def read(part: Part) -> pa.Table:
+        with pq.ParquetFile(store.open(part.path)) as file:
+            return file.read(columns=None if columns is None else list(columns))
+
+    with ThreadPoolExecutor(4) as pool:
+        for start in range(0, len(parts), 8):
+            chosen = parts[start : start + 8]
+            yield from zip(chosen, pool.map(read, chosen), strict=True)
+
+
+def read_catalog(catalog: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read columns of every row of a catalog into memory."""
+    tables = [table for _, table in read_parts(catalog, read_snapshot(catalog).parts, columns)]
+    return pa.concat_tables(tables)
+
+
+def embeddings(catalog: str) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Return the image ids and the embeddings, float32 (n, d), of the images that could be read.
+
+    This is the only door to vectors: error rows hold null, where a plain reading of the lists gives wrong shapes.
+    """
+    snapshot = read_snapshot(catalog)
+    matrix = np.empty((snapshot.ok, snapshot.dim), np.float32)
+    ids: list[str] = []
+    for _, table in read_parts(catalog, snapshot.parts, ["image_id", "status", "embedding"]):
+        good = table.filter(pc.equal(table.column("status"), "ok")).combine_chunks()
+        vectors = good.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        matrix[len(ids) : len(ids) + good.num_rows] = vectors.reshape(-1, snapshot.dim)
+        ids += good.column("image_id").to_pylist()
+    if len(ids) != snapshot.ok:
+        raise InputError(f"{catalog}: the parts hold {len(ids):,} embeddings, catalog.json says {snapshot.ok:,}.")
+    return ids, matrix
+
+
+def failures(catalog: str) -> Iterator[dict[str, Any]]:
+    """Yield one row for each image that could not be read."""
+    columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail"]
+    parts = [part for part in read_snapshot(catalog).parts if part.ok < part.rows]
+    for _, table in read_parts(catalog, parts, columns):
+        wrong = table.filter(pc.equal(table.column("status"), "error")).drop_columns("status")
+        yield from wrong.to_pylist()

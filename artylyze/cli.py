@@ -1,0 +1,304 @@
+"""The commands. Each is one short function; what it needs is imported inside, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from artylyze import __version__
+from artylyze.errors import ArtylyzeError, InterruptedRunError
+
+if TYPE_CHECKING:
+    from artylyze.tagging.job import TagRequest
+
+app = typer.Typer(
+    name="artylyze",
+    help="Read a digitized art collection and write a Parquet catalog of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
+Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")]
+
+
+def main() -> NoReturn:
+    """Run the command line: a user's mistake ends in one sentence and its exit code, never in a traceback."""
+    try:
+        app(standalone_mode=True)
+    except ArtylyzeError as error:
+        sys.stderr.write(f"artylyze: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("artylyze: interrupted. The same command resumes where it stopped.\n")
+        sys.exit(InterruptedRunError.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Where it goes; a folder with other files in it is refused.")],
+    count: Annotated[int, typer.Option(help="Number of images.")] = 300,
+    size: Annotated[
+        str, typer.Option(help="WIDTHxHEIGHT in pixels, or `mixed` with a share of large ones.")
+    ] = "640x480",
+    seed: Annotated[int, typer.Option(help="Another seed, other images.")] = 0,
+    awkward: Annotated[bool, typer.Option("--awkward", help="Add broken and unusual files.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Generate a labelled collection of drawn pictures, of any size.
+
+    Example: artylyze sample pictures --count 1000 --size mixed
+    """
+    from dataclasses import asdict
+
+    from artylyze.sample import write_sample
+
+    summary = asdict(write_sample(folder, count, size=size, seed=seed, awkward=awkward))
+    _tell(summary, as_json, f"Wrote {count:,} generated images with their metadata.csv to {folder}.")
+
+
+@app.command()
+def scan(
+    source: Annotated[
+        str,
+        typer.Argument(help="A folder, s3://bucket/prefix (gs, az), or a CSV or Parquet table with a `uri` column."),
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="The manifest to write, a .parquet file.")],
+    metadata: Annotated[str | None, typer.Option(help="Your catalogue of the collection: CSV, TSV or Parquet.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Its column that identifies a record.")] = None,
+    file_column: Annotated[
+        str | None, typer.Option(help="Its column that names the image file, if that is another.")
+    ] = None,
+    glob: Annotated[str | None, typer.Option(help="Take the keys that match, whatever their extension.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List a collection's images, join your catalogue to them, and write the manifest.
+
+    Example: artylyze scan scans/ -o manifest.parquet --metadata objects.csv --id-column inventory_number --file-column file
+    """
+    from dataclasses import asdict
+
+    from rich.filesize import decimal
+
+    from artylyze import collection
+
+    report = collection.scan(source, output, metadata=metadata, id_column=id_column, file_column=file_column, glob=glob)
+    found = asdict(report)
+    lines = [f"{report.images:,} images, {decimal(report.bytes)}; {report.passed_over:,} other files passed over."]
+    if metadata:
+        lines.append(
+            f"{report.without_metadata:,} images without metadata, {report.unused_metadata:,} metadata rows without an "
+            f"image, {report.repeated_ids:,} rows that repeat an id, {report.shared_records:,} images that share a record."
+        )
+    _tell(found | {"manifest": output}, as_json, "\n".join([*lines, f"Manifest: {output}"]))
+
+
+@app.command()
+def tag(
+    source: Annotated[
+        str | None, typer.Argument(help="A folder, s3://bucket/prefix, a table with a `uri` column, or a manifest.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The catalog: a folder or s3://, gs://, az://bucket/prefix.")
+    ] = "",
+    model: Annotated[
+        str | None, typer.Option(help="A bundle's folder, or timm:NAME. Default: EfficientNet-Lite0, offline.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(help="Workers that hold the model. Default: one per GPU, or per core.")
+    ] = None,
+    shard_size: Annotated[
+        int | None, typer.Option(help="Images that are committed together, up to 1024 by default.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(help="Terms kept for each task.")] = 5,
+    max_error_rate: Annotated[
+        float, typer.Option(help="Share of images that may fail before the exit code is 5.")
+    ] = 0.05,
+    limit: Annotated[int | None, typer.Option(help="Tag the first N images only.")] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Tag only what is new or changed since the catalog was made.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Tag again what failed for a reason that can pass.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do and take, from a short probe.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tag a collection: read every image, and write one catalog row for each.
+
+    A run that was stopped is resumed by the same command.
+
+    Example: artylyze tag s3://museum/scans -o s3://museum/catalog
+    """
+    from artylyze.errors import UsageError
+    from artylyze.tagging.job import TagRequest
+
+    if not output:
+        raise UsageError("Say where the catalog goes: -o CATALOG.")
+    request = TagRequest(
+        source=source,
+        output=output,
+        model=model,
+        weights=None if weights is None else str(weights),
+        device=device,
+        workers=workers,
+        shard_size=shard_size,
+        top_k=top_k,
+        max_error_rate=max_error_rate,
+        limit=limit,
+        update=update,
+        retry_failed=retry_failed,
+    )
+    if dry_run:
+        _dry_run(request, as_json)
+    else:
+        _tag(request, as_json)
+
+
+def _tag(request: TagRequest, as_json: bool) -> None:
+    from artylyze.progress import Reporter
+    from artylyze.tagging.job import run
+
+    with _stoppable(), Reporter() as reporter:
+        outcome = run(request, reporter)
+    snapshot = outcome.snapshot
+    found = {
+        "catalog": request.output,
+        "run_id": outcome.run_id,
+        "rows": snapshot.rows,
+        "ok": snapshot.ok,
+        "errors": dict(snapshot.errors),
+        "tagged": outcome.tagged,
+        "resumed": outcome.resumed,
+        "seconds": round(outcome.seconds, 2),
+    }
+    reasons = ", ".join(f"{count:,} {code}" for code, count in snapshot.errors.items())
+    text = f"{snapshot.ok:,} of {snapshot.rows:,} images are in the catalog {request.output}"
+    _tell(found, as_json, text + (f"; the others: {reasons}." if reasons else "."))
+
+
+def _dry_run(request: TagRequest, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from artylyze.progress import Reporter
+    from artylyze.tagging.dryrun import describe, dry_run
+
+    with Reporter() as reporter:
+        found = dry_run(request, reporter)
+    if found is None:
+        _tell({"images": 0}, as_json, "Nothing has changed: the catalog is up to date.")
+        return
+    _tell(asdict(found), as_json, describe(found))
+
+
+@app.command()
+def status(catalog: Catalog, as_json: Json = False) -> None:
+    """Tell where the runs of a catalog stand, counted from the parts that are committed.
+
+    Example: artylyze status s3://museum/catalog
+    """
+    from artylyze.catalog.status import describe, run_states
+
+    states = run_states(catalog)
+    _tell({"catalog": catalog, "runs": [state.as_dict() for state in states]}, as_json, describe(catalog, states))
+
+
+@app.command()
+def failures(
+    catalog: Catalog,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A CSV file to write instead of the screen.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the images that could not be read, and why.
+
+    Example: artylyze failures catalog -o failures.csv
+    """
+    from artylyze.catalog.snapshot import failures as listed
+    from artylyze.publish.table import write_csv
+
+    columns = ("image_id", "record_id", "uri", "error_code", "error_detail")
+    rows = list(listed(catalog))
+    if as_json:
+        typer.echo(json.dumps({"catalog": catalog, "failures": rows}, ensure_ascii=False))
+    elif output is not None:
+        with output.open("w", encoding="utf-8-sig", newline="") as file:
+            write_csv(file, columns, rows)
+        typer.echo(f"Wrote {len(rows):,} rows to {output}.", err=True)
+    else:
+        write_csv(sys.stdout, columns, rows)
+
+
+@app.command()
+def paths(catalog: Catalog, as_json: Json = False) -> None:
+    """Print the Parquet files that make up the catalog, one on a line, for DuckDB, pandas or anything else.
+
+    Example: duckdb -c "select genre, count(*) from read_parquet([$(artylyze paths catalog | sed "s/.*/'&'/" | paste -sd,)]) group by 1"
+    """
+    from artylyze.catalog.snapshot import part_paths, read_snapshot
+
+    found = part_paths(catalog, read_snapshot(catalog))
+    typer.echo(json.dumps({"catalog": catalog, "paths": found}) if as_json else "\n".join(found))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where sample and catalog go.")] = Path("demo"),
+    count: Annotated[int, typer.Option(help="Number of generated images.")] = 600,
+    as_json: Json = False,
+) -> None:
+    """Generate a sample collection, scan it, tag it, and show what came out.
+
+    Example: artylyze demo
+    """
+    from artylyze.demo import run_demo
+    from artylyze.progress import Reporter
+
+    with _stoppable(), Reporter() as reporter:
+        result = run_demo(folder, count, reporter)
+    _tell(result.as_dict(), as_json, result.text)
+
+
+def _stoppable() -> Any:
+    """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does: resumable."""
+    import signal
+    from contextlib import contextmanager
+
+    @contextmanager
+    def handled() -> Any:
+        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    return handled()
+
+
+def _tell(found: dict[str, Any], as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)

@@ -1,0 +1,316 @@
+"""From a folder, a bucket or a list of addresses to a manifest: finding the images and joining the catalogue to them.
+
+DuckDB does the join, the sorting and the check for repeated ids, on disk where they exceed memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import fnmatch
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from artylyze.errors import InputError, UsageError
+from artylyze.images import IMAGE_EXTENSIONS
+from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
+from artylyze.storage import Entry, Store, is_url, open_store
+
+if TYPE_CHECKING:
+    import duckdb
+
+_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+_SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+
+_LISTING = pa.schema(
+    [("image_id", pa.string()), ("uri", pa.string()), ("size", pa.int64()), ("validator", pa.string())]
+)
+
+# How a value of the catalogue names an image, the most exact first: the key, the key without its extension, the file
+# name, the file name without its extension, and the file name of a path that was recorded below another root.
+_MATCHES = ("key = name", "stem = name", "base = name", "base_stem = name", "base = name_base")
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan found.
+
+    Attributes:
+        images: rows of the manifest.
+        bytes: of all images whose size is known.
+        passed_over: files that are no images by their extension, or do not match the glob.
+        without_metadata: images that no catalogue row names.
+        unused_metadata: catalogue rows that name no image.
+        repeated_ids: catalogue rows whose id an earlier row has; the first counts.
+        shared_records: images beyond the first of a record (recto and verso, 1.tif and 1.jpg).
+    """
+
+    images: int
+    bytes: int
+    passed_over: int
+    without_metadata: int
+    unused_metadata: int
+    repeated_ids: int
+    shared_records: int
+
+
+def is_table(source: str) -> bool:
+    """Tell a list of addresses (CSV, TSV, Parquet) from a folder or a bucket."""
+    return source.lower().endswith(_TABLES) and not (not is_url(source) and Path(source).is_dir())
+
+
+def scan(
+    source: str,
+    target: str,
+    *,
+    metadata: str | None = None,
+    id_column: str | None = None,
+    file_column: str | None = None,
+    glob: str | None = None,
+) -> ScanReport:
+    """Write the manifest of a collection.
+
+    Args:
+        source: a folder, `s3://bucket/prefix` (gs, az likewise), or a CSV or Parquet table with a `uri` column.
+        target: where the manifest goes: a path or an address.
+        metadata: the collection's catalogue, CSV or Parquet.
+        id_column: its column that becomes `record_id`.
+        file_column: its column that names the image file, if that is not `id_column`.
+        glob: take the keys that match, instead of those with an image's extension.
+
+    Raises:
+        UsageError: arguments that do not go together.
+        InputError: no images, repeated image ids, a table that cannot be read or lacks a column.
+        StorageError: storage that refuses or does not answer.
+    """
+    if metadata and not id_column:
+        raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
+    with _database() as database:
+        if is_table(source):
+            if metadata or glob:
+                raise UsageError("A list of addresses brings its own metadata: leave --metadata and --glob away.")
+            passed_over = _take_addresses(database, source, id_column)
+        else:
+            passed_over = _take_listing(database, open_store(source), glob)
+            if metadata:
+                _join(database, metadata, str(id_column), file_column or str(id_column))
+        return _write(database, source, target, passed_over)
+
+
+@contextmanager
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+    import duckdb
+
+    with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/scan.duckdb") as database:
+        database.execute("SET preserve_insertion_order = true")
+        database.execute(f"SET temp_directory = '{folder}/spill'")
+        database.execute("SET enable_progress_bar = false")
+        yield database
+
+
+def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, glob: str | None) -> int:
+    """Fill the table `images` from a listing; return how many files were passed over."""
+    passed_over = 0
+
+    def wanted() -> Iterator[Entry]:
+        nonlocal passed_over
+        for entry in store.list():
+            if _matches(entry.key, glob):
+                yield entry
+            else:
+                passed_over += 1
+
+    reader = pa.RecordBatchReader.from_batches(_LISTING, _batches(store, wanted()))
+    database.register("listing", reader)
+    database.execute("CREATE TABLE images AS SELECT *, NULL::VARCHAR AS record_id, NULL::BIGINT AS row FROM listing")
+    database.unregister("listing")
+    return passed_over
+
+
+def _matches(key: str, glob: str | None) -> bool:
+    if glob is not None:
+        return fnmatch.fnmatchcase(key, glob) or fnmatch.fnmatchcase(key.rpartition("/")[2], glob)
+    path = PurePosixPath(key)
+    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith("._")  # macOS resource forks
+
+
+def _batches(store: Store, entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:
+    rows: list[tuple[str, str, int, str | None]] = []
+    for entry in entries:
+        rows.append((_text(entry.key), store.uri(entry.key), entry.size, entry.validator))
+        if len(rows) == ROW_GROUP:
+            yield _batch(rows)
+            rows = []
+    if rows:
+        yield _batch(rows)
+
+
+def _batch(rows: list[tuple[str, str, int, str | None]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    return pa.record_batch([pa.array(list(c), f.type) for c, f in zip(columns, _LISTING, strict=True)], schema=_LISTING)
+
+
+def _text(key: str) -> str:
+    """Return a file name as text; bytes that are not UTF-8 are written as \\xNN."""
+    return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column: str | None) -> int:
+    """Fill the tables `images` and `catalogue` from a list of addresses."""
+    columns = _load_table(database, source)
+    if "uri" not in columns:
+        raise InputError(f"{source} has no column `uri` (it has: {_listed(columns)}).")
+    if id_column and id_column not in columns:
+        raise InputError(f"{source} has no column `{id_column}` (it has: {_listed(columns)}).")
+    empty = _one(database, "SELECT count(*) FROM catalogue WHERE coalesce(trim(uri), '') = ''")
+    if empty:
+        raise InputError(f"{empty:,} rows of {source} have no uri. Remove them or fill them in.")
+    folder = split_target(source)[0] if is_url(source) else str(Path(source).absolute().parent)
+    image_id = '"image_id"::VARCHAR' if "image_id" in columns else "uri"
+    record = id_column or ("record_id" if "record_id" in columns else None)
+    database.execute(
+        f"""
+        CREATE TABLE images AS
+        SELECT {image_id} AS image_id,
+               CASE WHEN regexp_matches(uri, '^([A-Za-z][A-Za-z0-9+.-]+:/)?/') THEN uri ELSE $folder || '/' || uri END AS uri,
+               NULL::BIGINT AS size, NULL::VARCHAR AS validator,
+               {f"{_quoted(record)}::VARCHAR" if record else "NULL::VARCHAR"} AS record_id, row
+        FROM catalogue
+        """,
+        {"folder": folder},
+    )
+    return 0
+
+
+def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, file_column: str) -> None:
+    """Give each image the catalogue row that names it most exactly."""
+    columns = _load_table(database, metadata)
+    for column in (id_column, file_column):
+        if column not in columns:
+            raise InputError(f"{metadata} has no column `{column}` (it has: {_listed(columns)}).")
+    base = "regexp_replace({}, '^.*/', '')"
+    database.execute(
+        f"""
+        CREATE TABLE names AS
+        SELECT row, name, CASE WHEN contains(name, '/') THEN {base.format("name")} END AS name_base
+        FROM (SELECT row, nfc_normalize(regexp_replace(replace({_quoted(file_column)}::VARCHAR, '\\', '/'), '^[./]+', '')) AS name
+              FROM catalogue)
+        WHERE name <> '';
+        CREATE TABLE keys AS
+        SELECT image_id, key, stem, {base.format("key")} AS base, {base.format("stem")} AS base_stem
+        FROM (SELECT image_id, nfc_normalize(image_id) AS key, {_stem("nfc_normalize(image_id)")} AS stem FROM images);
+        CREATE TABLE found AS
+        SELECT image_id, arg_min(row, level * 1000000000000 + row) AS row FROM (
+            {" UNION ALL ".join(f"SELECT image_id, row, {n} AS level FROM keys JOIN names ON {on}" for n, on in enumerate(_MATCHES))}
+        ) GROUP BY image_id;
+        CREATE OR REPLACE TABLE images AS
+        SELECT images.image_id, images.uri, images.size, images.validator,
+               nullif(catalogue.{_quoted(id_column)}::VARCHAR, '') AS record_id, found.row
+        FROM images LEFT JOIN found ON found.image_id = images.image_id LEFT JOIN catalogue ON catalogue.row = found.row;
+        CREATE TABLE repeats AS SELECT count(*) - count(DISTINCT name) AS repeated FROM names;
+        """
+    )
+
+
+def _load_table(database: duckdb.DuckDBPyConnection, address: str) -> list[str]:
+    """Load a CSV, TSV or Parquet table as `catalogue`, numbered by `row`; return its own columns."""
+    import duckdb
+
+    lower = address.lower()
+    if lower.endswith(_SPREADSHEETS):
+        raise InputError(f"{address} is a spreadsheet: save it as CSV (UTF-8) and give that.")
+    folder, name = split_target(address)
+    data = open_store(folder).read(name)
+    if data is None:
+        raise InputError(f"There is no file {address}.")
+    with TemporaryDirectory(prefix="artylyze-") as temporary:
+        path = Path(temporary, "table")
+        path.write_bytes(data if lower.endswith(".parquet") else _utf8(data))
+        reading = (
+            "read_parquet($path)" if lower.endswith(".parquet") else "read_csv($path, all_varchar=true, header=true)"
+        )
+        try:
+            database.execute(
+                f"CREATE TABLE catalogue AS SELECT *, (row_number() OVER ()) - 1 AS row FROM {reading}",
+                {"path": str(path)},
+            )
+        except duckdb.Error as error:
+            raise InputError(f"{address} cannot be read as a table: {str(error).splitlines()[0]}") from error
+    names = [str(found[0]) for found in database.execute("DESCRIBE catalogue").fetchall()][:-1]
+    database.execute(f"CREATE TABLE described AS SELECT row, {_struct(names)} AS metadata FROM catalogue")
+    return names
+
+
+def _utf8(data: bytes) -> bytes:
+    """Return a CSV as UTF-8: what spreadsheets export is UTF-8, UTF-16 with a mark, or Windows-1252."""
+    if data.startswith(b"\x1f\x8b"):
+        data = gzip.decompress(data)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace").encode()
+    return data
+
+
+def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int) -> ScanReport:
+    if not _one(database, "SELECT count(*) FROM images"):
+        raise InputError(f"No images were found in {source} ({passed_over:,} other files were passed over).")
+    repeated = database.execute(
+        "SELECT image_id FROM images GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 3"
+    ).fetchall()
+    if repeated:
+        raise InputError(
+            f"{source} repeats image ids: {', '.join(repr(row[0]) for row in repeated)}. Each image needs its own."
+        )
+    tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
+    described = "described" in tables
+    query = f"""
+        SELECT image_id, coalesce(record_id, {_stem("image_id")}) AS record_id, uri, size, validator
+               {", metadata" if described else ""}
+        FROM images {"LEFT JOIN described ON described.row = images.row" if described else ""} ORDER BY image_id
+    """
+    reader = database.sql(query).to_arrow_reader(ROW_GROUP)
+    metadata = (reader.schema.field("metadata"),) if described else ()
+    images = write_manifest(reader, pa.schema([*COLUMNS, *metadata]), target)
+    unused = "SELECT count(*) FROM catalogue WHERE row NOT IN (SELECT row FROM images WHERE row IS NOT NULL)"
+    return ScanReport(
+        images=images,
+        bytes=_one(database, "SELECT coalesce(sum(size), 0)::BIGINT FROM images"),
+        passed_over=passed_over,
+        without_metadata=_one(database, "SELECT count(*) FROM images WHERE row IS NULL") if described else 0,
+        unused_metadata=_one(database, unused) if described else 0,
+        repeated_ids=_one(database, "SELECT repeated FROM repeats") if "repeats" in tables else 0,
+        shared_records=images
+        - _one(database, f"SELECT count(DISTINCT coalesce(record_id, {_stem('image_id')})) FROM images"),
+    )
+
+
+def _one(database: duckdb.DuckDBPyConnection, query: str) -> int:
+    found: Any = database.execute(query).fetchone()
+    return int(found[0])
+
+
+def _quoted(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _stem(key: str) -> str:
+    """Return SQL for a key without its extension; a name that begins with its only dot has none."""
+    return f"regexp_replace({key}, '([^/])\\.[^./]+$', '\\1')"
+
+
+def _struct(columns: list[str]) -> str:
+    return "struct_pack(" + ", ".join(f"{_quoted(name)} := {_quoted(name)}" for name in columns) + ")"
+
+
+def _listed(columns: list[str]) -> str:
+    return ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")

@@ -1,0 +1,172 @@
+"""Bytes to a uint8 RGB square: scaled decode, colour, orientation, limits, typed failure reasons.
+
+What the bytes are is in `formats`, how to decode no more than needed in `scaled`, what becomes of colours in `colour`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import math
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+
+from artylyze.colour import rgb_square
+from artylyze.errors import ErrorCode, ImageError
+from artylyze.formats import IMAGE_EXTENSIONS, PLUGINS, ends_early, identify
+from artylyze.scaled import load_scaled
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from PIL.ImageFile import ImageFile
+
+__all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "Decoded", "decode"]
+
+MAX_PIXELS = 1 << 27
+"""Pixels to be decoded after scaling: 134 million, which Pillow holds in 512 MiB."""
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_CUT_WORDS = ("truncated", "but only got", "not enough data", "unexpected end", "end of file", "no data found")
+_UNREAD_WORDS = ("unknown pixel mode", "not supported", "unsupported", "not yet", "cannot handle")
+_BOMB_WORDS = ("decompressed data too large", "too much memory")
+_NOT_IN_WHEELS = frozenset({"webp"})
+_LAST_TAG = 32767  # above it, an unknown number that a TIFF names is a compression
+_LONGEST_DETAIL = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One picture: `pixels` uint8 (size, size, 3), sRGB, squashed; `width` and `height` of the original as displayed.
+
+    `width` and `height` are pixels of the full resolution, after the EXIF orientation; `format` is Pillow's name.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """The whole picture (first frame, first page) in `data` as a size x size square; nothing is cropped.
+
+    Raises ImageError and nothing else: empty, truncated, corrupt, unsupported, or too_large where more than
+    `max_pixels` would have to be decoded after scaling, known before any of them is.
+    """
+    name = identify(data)
+    try:
+        with _OwnLimit():
+            return _decode(data, name, size, max_pixels)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(ErrorCode.TOO_LARGE, "decoding it takes more memory than there is") from None
+    except Exception as error:
+        raise _failure(data, name, error) from error
+
+
+def _decode(data: bytes, name: str, size: int, max_pixels: int) -> Decoded:
+    opened = _open(data, name)
+    format_name = opened.format or name
+    scaled = load_scaled(opened, data, math.ceil(size * oversampling(size)), max_pixels)
+    square = rgb_square(scaled.image, size, scaled.box, scaled.profile)
+    if scaled.orientation in _TRANSPOSE:
+        square = square.transpose(_TRANSPOSE[scaled.orientation])  # a square is turned fastest, and stays one
+    return Decoded(np.array(square), scaled.width, scaled.height, format_name)
+
+
+def oversampling(size: int) -> float:
+    """Sides of a scaled decode over sides of the square.
+
+    Measured on 28 museum JPEGs with EfficientNet-Lite0 against full decoding: 1.2 keeps every cosine above 0.993 at
+    192 to 320 pixels and takes 22 ms an image, 1.5 keeps them above 0.995 in 25 ms; at 384 pixels only 1.5 keeps 0.99.
+    """
+    return 1.2 if size <= 320 else 1.5
+
+
+def _open(data: bytes, name: str) -> ImageFile:
+    # Image.open would import every plugin there is to find one that it does not know yet.
+    importlib.import_module(f"PIL.{PLUGINS[name]}")
+    return _Png(io.BytesIO(data)) if name == "PNG" else Image.open(io.BytesIO(data), formats=(name,))
+
+
+class _Png(PngImageFile):
+    """A PNG whose pixels are all there is read, whatever is wrong with the chunks behind them."""
+
+    def load_end(self) -> None:
+        with contextlib.suppress(Exception):
+            super().load_end()
+
+
+class _OwnLimit:
+    """While any thread decodes here, Pillow's process-wide pixel limit is off: ours judges what will be decoded."""
+
+    _lock: ClassVar = threading.Lock()
+    _inside: ClassVar[int] = 0
+    _outside_limit: ClassVar[int | None] = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if _OwnLimit._inside == 0:
+                _OwnLimit._outside_limit = Image.MAX_IMAGE_PIXELS
+                Image.MAX_IMAGE_PIXELS = None
+            _OwnLimit._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            _OwnLimit._inside -= 1
+            if _OwnLimit._inside == 0:
+                Image.MAX_IMAGE_PIXELS = _OwnLimit._outside_limit
+
+
+def _failure(data: bytes, name: str, error: Exception) -> ImageError:
+    """The row that an exception of Pillow's becomes, for data that begins as an image of format `name`."""
+    if isinstance(error, UnidentifiedImageError):
+        error = _why_unidentified(data, name) or error
+    text = " ".join(str(error).split()) or type(error).__name__
+    words = text.lower()
+    if any(word in words for word in _BOMB_WORDS):
+        code = ErrorCode.TOO_LARGE
+    elif name == "TIFF" and (compression := _unread_compression(data, error)):
+        code, text = ErrorCode.UNSUPPORTED, f"compression {compression}"
+    elif isinstance(error, NotImplementedError) or any(word in words for word in _UNREAD_WORDS):
+        code = ErrorCode.UNSUPPORTED
+    elif isinstance(error, EOFError) or any(word in words for word in _CUT_WORDS) or ends_early(data, name):
+        code = ErrorCode.TRUNCATED
+    else:
+        code = ErrorCode.CORRUPT
+    return ImageError(code, f"{name}: {text}"[:_LONGEST_DETAIL])
+
+
+def _why_unidentified(data: bytes, name: str) -> Exception | None:
+    """What the format's own reader says: Image.open keeps it to itself."""
+    try:
+        Image.OPEN[name][0](io.BytesIO(data), "")
+    except Exception as error:
+        return error
+    return None
+
+
+def _unread_compression(data: bytes, error: Exception) -> str | None:
+    """The compression of a TIFF that Pillow, or the libtiff in its wheels, does not know; None if it knows it."""
+    if isinstance(error, KeyError) and isinstance(error.args[0], int) and error.args[0] > _LAST_TAG:
+        return str(error.args[0])
+    try:
+        compression = _open(data, "TIFF").info.get("compression")
+    except Exception:
+        return None
+    return compression if compression in _NOT_IN_WHEELS else None

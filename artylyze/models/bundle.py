@@ -1,0 +1,271 @@
+"""The model bundle: one folder that holds all that tagging needs, and its identity. Imports neither torch nor ONNX.
+
+The hashes find damage and edits made by hand; they are no signature, so they prove nothing about who made a bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import struct
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artylyze.errors import InputError
+from artylyze.models.card import render_card
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FORMAT_VERSION = 1  # of bundle.json and the folder
+GRAPH_VERSION = 1  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are built anew
+DESCRIPTION, TENSORS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "CARD.md"
+_TASK_NAME = re.compile(r"[a-z][a-z0-9_]*")  # it becomes part of column and tensor names
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a backbone expects: RGB squares of `size` pixels a side, `(pixel / 255 - mean) / std` for each channel.
+
+    Raises InputError for values that no model could take.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or self.size < 1:
+            raise InputError(f"the input size must be a whole number of pixels, not {self.size!r}")
+        if not (_three_numbers(self.mean) and _three_numbers(self.std) and min(self.std) > 0):
+            raise InputError(
+                f"mean and std must be three finite numbers each, std above 0, not {self.mean!r}, {self.std!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question that a head answers: which of `terms` an image shows. `terms[i]` belongs to logit i.
+
+    `temperature` divides the logits before the softmax; an image whose top score (0 to 1) lies below
+    `review_threshold` is marked for review. Raises InputError for values that cannot be meant.
+    """
+
+    name: str
+    terms: tuple[str, ...]
+    temperature: float = 1.0
+    review_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _TASK_NAME.fullmatch(self.name):
+            raise InputError(f"task name {self.name!r}: use lower-case letters, digits and underscores, a letter first")
+        if not self.terms or not all(isinstance(term, str) and term.strip() for term in self.terms):
+            raise InputError(f"task {self.name}: give at least one term, none of them empty")
+        if len(set(self.terms)) != len(self.terms):
+            raise InputError(f"task {self.name}: each term may be given once")
+        if not (_is_number(self.temperature) and self.temperature > 0):
+            raise InputError(f"task {self.name}: the temperature must be a number above 0, not {self.temperature!r}")
+        if not (_is_number(self.review_threshold) and 0 <= self.review_threshold <= 1):
+            raise InputError(
+                f"task {self.name}: the review threshold must lie in 0 to 1, not {self.review_threshold!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle. It holds plain bytes only, so it travels to workers that have no torch.
+
+    `tensors` is a safetensors file (`backbone.*`, `heads.<task>.weight` (terms, embedding_dim) and `.bias` (terms,)),
+    `onnx` an ONNX file with the input and outputs that `artylyze.models.export` describes; either is empty after
+    `for_device`. Raises InputError where heads and tasks do not fit together.
+    """
+
+    model_id: str
+    backbone: str  # the timm name of the architecture
+    preprocessing: Preprocessing
+    embedding_dim: int
+    tasks: tuple[Task, ...]
+    tensors: bytes = field(repr=False)
+    onnx: bytes = field(repr=False)
+    training_data: str | None = None  # the digest of the data that the heads were trained on
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # JSON values, as the trainer measured them
+
+    def __post_init__(self) -> None:
+        if type(self.embedding_dim) is not int or self.embedding_dim < 1:
+            raise InputError(f"the embedding dimension must be a whole number above 0, not {self.embedding_dim!r}")
+        if len({task.name for task in self.tasks}) != len(self.tasks):
+            raise InputError("two tasks of the bundle have the same name")
+        if self.tensors:
+            self._check_heads()
+
+    def _check_heads(self) -> None:
+        found = {
+            name: tuple(entry["shape"])
+            for name, (entry, _) in _tensor_views(self.tensors).items()
+            if name.startswith("heads.")
+        }
+        wanted: dict[str, tuple[int, ...]] = {}
+        for task in self.tasks:
+            wanted[f"heads.{task.name}.weight"] = (len(task.terms), self.embedding_dim)
+            wanted[f"heads.{task.name}.bias"] = (len(task.terms),)
+        if found != wanted:
+            raise InputError(f"the heads {found} do not fit the tasks, which need {wanted}")
+
+    def for_device(self, device: str) -> Bundle:
+        """The same bundle with only the bytes that the runtime of `device` ('cpu' or 'cuda') reads."""
+        return replace(self, tensors=b"") if device == "cpu" else replace(self, onnx=b"")
+
+
+def model_id(backbone: str, preprocessing: Preprocessing, tasks: Sequence[Task], tensors: bytes) -> str:
+    """The identity of what a model computes: 16 hex digits of a SHA-256.
+
+    Covers the architecture, the preprocessing, each task, and the tensors of the safetensors file `tensors` by name,
+    dtype, shape and content, in whatever order they lie. Not the ONNX bytes, which differ between exporter versions
+    for the same function, and not metrics. Raises InputError for bytes that are no safetensors file.
+    """
+    described = {
+        "backbone": backbone,
+        "preprocessing": asdict(preprocessing),
+        "tasks": sorted((asdict(task) for task in tasks), key=lambda task: task["name"]),
+        "tensors": [
+            [name, entry["dtype"], entry["shape"], hashlib.sha256(content).hexdigest()]
+            for name, (entry, content) in sorted(_tensor_views(tensors).items())
+        ],
+    }
+    return _digest(described)[:16]
+
+
+def save(folder: str | Path, bundle: Bundle) -> None:
+    """Write `bundle` as `folder`, which appears whole or not at all.
+
+    Raises InputError where `folder` exists and is not empty, cannot be written, or the bundle was cut by `for_device`.
+    """
+    folder = Path(folder)
+    if not (bundle.tensors and bundle.onnx):
+        raise InputError("this bundle was cut down for one device; save the whole one")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists already: remove it or choose another folder for the bundle")
+    files = {TENSORS: bundle.tensors, ONNX: bundle.onnx}
+    described = _describe(bundle, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+    files[DESCRIPTION] = (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
+    files[CARD] = render_card(bundle).encode()
+    unfinished = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    try:
+        unfinished.mkdir(parents=True)
+        for name, content in files.items():
+            (unfinished / name).write_bytes(content)
+        if folder.exists():
+            folder.rmdir()
+        unfinished.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot write the bundle {folder}: {error.strerror or error}") from error
+
+
+def load(folder: str | Path) -> Bundle:
+    """Read and verify the bundle in `folder`. CARD.md is for people, who may edit it: it is not read.
+
+    Raises InputError for anything missing, unreadable, damaged, edited, or written by a newer version.
+    """
+    folder = Path(folder)
+    described = _read_description(folder)
+    tensors, onnx = (_read_verified(folder, name, described) for name in (TENSORS, ONNX))
+    try:
+        preprocessing = Preprocessing(described["input_size"], tuple(described["mean"]), tuple(described["std"]))
+        tasks = tuple(Task(**{**task, "terms": tuple(task["terms"])}) for task in described["tasks"])
+        identity = model_id(described["backbone"], preprocessing, tasks, tensors)
+        bundle = Bundle(
+            model_id=identity,
+            backbone=described["backbone"],
+            preprocessing=preprocessing,
+            embedding_dim=described["embedding_dim"],
+            tasks=tasks,
+            tensors=tensors,
+            onnx=onnx,
+            training_data=described["training_data"],
+            metrics=described["metrics"],
+        )
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / DESCRIPTION} is not valid ({error}): build or copy the bundle again") from error
+    if identity != described["model_id"]:
+        raise InputError(f"{folder} is not the model {described['model_id']} it says: build or copy the bundle again")
+    return bundle
+
+
+def _describe(bundle: Bundle, hashes: Mapping[str, str]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "model_id": bundle.model_id,
+        "backbone": bundle.backbone,
+        "input_size": bundle.preprocessing.size,
+        "mean": bundle.preprocessing.mean,
+        "std": bundle.preprocessing.std,
+        "embedding_dim": bundle.embedding_dim,
+        "tasks": [asdict(task) for task in bundle.tasks],
+        "training_data": bundle.training_data,
+        "metrics": dict(bundle.metrics),
+        "files": dict(hashes),
+    }
+    return {**described, "sha256": _digest(described)}
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise InputError(f"{folder} is not a model bundle (it has no {DESCRIPTION}): give the folder of a bundle")
+    try:
+        described = json.loads(path.read_text("utf-8"))
+        version, recorded = described["format_version"], described.pop("sha256", None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): build or copy the bundle again") from error
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{folder} has bundle format {version}, this artylyze reads {FORMAT_VERSION}: "
+            "install the version that wrote it, or build the bundle again"
+        )
+    if recorded != _digest(described):
+        raise InputError(f"{path} was edited or damaged: build or copy the bundle again")
+    return dict(described)
+
+
+def _read_verified(folder: Path, name: str, described: Mapping[str, Any]) -> bytes:
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise InputError(f"{folder / name} cannot be read: build or copy the bundle again") from error
+    if hashlib.sha256(content).hexdigest() != described.get("files", {}).get(name):
+        raise InputError(f"{folder / name} was edited or damaged: build or copy the bundle again")
+    return content
+
+
+def _tensor_views(tensors: bytes) -> dict[str, tuple[dict[str, Any], memoryview]]:
+    """Each tensor of a safetensors file: its header entry (dtype, shape) and its bytes, without a copy.
+
+    The format: https://github.com/huggingface/safetensors#format. The library has no reader that neither copies
+    nor needs torch for bfloat16.
+    """
+    try:
+        (length,) = struct.unpack_from("<Q", tensors)
+        header = json.loads(tensors[8 : 8 + length])
+        header.pop("__metadata__", None)
+        data = memoryview(tensors)[8 + length :]
+        return {
+            name: (entry, data[entry["data_offsets"][0] : entry["data_offsets"][1]]) for name, entry in header.items()
+        }
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError("the tensors are not a safetensors file") from error
+
+
+def _digest(described: object) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _three_numbers(values: Sequence[object]) -> bool:
+    return len(values) == 3 and all(map(_is_number, values))

@@ -1,0 +1,58 @@
+"""A network -> ONNX bytes, shaped for ONNX Runtime on CPUs."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from artylyze.models.bundle import Preprocessing
+    from artylyze.models.network import Network
+
+OPSET = 20  # when the graph below changes, raise GRAPH_VERSION of artylyze.models.bundle
+
+
+class _FromImages(torch.nn.Module):
+    """Turns (n, size, size, 3) into what the network takes.
+
+    Transposing the bytes and only then making them float32 measured 4 to 24 % faster over the whole model than the
+    reverse; `contiguous` also spares the exporter the bookkeeping of a strided tensor. Folding the normalisation into
+    the first convolution gained nothing measurable.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs: tuple[torch.Tensor, ...] = self.network(pixels.permute(0, 3, 1, 2).contiguous())
+        return outputs
+
+
+def export_onnx(network: Network, preprocessing: Preprocessing, task_names: Sequence[str]) -> bytes:
+    """The ONNX file (opset 20) of `network`, which is in evaluation mode, float32 and on the CPU.
+
+    Input `pixels` uint8 (n, size, size, 3), RGB; outputs `embedding` float32 (n, dim) and for each task, in the order
+    of the heads, `logits_<task>` float32 (n, terms); n is free. Weights lie inside, so protobuf's 2 GiB are the limit.
+    """
+    example = torch.zeros(2, preprocessing.size, preprocessing.size, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            _FromImages(network).eval(),
+            (example,),
+            input_names=["pixels"],
+            output_names=["embedding", *(f"logits_{name}" for name in task_names)],
+            opset_version=OPSET,
+            dynamic_shapes={"pixels": {0: torch.export.Dim("n")}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None  # noqa: S101 - None is the answer of the legacy exporter only
+    content: bytes = program.model_proto.SerializeToString()
+    return content

@@ -1,0 +1,46 @@
+"""Logits -> calibrated scores, the top terms, and the mark for review. Needs numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from artylyze.models.bundle import Task
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The k best terms of one task for n images, best first."""
+
+    terms: NDArray[np.object_]  # (n, k) str
+    scores: NDArray[np.float32]  # (n, k), 0 to 1
+    review: NDArray[np.bool_]  # (n,) the best score lies below the task's threshold
+
+
+def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float32]:
+    """softmax(logits / temperature) over the last axis, (n, terms) -> float32 (n, terms).
+
+    Temperature scaling: Guo et al. 2017, arXiv:1706.04599.
+    """
+    scaled = logits.astype(np.float64) / temperature
+    with np.errstate(invalid="ignore"):  # an infinite logit makes its row NaN, which `score` marks for review
+        exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    result: NDArray[np.float32] = (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def score(logits: NDArray[np.floating[Any]], task: Task, k: int = 5) -> Scores:
+    """The k best terms (all, where the task has fewer) of each row of `logits` (n, len(task.terms)).
+
+    Equal scores keep the order of the terms. A row that holds NaN is marked for review.
+    """
+    calibrated = probabilities(logits, task.temperature)
+    best = np.argsort(-calibrated, axis=1, kind="stable")[:, :k]
+    top = np.take_along_axis(calibrated, best, axis=1)
+    sure = top[:, 0] >= task.review_threshold
+    return Scores(np.array(task.terms, dtype=object)[best], top, ~sure)

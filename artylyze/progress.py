@@ -1,0 +1,125 @@
+"""How a run tells what it does: a bar on a terminal, one JSON line every few seconds elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LINE_EVERY = 5.0
+"""Seconds between two JSON lines."""
+
+
+class Reporter:
+    """Tells on stderr what a run says, how far it is, and when it should end. Use as a context manager.
+
+    Within the context everything else that writes to stderr (Ray, its C++ core, libraries that warn) writes to a log
+    file instead, whose place is told.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._rows = self._done = self._errors = self._resumed = 0
+        self._began = self._told = 0.0
+
+    def __enter__(self) -> Self:
+        handle, log = tempfile.mkstemp(prefix="artylyze-", suffix=".log")
+        self.log = Path(log)
+        sys.stderr.flush()
+        self._saved = os.dup(2)
+        os.dup2(handle, 2)
+        os.close(handle)
+        self._out = os.fdopen(self._saved, "w", buffering=1, encoding="utf-8", errors="replace")
+        self._console = Console(file=self._out, highlight=False, soft_wrap=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif self._rows:
+            self._line()
+        sys.stderr.flush()
+        os.dup2(self._saved, 2)
+        self._out.close()
+        if not self.log.stat().st_size:
+            self.log.unlink()
+
+    def say(self, message: str) -> None:
+        """Print one sentence, or one JSON line where no person reads."""
+        if self._console.is_terminal:
+            self._console.print(message, markup=False)
+        else:
+            self._write({"event": "message", "message": message})
+
+    def start(self, rows: int, done: int) -> None:
+        """Begin to count: `done` of `rows` images were committed by an earlier attempt."""
+        self._rows, self._done, self._resumed = rows, done, done
+        self._began = self._told = time.monotonic()
+        self.say(f"What Ray and other libraries print goes to {self.log}")
+        if done:
+            self.say(f"Resuming: {done:,} of {rows:,} images are already committed.")
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("Tagging"),
+                BarColumn(bar_width=None),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+                _Rate(self),
+                TextColumn("[red]{task.fields[errors]:,} errors"),
+                TimeRemainingColumn(),
+                console=self._console,
+                expand=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("tag", total=rows, completed=done, errors=0)
+
+    def advance(self, rows: int, errors: int) -> None:
+        """Count images that were committed now."""
+        self._done += rows
+        self._errors += errors
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, errors=self._errors)
+        elif time.monotonic() - self._told >= LINE_EVERY:
+            self._line()
+
+    def rate(self) -> float:
+        """Return images per second since the start."""
+        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._began)
+
+    def _line(self) -> None:
+        self._told = time.monotonic()
+        rate = self.rate()
+        left = (self._rows - self._done) / rate if rate else None
+        self._write(
+            {
+                "event": "progress",
+                "done": self._done,
+                "rows": self._rows,
+                "errors": self._errors,
+                "images_per_second": round(rate, 1),
+                "eta_seconds": None if left is None else round(left),
+            }
+        )
+
+    def _write(self, line: dict[str, object]) -> None:
+        self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
+        return Text(f"{self._reporter.rate():,.1f} images/s")

@@ -1,0 +1,1 @@
+"""What a catalog shows to people: pictures, pages, exports."""

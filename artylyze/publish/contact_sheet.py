@@ -1,0 +1,68 @@
+"""A contact sheet: many images on one page, each with its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+TILE = 180
+"""Side of an image on the sheet, pixels."""
+
+_MARGIN = 14
+_LINE = 17
+_TITLE = 44
+_INK = (34, 34, 34)
+_QUIET = (102, 102, 102)
+_PAPER = (250, 249, 246)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a sheet: pixels uint8 (size, size, 3), its width over its height, and the lines below it."""
+
+    pixels: npt.NDArray[np.uint8]
+    aspect: float
+    lines: Sequence[str]
+
+
+def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 6) -> Image.Image:
+    """Draw a contact sheet.
+
+    Args:
+        title: over the sheet.
+        tiles: the images, row by row. They come as squares and are shown in their own aspect.
+        columns: images in a row.
+    """
+    lines = max((len(tile.lines) for tile in tiles), default=0)
+    rows = -(-len(tiles) // columns)
+    width = columns * (TILE + _MARGIN) + _MARGIN
+    height = _TITLE + rows * (TILE + lines * _LINE + _MARGIN) + _MARGIN
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, 13), title, _INK, ImageFont.load_default(18))
+    font = ImageFont.load_default(12.5)
+    for index, tile in enumerate(tiles):
+        left = _MARGIN + (index % columns) * (TILE + _MARGIN)
+        top = _TITLE + (index // columns) * (TILE + lines * _LINE + _MARGIN)
+        size = (
+            (TILE, max(1, round(TILE / tile.aspect))) if tile.aspect >= 1 else (max(1, round(TILE * tile.aspect)), TILE)
+        )
+        shown = Image.fromarray(tile.pixels).resize(size, Image.Resampling.LANCZOS)
+        sheet.paste(shown, (left + (TILE - size[0]) // 2, top + (TILE - size[1])))
+        for number, line in enumerate(tile.lines):
+            text = _fitting(line, font)
+            draw.text((left, top + TILE + 3 + number * _LINE), text, _INK if number == 0 else _QUIET, font)
+    return sheet
+
+
+def _fitting(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    line = " ".join(line.split())
+    if font.getlength(line) <= TILE:
+        return line
+    while line and font.getlength(line + "...") > TILE:
+        line = line[:-1]
+    return line.rstrip() + "..."

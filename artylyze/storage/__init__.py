@@ -1,0 +1,86 @@
+"""The one door to bytes: folders and object stores, read, listed and written under one contract.
+
+A store is rooted at a folder or at `scheme://bucket/prefix`; a key names an object below that root and may hold any
+text: keys are data, never paths to resolve or URLs to parse.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from artylyze.errors import ErrorCode, ImageError, InputError, StorageError
+from artylyze.storage.contract import (
+    MAX_OBJECT_BYTES,
+    ConflictError,
+    Entry,
+    Fetched,
+    Store,
+    unchanged,
+)
+from artylyze.storage.local import LocalStore, get_file
+from artylyze.storage.objects import ObjectStore, open_bucket
+from artylyze.storage.web import get_http
+
+__all__ = [
+    "MAX_OBJECT_BYTES",
+    "ConflictError",
+    "Entry",
+    "Fetched",
+    "Store",
+    "fetch",
+    "is_url",
+    "open_store",
+    "unchanged",
+]
+
+_CLOUD = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+
+
+def is_url(source: str) -> bool:
+    """Tell `scheme://` addresses from local paths."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source) is not None
+
+
+def open_store(root: str | os.PathLike[str]) -> Store:
+    """Open the store rooted at a local folder or at `s3://`, `gs://` or `az://bucket/prefix`.
+
+    Raises:
+        InputError: for a scheme that is none of these.
+        StorageError: if there are no credentials.
+    """
+    text = os.fspath(root)
+    if not is_url(text):
+        return LocalStore(Path(text))
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() == "file":
+        return LocalStore(Path(os.fsdecode(unquote_to_bytes(rest))))
+    bucket, _, prefix = rest.partition("/")
+    if scheme.lower() not in _CLOUD or not bucket:
+        raise InputError(f"{text} is not a folder, nor s3://, gs:// or az://bucket/prefix.")
+    prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+    return ObjectStore(open_bucket(_CLOUD[scheme.lower()], bucket), prefix)
+
+
+def fetch(uri: str, validator: str | None = None, max_bytes: int = MAX_OBJECT_BYTES) -> bytes | memoryview:
+    """Read the image behind a manifest row's address.
+
+    Raises:
+        ImageError: missing, changed, denied, archived, unreachable or too_large.
+    """
+    scheme, _, rest = uri.partition("://") if is_url(uri) else ("", "", uri)
+    if scheme in ("http", "https"):
+        fetched = get_http(uri, max_bytes)
+    elif scheme.lower() in _CLOUD:
+        bucket, _, key = rest.partition("/")
+        try:
+            fetched = ObjectStore(open_bucket(_CLOUD[scheme.lower()], bucket), "").get(key, max_bytes)
+        except StorageError as error:
+            raise ImageError(ErrorCode.DENIED, str(error)) from error
+    else:
+        fetched = get_file(Path(os.fsdecode(unquote_to_bytes(rest)) if scheme == "file" else rest), max_bytes)
+    if not unchanged(validator, fetched.validators):
+        raise ImageError(ErrorCode.CHANGED, f"scanned as {validator}, is now {', '.join(fetched.validators)}")
+    return fetched.data

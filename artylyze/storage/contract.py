@@ -1,0 +1,106 @@
+"""What every store promises: entries, validators, and the operations on the objects below one root."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+from artylyze.errors import ErrorCode, ImageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MAX_OBJECT_BYTES = 2**30
+"""An image file above this size is `too_large`: it would be held in memory whole."""
+
+
+class ConflictError(Exception):
+    """A conditional put found another object under its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One listed object: its key below the root, its size in bytes and its validator."""
+
+    key: str
+    size: int
+    validator: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The bytes of an object, with what the storage says of their version."""
+
+    data: bytes | memoryview
+    validators: tuple[str, ...]
+
+
+class Store(Protocol):
+    """Objects below one root. Every method raises StorageError when the storage refuses or does not answer."""
+
+    @property
+    def url(self) -> str:
+        """The address of the root."""
+
+    def uri(self, key: str) -> str:
+        """Return the address that `fetch` takes for a key."""
+
+    def list(self, under: str = "") -> Iterator[Entry]:
+        """Yield every object whose key begins with `under`, in no promised order."""
+
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+        """Read one object; raise ImageError if it cannot be had."""
+
+    def read(self, key: str) -> bytes | None:
+        """Read one small object of ours; None if there is none."""
+
+    def tail(self, key: str, count: int) -> bytes:
+        """Read the last `count` bytes of an object, or all of it if it is shorter."""
+
+    def open(self, key: str) -> IO[bytes]:
+        """Open an object for random access."""
+
+    def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write an object atomically and return its version; raise ConflictError if a condition does not hold."""
+
+    def version(self, key: str) -> str | None:
+        """Return the version of an object as `put` does; None if there is none."""
+
+    def upload(self, key: str, path: Path) -> None:
+        """Write a local file, of any size, under a key."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; removing what is not there is no error."""
+
+
+def etag_validator(etag: str | None) -> str | None:
+    """Return the validator for an ETag."""
+    return f"etag:{etag}" if etag else None
+
+
+def time_validator(modified: datetime, size: int) -> str:
+    """Return the validator for an object without an ETag: HTTP dates carry whole seconds."""
+    return f"mtime:{int(modified.timestamp())}:{size}"
+
+
+def unchanged(validator: str | None, found: tuple[str, ...]) -> bool:
+    """Tell whether an object is the one that was scanned: like is compared with like, and null is unchecked."""
+    if validator is None:
+        return True
+    alike = [other for other in found if other.partition(":")[0] == validator.partition(":")[0]]
+    return not alike or validator in alike
+
+
+def check_size(size: int, max_bytes: int) -> None:
+    """Raise `too_large` for an object above the limit."""
+    if size > max_bytes:
+        raise ImageError(ErrorCode.TOO_LARGE, f"{size:,} bytes, the limit is {max_bytes:,}")
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    text = str(error).partition("\n")[0]
+    return re.sub(r"\s*<\?xml.*", "", text)[:300]

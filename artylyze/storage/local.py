@@ -1,0 +1,204 @@
+"""Folders as stores: files appear whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+from urllib.parse import quote
+
+from artylyze.errors import ErrorCode, ImageError, StorageError
+from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Entry, Fetched, check_size
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A folder."""
+
+    root: Path
+
+    @property
+    def url(self) -> str:
+        """The folder as an absolute path."""
+        return str(self.root.absolute())
+
+    def uri(self, key: str) -> str:
+        """Return the absolute path; a name that is not UTF-8 becomes a percent-encoded file:// address."""
+        path = f"{self.url}/{key}"
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            return f"file://{quote(os.fsencode(path))}"
+        return path
+
+    def list(self, under: str = "") -> Iterator[Entry]:
+        """Yield every regular file below the folder; hidden folders and links to folders are not entered."""
+        folder, _, _ = under.rpartition("/")
+        top = self.root / folder if folder else self.root
+        if folder and not top.exists():
+            return
+        for where, folders, files in os.walk(top, onerror=_raise_listing):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = f"{where}/{name}"
+                key = os.path.relpath(path, self.root)
+                if not key.startswith(under):
+                    continue
+                with suppress(FileNotFoundError):
+                    found = os.stat(path)
+                    if stat.S_ISREG(found.st_mode):
+                        yield Entry(key, found.st_size, _file_validator(found))
+
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+        """Read one file."""
+        return get_file(self.root / key, max_bytes)
+
+    def read(self, key: str) -> bytes | None:
+        """Read one small file; None if there is none."""
+        try:
+            return (self.root / key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _local_error(error) from error
+
+    def tail(self, key: str, count: int) -> bytes:
+        """Read the last `count` bytes of a file."""
+        with (self.root / key).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - count))
+            return file.read()
+
+    def open(self, key: str) -> IO[bytes]:
+        """Open a file for random access."""
+        return (self.root / key).open("rb")
+
+    def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write a file that appears whole or not at all, and stays after a power cut."""
+        target = self.root / key
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(target) as temporary:
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if if_match is not None:
+                    with _locked(target):
+                        if self.version(key) != if_match:
+                            raise ConflictError(key)
+                        temporary.replace(target)
+                elif if_absent:
+                    _link(temporary, target)
+                else:
+                    temporary.replace(target)
+                _sync_folder(target.parent)
+        except FileExistsError as error:
+            raise ConflictError(key) from error
+        except OSError as error:
+            raise _local_error(error) from error
+        return self.version(key) or ""
+
+    def version(self, key: str) -> str | None:
+        """Return inode, time and size: two writes never share them while both are there."""
+        try:
+            found = (self.root / key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return f"{found.st_ino}:{_file_validator(found)}"
+
+    def upload(self, key: str, path: Path) -> None:
+        """Copy a file in, atomically."""
+        target = self.root / key
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(target) as temporary:
+                with temporary.open("xb") as out, path.open("rb") as file:
+                    while block := file.read(2**24):
+                        out.write(block)
+                    out.flush()
+                    os.fsync(out.fileno())
+                temporary.replace(target)
+                _sync_folder(target.parent)
+        except OSError as error:
+            raise _local_error(error) from error
+
+    def delete(self, key: str) -> None:
+        """Remove a file."""
+        (self.root / key).unlink(missing_ok=True)
+
+
+def _file_validator(found: os.stat_result) -> str:
+    return f"mtime:{found.st_mtime_ns}:{found.st_size}"
+
+
+def get_file(path: Path, max_bytes: int) -> Fetched:
+    """Read one regular file; raise ImageError if it cannot be had."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe must not block the reader
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(ErrorCode.MISSING, "no such file") from error
+    except PermissionError as error:
+        raise ImageError(ErrorCode.DENIED, str(error.strerror)) from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise ImageError(ErrorCode.UNREACHABLE, str(error)) from error
+    with open(descriptor, "rb", buffering=0) as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
+        check_size(found.st_size, max_bytes)
+        try:
+            data = file.read()
+        except OSError as error:
+            raise ImageError(ErrorCode.UNREACHABLE, error.strerror or str(error)) from error
+    return Fetched(data or b"", (_file_validator(found),))
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    with target.with_name(f".{target.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Publish without replacing. Some network file systems have no links: there a rename after a look must do."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        if target.exists():
+            raise FileExistsError(str(target)) from None
+        temporary.replace(target)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_listing(error: OSError) -> NoReturn:
+    raise _local_error(error) from error
+
+
+def _local_error(error: OSError) -> StorageError:
+    return StorageError(f"{error.filename or 'The file system'}: {error.strerror or error}.")

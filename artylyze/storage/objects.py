@@ -1,0 +1,300 @@
+"""Buckets as stores: obstore moves the bytes, boto3 resolves who we are and lists S3.
+
+boto3 also reads the few keys that obstore refuses to name (`a//b`, `../c`).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from artylyze.errors import ErrorCode, ImageError, StorageError
+from artylyze.storage.contract import (
+    MAX_OBJECT_BYTES,
+    ConflictError,
+    Entry,
+    Fetched,
+    check_size,
+    etag_validator,
+    first_line,
+    time_validator,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+T = TypeVar("T")
+
+_CLIENT_OPTIONS = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "15m", "pool_max_idle_per_host": "64"}
+_RETRIES = {"max_retries": 4}
+_HELP = {
+    "s3": "Check the AWS_* variables or `aws sts get-caller-identity`; for a public bucket AWS_SKIP_SIGNATURE=true.",
+    "gs": "Check GOOGLE_APPLICATION_CREDENTIALS or `gcloud auth application-default login`.",
+    "az": "Check AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or `az login`.",
+}
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One bucket of one provider: the obstore client, and for S3 the boto3 client beside it."""
+
+    scheme: str
+    name: str
+    store: Any
+    s3: Any = None
+
+
+@functools.cache
+def open_bucket(scheme: str, name: str) -> Bucket:
+    """Open a bucket once per process; raise StorageError without credentials."""
+    import obstore.store
+
+    common: dict[str, Any] = {"client_options": {**_CLIENT_OPTIONS, "allow_http": True}, "retry_config": _RETRIES}
+    if scheme == "s3":
+        return _s3_bucket(name, common)
+    try:
+        if scheme == "gs":
+            return Bucket(scheme, name, obstore.store.GCSStore(name, **common))
+        return Bucket(scheme, name, obstore.store.AzureStore(name, **common))
+    except Exception as error:
+        raise StorageError(f"{scheme}://{name} cannot be opened: {first_line(error)}. {_HELP[scheme]}") from error
+
+
+def _s3_bucket(name: str, common: dict[str, Any]) -> Bucket:
+    import boto3
+    import obstore.store
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    anonymous = any(
+        os.environ.get(variable, "").lower() in ("1", "true", "yes")
+        for variable in ("AWS_SKIP_SIGNATURE", "AWS_NO_SIGN_REQUEST")
+    )
+    options: dict[str, Any] = {"connect_timeout": 10, "retries": {"max_attempts": 4, "mode": "standard"}}
+    if anonymous:
+        options["signature_version"] = UNSIGNED
+    try:
+        session = boto3.Session()
+        if not anonymous and session.get_credentials() is None:
+            raise StorageError(f"No AWS credentials were found for s3://{name}. {_HELP['s3']}")
+        probe = session.client("s3", region_name=session.region_name or "us-east-1")
+        own = not str(probe.meta.endpoint_url).endswith(("amazonaws.com", "amazonaws.com.cn"))
+        if own:  # servers that are not AWS rarely resolve bucket.host
+            options["s3"] = {"addressing_style": "path"}
+        client = session.client("s3", region_name=session.region_name or "us-east-1", config=Config(**options))
+        region = client.meta.region_name
+        if not own:
+            try:
+                region = client.head_bucket(Bucket=name).get("BucketRegion", region)
+            except ClientError as error:
+                headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+                region = headers.get("x-amz-bucket-region", region)
+    except BotoCoreError as error:
+        raise StorageError(f"s3://{name} cannot be opened: {error} {_HELP['s3']}") from error
+    settings = {"region": region, "virtual_hosted_style_request": not own and "." not in name, **common}
+    if own:
+        settings["endpoint"] = client.meta.endpoint_url
+    if anonymous:
+        settings["skip_signature"] = True
+    else:
+        settings["credential_provider"] = Boto3CredentialProvider(session)
+    return Bucket("s3", name, obstore.store.S3Store(name, **settings), client)
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """The objects of one bucket whose keys begin with a prefix (empty, or ending in a slash)."""
+
+    bucket: Bucket
+    prefix: str
+
+    @property
+    def url(self) -> str:
+        """The address of the root, without a slash at its end."""
+        return f"{self.bucket.scheme}://{self.bucket.name}/{self.prefix}".rstrip("/")
+
+    def uri(self, key: str) -> str:
+        """Return the address of a key, the key as it is."""
+        return f"{self.bucket.scheme}://{self.bucket.name}/{self.prefix}{key}"
+
+    def list(self, under: str = "") -> Iterator[Entry]:
+        """Yield every object below the root."""
+        start = len(self.prefix)
+        for key, size, etag, modified in (self._list_s3 if self.bucket.s3 else self._list_other)(self.prefix + under):
+            if not key.endswith("/"):  # an empty object that a console made to show a folder
+                yield Entry(key[start:], size, etag_validator(etag) or time_validator(modified, size))
+
+    def _list_s3(self, prefix: str) -> Iterator[tuple[str, int, str | None, datetime]]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        pages = self.bucket.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket.name, Prefix=prefix)
+        try:
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield found["Key"], found["Size"], found.get("ETag"), found["LastModified"]
+        except ClientError as error:
+            raise self._refusal(error.response["Error"].get("Code", ""), error) from error
+        except BotoCoreError as error:
+            raise self._refusal("", error) from error
+
+    def _list_other(self, prefix: str) -> Iterator[tuple[str, int, str | None, datetime]]:
+        import obstore
+
+        folder, _, _ = prefix.rpartition("/")
+        try:
+            for chunk in obstore.list(self.bucket.store, folder or None, chunk_size=1000):
+                for found in chunk:
+                    if found["path"].startswith(prefix):
+                        yield found["path"], found["size"], found["e_tag"], found["last_modified"]
+        except Exception as error:
+            raise self._refusal(_code(error), error) from error
+
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+        """Read one object in one request."""
+        import obstore
+        from obstore.exceptions import BaseError, InvalidPathError
+
+        try:
+            result = obstore.get(self.bucket.store, self.prefix + key)
+            meta = result.meta
+            check_size(meta["size"], max_bytes)
+            data = memoryview(result.bytes())
+        except (InvalidPathError, ValueError):
+            return self._get_odd(key, max_bytes)
+        except (BaseError, OSError) as error:
+            raise _image_error(error) from error
+        return Fetched(data, _found(meta["e_tag"], meta["last_modified"], meta["size"]))
+
+    def _get_odd(self, key: str, max_bytes: int) -> Fetched:
+        """Read a key that obstore cannot name."""
+        if self.bucket.s3 is None:
+            raise ImageError(ErrorCode.UNREACHABLE, "the storage client cannot name this key")
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            found = self.bucket.s3.get_object(Bucket=self.bucket.name, Key=self.prefix + key)
+            check_size(found["ContentLength"], max_bytes)
+            data = found["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            raise _image_error(error) from error
+        return Fetched(data, _found(found.get("ETag"), found["LastModified"], found["ContentLength"]))
+
+    def read(self, key: str) -> bytes | None:
+        """Read one small object; None if there is none."""
+        import obstore
+
+        try:
+            return bytes(obstore.get(self.bucket.store, self.prefix + key).bytes())
+        except FileNotFoundError as error:
+            if _code(error) == "NoSuchBucket":
+                raise self._refusal("NoSuchBucket", error) from error
+            return None
+        except Exception as error:
+            raise self._refusal(_code(error), error) from error
+
+    def tail(self, key: str, count: int) -> bytes:
+        """Read the last `count` bytes of an object."""
+        import obstore
+
+        return self._ours(
+            lambda: bytes(
+                obstore.get(self.bucket.store, self.prefix + key, options={"range": {"suffix": count}}).bytes()
+            )
+        )
+
+    def open(self, key: str) -> IO[bytes]:
+        """Open an object for random access."""
+        import obstore
+
+        return self._ours(lambda: cast("IO[bytes]", obstore.open_reader(self.bucket.store, self.prefix + key)))
+
+    def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write an object in one request."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        mode: Any = "create" if if_absent else {"e_tag": if_match, "version": None} if if_match else "overwrite"
+        try:
+            result = obstore.put(self.bucket.store, self.prefix + key, data, mode=mode, use_multipart=False)
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise ConflictError(key) from error
+        except Exception as error:
+            raise self._refusal(_code(error), error) from error
+        return result["e_tag"] or ""
+
+    def version(self, key: str) -> str | None:
+        """Return the ETag of an object."""
+        import obstore
+
+        try:
+            return obstore.head(self.bucket.store, self.prefix + key)["e_tag"] or ""
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._refusal(_code(error), error) from error
+
+    def upload(self, key: str, path: Path) -> None:
+        """Write a local file, in parts if it is large."""
+        import obstore
+
+        self._ours(lambda: obstore.put(self.bucket.store, self.prefix + key, path))
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        import obstore
+
+        with suppress(FileNotFoundError):
+            obstore.delete(self.bucket.store, self.prefix + key)
+
+    def _ours(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except Exception as error:
+            raise self._refusal(_code(error), error) from error
+
+    def _refusal(self, code: str, error: Exception) -> StorageError:
+        scheme, name = self.bucket.scheme, self.bucket.name
+        if code in ("NoSuchBucket", "404", "ContainerNotFound"):
+            return StorageError(f"There is no bucket {scheme}://{name}. Check the name, the region and the endpoint.")
+        if _code_class(code) is ErrorCode.DENIED or "PermissionDenied" in type(error).__name__:
+            return StorageError(f"{self.url} refuses us ({code or first_line(error)}). {_HELP[scheme]}")
+        return StorageError(f"{self.url} does not answer as it should: {first_line(error)}")
+
+
+def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:
+    tag = etag_validator(etag)
+    return (*((tag,) if tag else ()), time_validator(modified, size))
+
+
+def _code(error: Exception) -> str:
+    found = re.search(r"<Code>(\w+)</Code>", str(error))
+    return found[1] if found else ""
+
+
+def _code_class(code: str) -> ErrorCode | None:
+    """Map the codes of S3's error responses (Amazon S3 API reference, "Error responses") to ours."""
+    if code in ("NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404"):
+        return ErrorCode.MISSING
+    if code == "InvalidObjectState":
+        return ErrorCode.ARCHIVED
+    denied = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403")
+    return ErrorCode.DENIED if code in denied or code.startswith(("AllAccess", "Account")) else None
+
+
+def _image_error(error: Exception) -> ImageError:
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else _code(error)
+    kind = _code_class(code)
+    if kind is None and isinstance(error, FileNotFoundError):
+        kind = ErrorCode.MISSING
+    if kind is None and type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
+        kind = ErrorCode.DENIED
+    return ImageError(kind or ErrorCode.UNREACHABLE, code or first_line(error))

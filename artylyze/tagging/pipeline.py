@@ -1,0 +1,275 @@
+"""The Ray Data pipeline: one block per shard, carrying only (shard, start, stop); receipts come back.
+
+On CPUs one fused stage reads, tags and commits a shard: its batches go from decoder to model inside one worker. With a
+GPU three stages do the same steps, kept apart by their resources; uint8 pixels of a whole shard are all that enters the
+object store between them. Ray schedules; what exists is decided by the commit protocol alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+import ray.data
+
+from artylyze.catalog.parts import Receipt
+from artylyze.catalog.plan import Shard
+from artylyze.errors import ArtylyzeError, StorageError
+from artylyze.models.bundle import Bundle
+from artylyze.models.runtimes import CPU_BATCH, Outputs, resolve_device
+from artylyze.tagging.shard import (
+    Rows,
+    ShardSettings,
+    Tagger,
+    commit_rows,
+    make_reader,
+    read_images,
+    to_tag,
+)
+
+if TYPE_CHECKING:
+    from artylyze.models.runtimes import Device
+
+TASK_RETRIES = 3
+"""Times that a shard is tried again when its worker dies (a lost node, a spot instance): unbounded, one shard that
+kills its worker would be retried for ever."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How a run is spread.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        precision: of inference.
+        taggers: actors that hold the model: one for each GPU, or for each core.
+        readers: actors that fetch and decode, where that is a stage of its own.
+        separate: whether reading, tagging and committing are three stages.
+    """
+
+    device: str
+    precision: str
+    taggers: int
+    readers: int
+    separate: bool
+
+
+def connect() -> str:
+    """Join the cluster that the environment names, or start Ray on this machine; return where its logs lie."""
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None)
+    logger = logging.getLogger("ray.data")
+    for handler in list(logger.handlers):
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            logger.removeHandler(handler)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = None  # a shard is a block, whatever its size
+    context.max_consecutive_actor_init_deaths = 3
+    session: Any = ray._private.worker._global_node
+    return str(Path(session.get_logs_dir_path())) if session else "/tmp/ray/session_latest/logs"  # noqa: S108
+
+
+def cluster_device(device: str) -> Device:
+    """Resolve `auto` to what the cluster has; one that autoscales may still grow the GPUs that are asked for."""
+    if device == "auto":
+        return "cuda" if _cluster().get("GPU") else "cpu"
+    grows = "RAY_ADDRESS" in os.environ
+    return "cuda" if device == "cuda" and grows else resolve_device(device)
+
+
+def _cluster() -> dict[str, float]:
+    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def choose_workers(device: str, precision: str, taggers: int | None, *, separate: bool | None = None) -> Workers:
+    """Choose a fixed number of workers for the cluster as it stands.
+
+    Args:
+        device: `cpu` or `cuda`.
+        precision: of inference.
+        taggers: actors that hold the model; None: one for each GPU or core that is there. An autoscaling cluster
+            grows to what is asked for.
+        separate: whether the stages are separate; None: with a GPU only.
+    """
+    resources = _cluster()
+    cpus = max(1, int(resources.get("CPU", 1)))
+    if device == "cuda":
+        gpus = taggers or max(1, int(resources.get("GPU", 1)))
+        return Workers(device, precision, gpus, max(1, cpus - gpus), separate is not False)
+    return Workers(device, precision, taggers or cpus, taggers or cpus, bool(separate))
+
+
+def tag_shards(settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers) -> Iterator[Receipt]:
+    """Tag shards on the cluster and yield their receipts as they are committed.
+
+    Raises:
+        StorageError: if the storage refuses every image, or what a worker wants to commit.
+        ArtylyzeError: if a shard kills its worker again and again.
+    """
+    if not shards:
+        return
+    dataset = build(settings, ray.put(bundle.for_device(workers.device)), shards, workers)
+    try:
+        batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for batch in batches:
+            for text in batch.column("receipt").to_pylist():
+                yield Receipt(**json.loads(text))
+    except ray.exceptions.RayError as error:
+        raise _ours(error) from error
+
+
+def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers: Workers) -> ray.data.Dataset:
+    """Return the dataset of receipts, not yet executed.
+
+    Args:
+        settings: of the run.
+        bundle: object reference of the model.
+        shards: in the plan's order; the largest are tagged first.
+        workers: how to spread them.
+    """
+    largest_first = sorted(shards, key=lambda shard: -shard.rows)
+    dataset = ray.data.from_items([asdict(shard) for shard in largest_first], override_num_blocks=len(shards))
+    if not workers.separate:
+        return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle, workers)
+    _bound_memory(settings, shards, workers)
+    gpu = {"num_cpus": 0.4, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
+    read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": 1 if workers.device == "cuda" else 0.4}, settings)
+    tagged = _stage(read, TagStage, workers.taggers, gpu, settings, bundle, workers)
+    return _stage(tagged, CommitStage, workers.taggers, {"num_cpus": 0.1}, settings)
+
+
+def _stage(
+    dataset: ray.data.Dataset, stage: type, count: int, resources: dict[str, Any], *arguments: Any
+) -> ray.data.Dataset:
+    with warnings.catch_warnings():
+        # Ray 2.60 deprecates these two arguments before it has others that bound the retries.
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        return dataset.map_batches(
+            stage,
+            fn_constructor_args=arguments,
+            batch_size=1,  # a block has one row: one shard
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
+            max_restarts=-1,
+            max_task_retries=TASK_RETRIES,
+            **resources,
+        )
+
+
+def _bound_memory(settings: ShardSettings, shards: Sequence[Shard], workers: Workers) -> None:
+    """Bound the pixels between the stages: each tagger has one shard in hand and one waiting, each reader one."""
+    shard_bytes = max(shard.rows for shard in shards) * settings.size**2 * 3
+    limit = shard_bytes * (workers.readers + 2 * workers.taggers + 1)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=limit)
+
+
+class FusedStage:
+    """Reads, tags and commits shards, all in one CPU worker."""
+
+    def __init__(self, settings: ShardSettings, bundle: Any, workers: Workers) -> None:
+        self._settings = settings
+        self._rows = Rows(settings)
+        self._reader = make_reader(settings)
+        self._tagger = Tagger(ray.get(bundle), workers.device, workers.precision)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard, return its receipt."""
+        shard = _shard(block)
+        planned = self._rows.planned(shard)
+        outcomes, outputs = self._tagger.read_and_tag(self._reader, to_tag(planned), CPU_BATCH)
+        return _receipt(commit_rows(self._settings, shard, planned, outcomes, outputs))
+
+
+class ReadStage:
+    """Reads the images of shards."""
+
+    def __init__(self, settings: ShardSettings) -> None:
+        self._rows = Rows(settings)
+        self._reader = make_reader(settings)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard, add what was seen of its images, and their pixels."""
+        images = read_images(self._reader, to_tag(self._rows.planned(_shard(block))))
+        return _with(block, outcomes=pickle.dumps(images.outcomes), pixels=images.pixels)
+
+
+class TagStage:
+    """Tags the images of shards."""
+
+    def __init__(self, settings: ShardSettings, bundle: Any, workers: Workers) -> None:
+        self._size = settings.size
+        self._tagger = Tagger(ray.get(bundle), workers.device, workers.precision)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard with pixels, put the model's outputs in their place."""
+        pixels = np.frombuffer(_bytes(block, "pixels"), np.uint8).reshape(-1, self._size, self._size, 3)
+        outputs = self._tagger.tag(pixels)
+        return _with(block.drop_columns("pixels"), outputs=pickle.dumps(outputs))
+
+
+class CommitStage:
+    """Commits the rows of shards."""
+
+    def __init__(self, settings: ShardSettings) -> None:
+        self._settings = settings
+        self._rows = Rows(settings)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard with outputs, return its receipt."""
+        shard = _shard(block)
+        outputs: Outputs = pickle.loads(_bytes(block, "outputs"))  # noqa: S301 - written by TagStage a moment ago
+        outcomes = pickle.loads(_bytes(block, "outcomes"))  # noqa: S301 - written by ReadStage
+        return _receipt(commit_rows(self._settings, shard, self._rows.planned(shard), outcomes, outputs))
+
+
+def _shard(block: pa.Table) -> Shard:
+    return Shard(**{name: block.column(name)[0].as_py() for name in ("index", "start", "stop")})
+
+
+def _receipt(receipt: Receipt) -> pa.Table:
+    return pa.table({"receipt": [json.dumps(asdict(receipt))]})
+
+
+def _with(block: pa.Table, **columns: bytes | npt.NDArray[np.uint8]) -> pa.Table:
+    """Add columns of one large binary value each, without a copy."""
+    for name, value in columns.items():
+        data = pa.py_buffer(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
+        offsets = pa.py_buffer(np.array([0, data.size], np.int64))
+        block = block.append_column(name, pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, data]))
+    return block
+
+
+def _bytes(block: pa.Table, column: str) -> pa.Buffer:
+    return block.column(column)[0].as_buffer()
+
+
+def _ours(error: BaseException) -> ArtylyzeError:
+    """Find our own error in what Ray wraps around it, or say what happened."""
+    found: BaseException | None = error
+    while found is not None:
+        cause = getattr(found, "cause", None)
+        for one in (found, cause):
+            if isinstance(one, ArtylyzeError):
+                return type(one)(str(one))
+        found = cause if isinstance(cause, BaseException) else found.__cause__
+    if isinstance(error, (ray.exceptions.ActorDiedError, ray.exceptions.WorkerCrashedError)):
+        return StorageError(
+            f"A worker died {TASK_RETRIES + 1} times on the same shard (out of memory?). Ray's logs tell more; "
+            "the same command resumes, with a smaller --shard-size it needs less memory."
+        )
+    return ArtylyzeError(f"Ray stopped the run: {str(error).strip().splitlines()[-1]}")

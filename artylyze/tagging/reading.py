@@ -1,0 +1,214 @@
+"""Fetch and decode: from the addresses of a shard to batches of pixels, each failure kept as what it is.
+
+Fetching threads run ahead of decoding within a bounded window; each decoder is a supervised child process fed by a
+thread of its own; finished batches wait in a short queue, so that memory stays bounded when fetching outruns the rest.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from artylyze.catalog.schema import Seen
+from artylyze.decoder import DecoderProcess
+from artylyze.errors import ErrorCode, ImageError, StorageError
+from artylyze.storage import fetch
+
+WINDOW_BYTES = 128 * 2**20
+"""Bytes of encoded images that are fetched ahead of decoding, if more than one image is."""
+
+MEAN_BYTES = 2 * 2**20
+"""Assumed size of an image whose manifest row does not tell."""
+
+_REFUSALS = (ErrorCode.DENIED, ErrorCode.UNREACHABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an image lies: its address, its validator (None: unchecked) and its size in bytes (None: unknown)."""
+
+    uri: str
+    validator: str | None = None
+    size: int | None = None
+
+
+@dataclass
+class Batch:
+    """Images that were read, filled up to `count`.
+
+    Attributes:
+        pixels: uint8 (capacity, size, size, 3).
+        rows: for each image its row among the sources.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    rows: list[int] = field(default_factory=list)
+
+    @property
+    def filled(self) -> npt.NDArray[np.uint8]:
+        """The pixels of the images that were read, uint8 (n, size, size, 3)."""
+        return self.pixels[: len(self.rows)]
+
+
+class Reader:
+    """Fetching threads and decoder processes, kept for shard after shard. Use as a context manager or `close` it.
+
+    Args:
+        size: side of the square that images are decoded to, pixels.
+        decoders: number of decoder processes.
+        fetchers: number of fetching threads.
+        deadline: seconds that one image may take to decode.
+        canary: address of an object that could be read when the run began: if a whole shard is refused and this too,
+            it is the storage that fails and not its images.
+    """
+
+    def __init__(
+        self, size: int, *, decoders: int = 1, fetchers: int = 8, deadline: float = 60.0, canary: str | None = None
+    ) -> None:
+        self.size = size
+        self._decoders = [DecoderProcess(size, deadline=deadline) for _ in range(decoders)]
+        self._pool = ThreadPoolExecutor(fetchers, thread_name_prefix="artylyze-fetch")
+        self._ahead = 2 * fetchers
+        self._canary = canary
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads and the child processes."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for decoder in self._decoders:
+            decoder.close()
+
+    def read(
+        self, sources: Sequence[Source], outcomes: list[Seen | ImageError | None], batch_size: int
+    ) -> Generator[Batch, None, None]:
+        """Yield the images in batches, in no promised order, and write into `outcomes` what was seen of each source.
+
+        Raises:
+            StorageError: if every source is refused and the canary too.
+        """
+        ahead = _Fetches(self._pool, sources, self._ahead)
+        ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=2)
+        stopped = threading.Event()
+        workers = [
+            threading.Thread(
+                target=self._decode, args=(decoder, ahead, outcomes, batch_size, ready, stopped), daemon=True
+            )
+            for decoder in self._decoders
+        ]
+        for worker in workers:
+            worker.start()
+        try:
+            running = len(workers)
+            while running:
+                found = ready.get()
+                if isinstance(found, BaseException):
+                    raise found
+                if found is None:
+                    running -= 1
+                elif found.rows:
+                    yield found
+        finally:
+            stopped.set()
+            with suppress(queue.Empty):
+                while True:
+                    ready.get_nowait()
+            for worker in workers:
+                worker.join()
+        self._check_storage(outcomes)
+
+    def _decode(
+        self,
+        decoder: DecoderProcess,
+        ahead: _Fetches,
+        outcomes: list[Seen | ImageError | None],
+        batch_size: int,
+        ready: queue.Queue[Batch | BaseException | None],
+        stopped: threading.Event,
+    ) -> None:
+        def hand_over(item: Batch | BaseException | None) -> None:
+            while not stopped.is_set():
+                with suppress(queue.Full):
+                    ready.put(item, timeout=0.2)
+                    return
+
+        try:
+            batch = self._empty(batch_size)
+            while not stopped.is_set() and (found := ahead.next()) is not None:
+                row, fetched = found
+                try:
+                    header = decoder.decode(fetched.result(), batch.pixels[len(batch.rows)])
+                except ImageError as error:
+                    outcomes[row] = error
+                    continue
+                outcomes[row] = Seen(header.width, header.height, header.format)
+                batch.rows.append(row)
+                if len(batch.rows) == batch_size:
+                    hand_over(batch)
+                    batch = self._empty(batch_size)
+            hand_over(batch)
+            hand_over(None)
+        except BaseException as error:  # whatever it is, the thread that waits must hear of it
+            hand_over(error)
+
+    def _empty(self, batch_size: int) -> Batch:
+        return Batch(np.empty((batch_size, self.size, self.size, 3), np.uint8))
+
+    def _check_storage(self, outcomes: Sequence[Seen | ImageError | None]) -> None:
+        refused = [one for one in outcomes if isinstance(one, ImageError) and one.code in _REFUSALS]
+        if self._canary is None or not refused or len(refused) < len(outcomes):
+            return
+        try:
+            fetch(self._canary)
+        except ImageError as error:
+            if error.code in _REFUSALS:
+                raise StorageError(
+                    f"The storage refuses every image since a moment ago ({error.detail}). "
+                    "Restore access, then run the same command again: it resumes."
+                ) from error
+
+
+class _Fetches:
+    """Fetches in the order of the sources, a bounded number of images and bytes ahead of whoever takes them."""
+
+    def __init__(self, pool: ThreadPoolExecutor, sources: Sequence[Source], ahead: int) -> None:
+        self._pool = pool
+        self._sources = sources
+        self._ahead = ahead
+        self._next = 0
+        self._bytes = 0
+        self._waiting: deque[tuple[int, int, Future[bytes | memoryview]]] = deque()
+        self._lock = threading.Lock()
+
+    def next(self) -> tuple[int, Future[bytes | memoryview]] | None:
+        """Return the next row and its fetch, None at the end."""
+        with self._lock:
+            while self._next < len(self._sources) and self._room():
+                source = self._sources[self._next]
+                size = MEAN_BYTES if source.size is None else source.size
+                self._waiting.append((self._next, size, self._pool.submit(fetch, source.uri, source.validator)))
+                self._bytes += size
+                self._next += 1
+            if not self._waiting:
+                return None
+            row, size, fetched = self._waiting.popleft()
+            self._bytes -= size
+            return row, fetched
+
+    def _room(self) -> bool:
+        if not self._waiting:
+            return True
+        return len(self._waiting) < self._ahead and self._bytes < WINDOW_BYTES

@@ -1,0 +1,206 @@
+"""The work on one shard, in three steps: read its images, tag them, commit its rows. Plain Python, no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artylyze.catalog.parts import Receipt, commit
+from artylyze.catalog.plan import Shard
+from artylyze.catalog.run import run_store
+from artylyze.catalog.schema import FROM_MANIFEST, Seen, build_rows, catalog_schema
+from artylyze.errors import ImageError
+from artylyze.manifest import open_rows, read_rows
+from artylyze.models.bundle import Bundle, Task
+from artylyze.models.runtimes import Outputs, load_runtime
+from artylyze.models.scores import score
+from artylyze.storage import open_store
+from artylyze.tagging.reading import Reader, Source
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """What every worker of a run needs to know, besides its shards and the model.
+
+    Attributes:
+        catalog: address of the catalog.
+        run_id: of the run.
+        model_id: of the model.
+        tasks: of the model.
+        dim: length of an embedding.
+        size: side of the decoded square, pixels.
+        top_k: terms kept for each task.
+        conditional: whether the storage honours a put that must not replace.
+        deadline: seconds that one image may take to decode.
+        fetchers: fetching threads of a worker.
+        canary: address of an object that could be read when the run began.
+    """
+
+    catalog: str
+    run_id: str
+    model_id: str
+    tasks: tuple[Task, ...]
+    dim: int
+    size: int
+    top_k: int
+    conditional: bool
+    deadline: float = 60.0
+    fetchers: int = 8
+    canary: str | None = None
+
+    @property
+    def manifest(self) -> str:
+        """Address of the run's manifest."""
+        return f"{self.catalog.rstrip('/')}/runs/{self.run_id}/manifest.parquet"
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a shard that were read.
+
+    Attributes:
+        outcomes: for each row to tag what was seen, or why it could not be.
+        pixels: uint8 (m, size, size, 3) of those that were seen, in the order of the rows.
+    """
+
+    outcomes: Sequence[Seen | ImageError]
+    pixels: npt.NDArray[np.uint8]
+
+
+class Rows:
+    """The rows of a run's manifest, opened once."""
+
+    def __init__(self, settings: ShardSettings) -> None:
+        self._file = open_rows(settings.manifest)
+
+    def planned(self, shard: Shard) -> pa.Table:
+        """Return the manifest rows of a shard."""
+        return read_rows(self._file, shard.start, shard.stop)
+
+
+def to_tag(planned: pa.Table) -> pa.Table:
+    """Return the rows whose images must be read: all, but those that an update copies."""
+    if "row" not in planned.column_names:
+        return planned
+    return planned.filter(planned.column("row").is_null())
+
+
+def sources(rows: pa.Table) -> list[Source]:
+    """Return where the images of manifest rows lie."""
+    columns = (rows.column(name).to_pylist() for name in ("uri", "validator", "size"))
+    return [Source(*values) for values in zip(*columns, strict=True)]
+
+
+def make_reader(settings: ShardSettings, decoders: int = 1) -> Reader:
+    """Start what reads the images of a run."""
+    return Reader(
+        settings.size,
+        decoders=decoders,
+        fetchers=settings.fetchers,
+        deadline=settings.deadline,
+        canary=settings.canary,
+    )
+
+
+def read_images(reader: Reader, rows: pa.Table) -> Images:
+    """Read all images of a shard into one array."""
+    wanted = sources(rows)
+    outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
+    slots = np.empty((len(wanted), reader.size, reader.size, 3), np.uint8)
+    for batch in reader.read(wanted, outcomes, batch_size=16):
+        slots[batch.rows] = batch.filled
+    seen = _all(outcomes)
+    good = [index for index, one in enumerate(seen) if isinstance(one, Seen)]
+    return Images(seen, slots if len(good) == len(seen) else slots[good])
+
+
+class Tagger:
+    """A model on a device: pixels in, embeddings and logits out.
+
+    Args:
+        bundle: the model.
+        device: `cpu` or `cuda`.
+        precision: of inference.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "cpu", precision: str = "float32") -> None:
+        self._runtime = load_runtime(bundle, device, precision)
+        self.nothing = Outputs(
+            np.empty((0, bundle.embedding_dim), np.float32),
+            {task.name: np.empty((0, len(task.terms)), np.float32) for task in bundle.tasks},
+        )
+
+    def tag(self, pixels: npt.NDArray[np.uint8]) -> Outputs:
+        """Return embedding float32 (n, d) and for each task logits float32 (n, classes) of uint8 (n, size, size, 3)."""
+        return self._runtime.run(pixels) if len(pixels) else self.nothing
+
+    def read_and_tag(self, reader: Reader, rows: pa.Table, batch_size: int) -> tuple[list[Seen | ImageError], Outputs]:
+        """Read and tag the images of a shard batch by batch, decoding the next while the last is tagged."""
+        wanted = sources(rows)
+        outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
+        order: list[int] = []
+        outputs = []
+        for batch in reader.read(wanted, outcomes, batch_size):
+            outputs.append(self.tag(batch.filled))
+            order += batch.rows
+        return _all(outcomes), _sorted(order, outputs) if outputs else self.nothing
+
+
+def commit_rows(
+    settings: ShardSettings, shard: Shard, planned: pa.Table, outcomes: Sequence[Seen | ImageError], outputs: Outputs
+) -> Receipt:
+    """Make the catalog rows of a shard and publish them.
+
+    Args:
+        settings: of the run.
+        shard: what the plan asks for.
+        planned: its manifest rows (n).
+        outcomes: of the m rows that were to be tagged.
+        outputs: of the images among them that could be read.
+    """
+    metadata = planned.schema.field("metadata").type if "metadata" in planned.column_names else None
+    schema = catalog_schema(settings.dim, [task.name for task in settings.tasks], metadata)
+    table = build_rows(
+        schema,
+        to_tag(planned),
+        outcomes,
+        outputs.embedding,
+        {task.name: score(outputs.logits[task.name], task, settings.top_k) for task in settings.tasks},
+        model_id=settings.model_id,
+        run_id=settings.run_id,
+    )
+    if table.num_rows < planned.num_rows:
+        table = _with_copies(settings.catalog, planned, table)
+    store = run_store(settings.catalog, settings.run_id)
+    return commit(store, settings.run_id, shard, planned, table, conditional=settings.conditional)
+
+
+def _with_copies(catalog: str, planned: pa.Table, tagged: pa.Table) -> pa.Table:
+    """Return the rows of a rewritten part: what was tagged now, and the old rows under today's names and metadata."""
+    copied = planned.filter(planned.column("row").is_valid())
+    path = copied.column("part")[0].as_py()
+    with pq.ParquetFile(open_store(catalog).open(path)) as file:
+        old = file.read().take(copied.column("row"))
+    columns: dict[str, Any] = {name: old.column(name) for name in tagged.column_names if name in old.column_names}
+    columns |= {name: copied.column(name) for name in FROM_MANIFEST if name in copied.column_names}
+    whole = pa.concat_tables([tagged, pa.table(columns).select(tagged.column_names).cast(tagged.schema)])
+    return whole.sort_by("image_id")
+
+
+def _all(outcomes: Sequence[Seen | ImageError | None]) -> list[Seen | ImageError]:
+    found = [one for one in outcomes if one is not None]
+    if len(found) < len(outcomes):
+        raise AssertionError("an image was neither read nor refused")
+    return found
+
+
+def _sorted(order: Sequence[int], outputs: Sequence[Outputs]) -> Outputs:
+    places = np.argsort(order)
+    joined = {name: np.concatenate([one.logits[name] for one in outputs])[places] for name in outputs[0].logits}
+    return Outputs(np.concatenate([one.embedding for one in outputs])[places], joined)

@@ -1,0 +1,179 @@
+"""What tests share: a home of their own, one Ray for the session, and real S3 servers on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KEY, SECRET = "artylyze", "artylyze-secret"
+PLUGINS = Path(__file__).parent / "faults" / "plugins"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home() -> Iterator[Path]:
+    """A home folder of the tests' own: Ray writes an authentication token there, artylyze its cache of bundles."""
+    before = {name: os.environ.get(name) for name in ("HOME", "XDG_CACHE_HOME")}
+    folder = Path(tempfile.mkdtemp(prefix="artylyze-home-"))
+    os.environ.update(HOME=str(folder), XDG_CACHE_HOME=str(folder / "cache"))
+    yield folder
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def bundles(home: Path) -> None:
+    """The default model, built once: the tests that run the pipeline then start in seconds."""
+    from artylyze.models.resolve import resolve_model
+
+    resolve_model()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(home: Path, bundles: None) -> Iterator[None]:
+    """One Ray for the whole session; its decoders know how to die, if an image asks them to."""
+    import ray
+
+    from artylyze.tagging.pipeline import connect
+
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, object_store_memory=2**30)
+    connect()
+    yield
+    ray.shutdown()
+
+
+@dataclass(frozen=True)
+class S3:
+    """A server, and how to reach it: pass `environment` to what should use it."""
+
+    endpoint: str
+    conditional: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The AWS variables of this server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self) -> Any:
+        """Return boto3's client for it."""
+        import boto3
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+        )
+
+    def bucket(self, name: str) -> str:
+        """Make a new bucket and return its address."""
+        self.client().create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3]:
+    """Honours conditional puts."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _serving(command, port):
+        yield S3(f"http://127.0.0.1:{port}", conditional=True)
+
+
+@pytest.fixture(scope="session")
+def juicefs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """JuiceFS's gateway, which carries MinIO's S3 stack: ignores conditional puts and lists without ETags."""
+    folder = tmp_path_factory.mktemp("juicefs")
+    binary = str(Path(sys.executable).parent / "juicefs")
+    meta = f"sqlite3://{folder}/meta.db"
+    subprocess.run(
+        [binary, "format", "--storage", "file", "--bucket", f"{folder}/data/", meta, "tests"],
+        check=True,
+        capture_output=True,
+    )
+    port = free_port()
+    command = [binary, "gateway", "--multi-buckets", "--no-usage-report", meta, f"127.0.0.1:{port}"]
+    with _serving(command, port, MINIO_ROOT_USER=KEY, MINIO_ROOT_PASSWORD=SECRET):
+        yield S3(f"http://127.0.0.1:{port}", conditional=False)
+
+
+@pytest.fixture(params=["moto", "juicefs"])
+def s3(request: pytest.FixtureRequest) -> S3:
+    """Each server in turn."""
+    server: S3 = request.getfixturevalue(f"{request.param}_server")
+    return server
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[S3], None]]:
+    """Point this process at a server; buckets that were opened before are forgotten."""
+    from artylyze.storage.objects import open_bucket
+
+    def point(server: S3) -> None:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        open_bucket.cache_clear()
+
+    yield point
+    open_bucket.cache_clear()
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that is free now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def _serving(command: list[str], port: int, **environment: str) -> Iterator[None]:
+    with subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            _wait_for(port, process)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)  # noqa: S310 - loopback
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"nothing answers on port {port}")

@@ -1,0 +1,53 @@
+"""Bundles that the tests share. The small one has timm's own test architecture and random weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from artylyze.models.backbones import Backbone, load_backbone
+from artylyze.models.build import build_bundle
+from artylyze.models.bundle import Bundle, Task
+from artylyze.models.resolve import resolve_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# "type" and "keys" are names that torch's own containers cannot hold.
+TASKS = (
+    Task("type", ("painting", "drawing", "print"), temperature=1.7, review_threshold=0.4),
+    Task("keys", ("Impressionism", "Ukiyo-e"), temperature=0.8, review_threshold=0.6),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def small_backbone() -> Backbone:
+    torch.manual_seed(0)
+    return load_backbone("test_efficientnet", pretrained=False, size=64)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_backbone: Backbone) -> Bundle:
+    random = np.random.default_rng(0)
+    heads = {
+        task.name: (random.normal(size=(len(task.terms), small_backbone.dim)), random.normal(size=len(task.terms)))
+        for task in TASKS
+    }
+    return build_bundle(small_backbone, TASKS, heads, training_data="abc", metrics={"type": {"f1": 0.5}})
+
+
+@pytest.fixture(scope="session")
+def offline_bundle() -> Bundle:
+    return resolve_model()

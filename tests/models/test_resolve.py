@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import safetensors.torch
+
+from artylyze.errors import InputError, UsageError
+from artylyze.models import backbones
+from artylyze.models.bundle import Bundle, load, save
+from artylyze.models.resolve import cache_folder, resolve_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from artylyze.models.backbones import Backbone
+
+
+@pytest.fixture
+def weights(small_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(small_backbone.module.state_dict(), path)
+    return path
+
+
+def forbid_building(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object, **__: object) -> None:
+        raise AssertionError("built again")
+
+    monkeypatch.setattr(backbones, "load_backbone", build)
+
+
+def test_nothing_given_means_the_offline_backbone_with_embeddings_only(offline_bundle: Bundle) -> None:
+    assert (offline_bundle.backbone, offline_bundle.tasks) == ("tf_efficientnet_lite0", ())
+
+
+def test_the_default_can_be_named(offline_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_building(monkeypatch)
+
+    assert resolve_model("timm:tf_efficientnet_lite0") == offline_bundle
+
+
+def test_a_bundle_is_built_once(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = resolve_model("timm:test_efficientnet", weights=weights, size=64)
+    forbid_building(monkeypatch)
+
+    assert resolve_model("timm:test_efficientnet", weights=weights, size=64) == first
+
+
+def test_other_weights_are_another_bundle(weights: Path, small_backbone: Backbone) -> None:
+    first = resolve_model("timm:test_efficientnet", weights=weights, size=64)
+    tensors = {name: tensor * 2 for name, tensor in small_backbone.module.state_dict().items()}
+    safetensors.torch.save_file(tensors, weights)
+
+    assert resolve_model("timm:test_efficientnet", weights=weights, size=64).model_id != first.model_id
+
+
+def test_a_damaged_cached_bundle_is_built_again(weights: Path) -> None:
+    first = resolve_model("timm:test_efficientnet", weights=weights, size=64)
+    (cached,) = cache_folder().iterdir()
+    (cached / "model.onnx").write_bytes(b"damaged")
+
+    resolve_model("timm:test_efficientnet", weights=weights, size=64)
+
+    assert load(cached).model_id == first.model_id
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_anyone(weights: Path) -> None:
+    (weights.parent / "cache").write_text("a file where the folder should be")
+
+    assert resolve_model("timm:test_efficientnet", weights=weights, size=64).preprocessing.size == 64
+
+
+def test_a_folder_is_loaded(small_bundle: Bundle, tmp_path: Path) -> None:
+    save(tmp_path / "bundle", small_bundle)
+
+    assert resolve_model(tmp_path / "bundle") == small_bundle
+
+
+def test_a_folder_has_its_own_size(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="timm:NAME only"):
+        resolve_model(tmp_path, size=128)
+
+
+@pytest.mark.parametrize("spec", ["nowhere", "s3://bucket/model", "tf_efficientnet_lite0", ""])
+def test_anything_else_is_answered_with_what_is_accepted(spec: str) -> None:
+    with pytest.raises(InputError, match=r"folder of a bundle, timm:NAME"):
+        resolve_model(spec)
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.pth"):
+        resolve_model("timm:test_efficientnet", weights=tmp_path / "absent.pth")

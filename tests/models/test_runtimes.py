@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from artylyze.errors import InputError, UsageError
+from artylyze.models import runtimes
+from artylyze.models.bundle import Bundle
+from artylyze.models.runtimes import (
+    OnnxRuntime,
+    Outputs,
+    TorchRuntime,
+    load_runtime,
+    resolve_device,
+    resolve_precision,
+)
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def images(count: int, size: int = 64) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(count).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def assert_close(one: Outputs, other: Outputs, atol: float) -> None:
+    np.testing.assert_allclose(one.embedding, other.embedding, atol=atol, rtol=atol)
+    assert one.logits.keys() == other.logits.keys()
+    for task, logits in one.logits.items():
+        np.testing.assert_allclose(logits, other.logits[task], atol=atol, rtol=atol)
+
+
+def test_both_runtimes_agree(small_bundle: Bundle) -> None:
+    pixels = images(5)
+
+    assert_close(
+        OnnxRuntime(small_bundle).run(pixels), TorchRuntime(small_bundle, "cpu", "float32").run(pixels), atol=1e-4
+    )
+
+
+def test_both_runtimes_agree_on_the_offline_model(offline_bundle: Bundle) -> None:
+    pixels = images(2, 224)
+
+    assert_close(
+        OnnxRuntime(offline_bundle).run(pixels), TorchRuntime(offline_bundle, "cpu", "float32").run(pixels), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_batches_do_not_show_in_the_outputs(small_bundle: Bundle, count: int) -> None:
+    pixels = images(count)
+
+    assert_close(OnnxRuntime(small_bundle, batch=3).run(pixels), OnnxRuntime(small_bundle).run(pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_outputs_are_float32_for_each_image_and_task(small_bundle: Bundle, kind: str) -> None:
+    runtime = OnnxRuntime(small_bundle) if kind == "onnx" else TorchRuntime(small_bundle, "cpu", "float32")
+    pixels = images(3)
+    pixels.setflags(write=False)  # as arrays from Ray's object store are
+
+    outputs = runtime.run(pixels)
+
+    arrays = {"embedding": outputs.embedding, **outputs.logits}
+    assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
+        "embedding": ("float32", (3, small_bundle.embedding_dim)),
+        "type": ("float32", (3, 3)),
+        "keys": ("float32", (3, 2)),
+    }
+
+
+@pytest.mark.parametrize(
+    "pixels", [images(0), images(2, 32), images(2).astype(np.float32), images(2)[..., :1], images(1)[0]]
+)
+def test_other_arrays_are_refused(
+    small_bundle: Bundle, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        OnnxRuntime(small_bundle).run(pixels)
+
+
+def test_a_graph_that_cannot_be_loaded_is_the_users_to_mend(small_bundle: Bundle) -> None:
+    with pytest.raises(InputError, match="build the bundle again"):
+        OnnxRuntime(replace(small_bundle, onnx=b"no graph"))
+
+
+def test_a_bundle_cut_for_another_device_is_refused(small_bundle: Bundle) -> None:
+    with pytest.raises(InputError, match="cut down for GPUs"):
+        OnnxRuntime(small_bundle.for_device("cuda"))
+
+
+def test_asking_for_a_gpu_where_there_is_none_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "_cuda_is_available", lambda: False)
+
+    with pytest.raises(InputError, match="--device cpu"):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
+def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch, there: bool, device: str) -> None:
+    monkeypatch.setattr(runtimes, "_cuda_is_available", lambda: there)
+
+    assert resolve_device("auto") == device
+
+
+def test_another_device_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+        resolve_device("tpu")
+
+
+def test_auto_precision_is_bfloat16_on_a_gpu_only() -> None:
+    assert (resolve_precision("auto", "cuda"), resolve_precision("auto", "cpu")) == ("bfloat16", "float32")
+
+
+def test_bfloat16_on_a_cpu_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="float32"):
+        resolve_precision("bfloat16", "cpu")
+
+
+def test_the_cpu_gets_onnx_runtime(small_bundle: Bundle) -> None:
+    assert isinstance(load_runtime(small_bundle, "cpu"), OnnxRuntime)
+
+
+@needs_gpu
+def test_a_gpu_in_float32_agrees_with_the_cpu(small_bundle: Bundle) -> None:
+    pixels = images(11)
+
+    assert_close(
+        TorchRuntime(small_bundle, "cuda", "float32", batch=3).run(pixels), OnnxRuntime(small_bundle).run(pixels), 1e-3
+    )
+
+
+@needs_gpu
+def test_a_gpu_in_bfloat16_points_the_same_way_as_the_cpu(offline_bundle: Bundle) -> None:
+    pixels = images(11, 224)
+
+    one = TorchRuntime(offline_bundle, "cuda", "bfloat16", batch=4).run(pixels).embedding
+    other = OnnxRuntime(offline_bundle).run(pixels).embedding
+
+    cosine = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert cosine.min() > 0.99
