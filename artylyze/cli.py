@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -32,16 +35,10 @@ Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs:
 def main() -> NoReturn:
     """Run the command line: a user's mistake ends in one sentence and its exit code, never in a traceback."""
     try:
-        app(standalone_mode=True)
+        app()
     except ArtylyzeError as error:
         sys.stderr.write(f"artylyze: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("artylyze: interrupted. The same command resumes where it stopped.\n")
-        sys.exit(InterruptedRunError.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
     sys.exit(0)
 
 
@@ -284,20 +281,16 @@ def demo(
     _tell(result.as_dict(), as_json, result.text)
 
 
-def _stoppable() -> Any:
+@contextmanager
+def _stoppable() -> Iterator[None]:
     """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does: resumable."""
-    import signal
-    from contextlib import contextmanager
-
-    @contextmanager
-    def handled() -> Any:
-        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    return handled()
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted. The same command resumes where it stopped.") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(found: dict[str, Any], as_json: bool, text: str) -> None:

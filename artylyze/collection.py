@@ -6,8 +6,12 @@ DuckDB does the join, the sorting and the check for repeated ids, on disk where 
 from __future__ import annotations
 
 import codecs
+import csv
 import fnmatch
+import functools
 import gzip
+import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,31 +161,32 @@ def _batch(rows: list[tuple[str, str, int, str | None]]) -> pa.RecordBatch:
 
 
 def _text(key: str) -> str:
-    """Return a file name as text; bytes that are not UTF-8 are written as \\xNN."""
+    r"""Return a file name as text; bytes that are not UTF-8 are written as \xNN."""
     return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column: str | None) -> int:
     """Fill the tables `images` and `catalogue` from a list of addresses."""
     columns = _load_table(database, source)
+    uri, image = _column("uri"), _column("image_id") if "image_id" in columns else _column("uri")
     if "uri" not in columns:
         raise InputError(f"{source} has no column `uri` (it has: {_listed(columns)}).")
     if id_column and id_column not in columns:
         raise InputError(f"{source} has no column `{id_column}` (it has: {_listed(columns)}).")
-    empty = _one(database, "SELECT count(*) FROM catalogue WHERE coalesce(trim(uri), '') = ''")
-    if empty:
-        raise InputError(f"{empty:,} rows of {source} have no uri. Remove them or fill them in.")
+    for what, value in (("uri", uri), ("image_id", image)):
+        if empty := _one(database, f"SELECT count(*) FROM catalogue WHERE coalesce(trim({value}), '') = ''"):
+            raise InputError(f"{empty:,} rows of {source} have no {what}. Remove them or fill them in.")
     folder = split_target(source)[0] if is_url(source) else str(Path(source).absolute().parent)
-    image_id = '"image_id"::VARCHAR' if "image_id" in columns else "uri"
     record = id_column or ("record_id" if "record_id" in columns else None)
     database.execute(
         f"""
         CREATE TABLE images AS
-        SELECT {image_id} AS image_id,
-               CASE WHEN regexp_matches(uri, '^([A-Za-z][A-Za-z0-9+.-]+:/)?/') THEN uri ELSE $folder || '/' || uri END AS uri,
-               NULL::BIGINT AS size, NULL::VARCHAR AS validator,
-               {f"{_quoted(record)}::VARCHAR" if record else "NULL::VARCHAR"} AS record_id, row
-        FROM catalogue
+        SELECT image AS image_id,
+               CASE WHEN regexp_matches(uri, '^([A-Za-z][A-Za-z0-9+.-]+:/)?/') THEN uri
+                    ELSE $folder || '/' || uri END AS uri,
+               NULL::BIGINT AS size, NULL::VARCHAR AS validator, nullif(record, '') AS record_id, row
+        FROM (SELECT {image} AS image, {uri} AS uri, {_column(record) if record else "NULL::VARCHAR"} AS record, row
+              FROM catalogue)
         """,
         {"folder": folder},
     )
@@ -195,31 +200,33 @@ def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, fi
         if column not in columns:
             raise InputError(f"{metadata} has no column `{column}` (it has: {_listed(columns)}).")
     base = "regexp_replace({}, '^.*/', '')"
+    levels = [f"SELECT image_id, row, {n} AS level FROM keys JOIN names ON {on}" for n, on in enumerate(_MATCHES)]
     database.execute(
         f"""
         CREATE TABLE names AS
         SELECT row, name, CASE WHEN contains(name, '/') THEN {base.format("name")} END AS name_base
-        FROM (SELECT row, nfc_normalize(regexp_replace(replace({_quoted(file_column)}::VARCHAR, '\\', '/'), '^[./]+', '')) AS name
-              FROM catalogue)
+        FROM (SELECT row, nfc_normalize(regexp_replace(
+                  replace({_column(file_column)}, '\\', '/'), '^[./]+', '')) AS name FROM catalogue)
         WHERE name <> '';
         CREATE TABLE keys AS
         SELECT image_id, key, stem, {base.format("key")} AS base, {base.format("stem")} AS base_stem
         FROM (SELECT image_id, nfc_normalize(image_id) AS key, {_stem("nfc_normalize(image_id)")} AS stem FROM images);
         CREATE TABLE found AS
         SELECT image_id, arg_min(row, level * 1000000000000 + row) AS row FROM (
-            {" UNION ALL ".join(f"SELECT image_id, row, {n} AS level FROM keys JOIN names ON {on}" for n, on in enumerate(_MATCHES))}
+            {" UNION ALL ".join(levels)}
         ) GROUP BY image_id;
         CREATE OR REPLACE TABLE images AS
         SELECT images.image_id, images.uri, images.size, images.validator,
-               nullif(catalogue.{_quoted(id_column)}::VARCHAR, '') AS record_id, found.row
-        FROM images LEFT JOIN found ON found.image_id = images.image_id LEFT JOIN catalogue ON catalogue.row = found.row;
+               nullif({_column(id_column)}, '') AS record_id, found.row
+        FROM images LEFT JOIN found ON found.image_id = images.image_id
+             LEFT JOIN catalogue ON catalogue.row = found.row;
         CREATE TABLE repeats AS SELECT count(*) - count(DISTINCT name) AS repeated FROM names;
         """
     )
 
 
 def _load_table(database: duckdb.DuckDBPyConnection, address: str) -> list[str]:
-    """Load a CSV, TSV or Parquet table as `catalogue`, numbered by `row`; return its own columns."""
+    """Load a CSV, TSV or Parquet table as `catalogue` (row, metadata struct<its columns>); return its columns."""
     import duckdb
 
     lower = address.lower()
@@ -231,20 +238,42 @@ def _load_table(database: duckdb.DuckDBPyConnection, address: str) -> list[str]:
         raise InputError(f"There is no file {address}.")
     with TemporaryDirectory(prefix="artylyze-") as temporary:
         path = Path(temporary, "table")
-        path.write_bytes(data if lower.endswith(".parquet") else _utf8(data))
-        reading = (
-            "read_parquet($path)" if lower.endswith(".parquet") else "read_csv($path, all_varchar=true, header=true)"
-        )
         try:
-            database.execute(
-                f"CREATE TABLE catalogue AS SELECT *, (row_number() OVER ()) - 1 AS row FROM {reading}",
-                {"path": str(path)},
-            )
-        except duckdb.Error as error:
-            raise InputError(f"{address} cannot be read as a table: {str(error).splitlines()[0]}") from error
-    names = [str(found[0]) for found in database.execute("DESCRIBE catalogue").fetchall()][:-1]
-    database.execute(f"CREATE TABLE described AS SELECT row, {_struct(names)} AS metadata FROM catalogue")
+            if lower.endswith(".parquet"):
+                path.write_bytes(data)
+                rows = database.read_parquet(str(path))
+            else:
+                text = _utf8(data)
+                path.write_bytes(text)
+                rows = _read_csv(database, str(path), text)
+            names = list(rows.columns)
+            rows.project(f"(row_number() OVER ()) - 1 AS row, {_struct(names)} AS metadata").create("catalogue")
+        except (duckdb.Error, csv.Error, EOFError, OSError, zlib.error) as error:
+            what = " ".join(str(error).splitlines()[:3])
+            raise InputError(f"{address} cannot be read as a table: {what}") from error
     return names
+
+
+def _read_csv(database: duckdb.DuckDBPyConnection, path: str, text: bytes) -> duckdb.DuckDBPyRelation:
+    """Read a CSV as text. Its first line is its header, and decides what separates columns.
+
+    DuckDB's own guess skips a first line that does not fit the others: a list of `a;b.jpg` would lose its header.
+    """
+    lines = functools.partial(io.TextIOWrapper, encoding="utf-8", newline="")
+    headers = [(next(csv.reader(lines(io.BytesIO(text)), delimiter=mark), []), mark) for mark in ",;\t|"]
+    header, mark = max(headers, key=lambda found: len(found[0]))
+    names: dict[str, str] = {}
+    for number, name in enumerate(header):
+        free = name.strip() or f"column{number}"
+        while free.lower() in names:
+            free += f"_{number}"
+        names[free.lower()] = free
+    if not names:
+        raise csv.Error("it has no header.")
+    types = dict.fromkeys(names.values(), "VARCHAR")
+    return database.read_csv(
+        path, auto_detect=False, header=True, columns=types, delimiter=mark, quotechar='"', escapechar='"'
+    )
 
 
 def _utf8(data: bytes) -> bytes:
@@ -252,8 +281,8 @@ def _utf8(data: bytes) -> bytes:
     if data.startswith(b"\x1f\x8b"):
         data = gzip.decompress(data)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16").encode()
-    data = data.removeprefix(codecs.BOM_UTF8)
+        return data.decode("utf-16", "replace").lstrip("\r\n").encode()
+    data = data.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
@@ -272,11 +301,11 @@ def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed
             f"{source} repeats image ids: {', '.join(repr(row[0]) for row in repeated)}. Each image needs its own."
         )
     tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
-    described = "described" in tables
+    described = "catalogue" in tables
     query = f"""
         SELECT image_id, coalesce(record_id, {_stem("image_id")}) AS record_id, uri, size, validator
                {", metadata" if described else ""}
-        FROM images {"LEFT JOIN described ON described.row = images.row" if described else ""} ORDER BY image_id
+        FROM images {"LEFT JOIN catalogue ON catalogue.row = images.row" if described else ""} ORDER BY image_id
     """
     reader = database.sql(query).to_arrow_reader(ROW_GROUP)
     metadata = (reader.schema.field("metadata"),) if described else ()
@@ -301,6 +330,12 @@ def _one(database: duckdb.DuckDBPyConnection, query: str) -> int:
 
 def _quoted(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
+
+
+def _column(name: str) -> str:
+    """Return SQL for a column of the user's table, as text."""
+    literal = name.replace("'", "''")
+    return f"struct_extract(catalogue.metadata, '{literal}')::VARCHAR"
 
 
 def _stem(key: str) -> str:

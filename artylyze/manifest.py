@@ -56,7 +56,7 @@ class Manifest:
     @property
     def bytes(self) -> int:
         """Bytes of all images; those of unknown size count with the mean of the others."""
-        known = pc.sum(self.sizes).as_py() or 0
+        known: int = pc.sum(self.sizes).as_py() or 0
         return round(known * self.rows / max(1, self.rows - self.sizes.null_count))
 
 
@@ -85,6 +85,7 @@ def open_manifest(url: str, *, ordered: bool = True) -> Manifest:
         _check_columns(url, schema)
         digest, sizes, last = hashlib.sha256(), [], None
         for batch in file.iter_batches(batch_size=ROW_GROUP):
+            _check_nulls(url, batch)
             if ordered:
                 last = _check_order(url, batch.column("image_id"), last)
             digest.update(_canonical(batch))
@@ -128,6 +129,8 @@ def split_target(target: str) -> tuple[str, str]:
     """Split the address of a file into its folder and its name."""
     if is_url(target):
         folder, _, name = target.rpartition("/")
+        if not is_url(folder):
+            raise InputError(f"{target} names no file: an address is scheme://bucket/name.")
         return folder, name
     path = Path(target)
     return str(path.parent), path.name
@@ -142,11 +145,15 @@ def _check_columns(url: str, schema: pa.Schema) -> None:
             )
 
 
+def _check_nulls(url: str, batch: pa.RecordBatch) -> None:
+    for field in COLUMNS:
+        if not field.nullable and batch.column(field.name).null_count:
+            raise InputError(f"{url} has rows without `{field.name}`. Make it again with `artylyze scan`.")
+
+
 def _check_order(url: str, ids: pa.StringArray, last: str | None) -> str | None:
     if not len(ids):
         return last
-    if ids.null_count:
-        raise InputError(f"{url} has rows without an image_id. Make it again with `artylyze scan`.")
     before = pa.concat_arrays([pa.array([last], pa.string()), ids.slice(0, len(ids) - 1)])
     wrong = pc.indices_nonzero(pc.fill_null(pc.less_equal(ids, before), False))
     if len(wrong):
@@ -180,5 +187,5 @@ def _in_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator
             yield table.slice(0, ROW_GROUP)
             rest = table.slice(ROW_GROUP)
             waiting, rows = rest.to_batches(), rest.num_rows
-    if rows or not waiting:
-        yield pa.Table.from_batches(waiting, None if waiting else schema).cast(schema)
+    if rows:
+        yield pa.Table.from_batches(waiting).cast(schema)

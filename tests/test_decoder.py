@@ -114,7 +114,9 @@ def test_the_pixel_limit_holds_in_the_child(out: npt.NDArray[np.uint8]) -> None:
         np.zeros((SIZE, SIZE * 2, 3), np.uint8)[:, ::2],
     ],
 )
-def test_an_output_of_another_shape_is_a_mistake_of_the_caller(child: DecoderProcess, wrong: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_an_output_of_another_shape_is_a_mistake_of_the_caller(
+    child: DecoderProcess, wrong: npt.NDArray[np.uint8]
+) -> None:
     with pytest.raises(ValueError, match="contiguous uint8"):
         child.decode(picture(), wrong)
 

@@ -116,7 +116,7 @@ def read_receipt(store: Store, key: str) -> Receipt | None:
         # A Parquet file is judged by its footer alone: a head of four bytes makes one of it.
         metadata = pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-length:])).metadata or {}
         return Receipt(**json.loads(metadata[_RECEIPT]))
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
+    except (pa.ArrowException, KeyError, OSError, TypeError, ValueError):
         return None
 
 
@@ -134,6 +134,6 @@ def read_receipts(store: Store, run_id: str, shards: Sequence[Shard]) -> dict[in
         )
     for shard in there:
         found = receipts[shard.index]
-        if found is None or found.run_id != run_id or found.rows != shard.rows:
+        if found is None or (found.run_id, found.key, found.rows) != (run_id, shard.key, shard.rows):
             raise StorageError(f"{store.url}/{shard.key} is not a part of this run. Move it away, then run again.")
     return {index: found for index, found in receipts.items() if found is not None}

@@ -26,6 +26,9 @@ HEARTBEAT = 5.0
 DEAD_AFTER = 60.0
 """Seconds without a heartbeat after which a run counts as dead, and may be driven by another process."""
 
+SETTLE = 2.0
+"""Seconds between taking a lease and looking whose it is, where the storage does not honour conditional puts."""
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -126,7 +129,7 @@ def read_spec(store: Store) -> RunSpec | None:
         starts = [0, *ends][:-1]
         shards = tuple(Shard(index, *rows) for index, rows in enumerate(zip(starts, ends, strict=True)))
         return RunSpec(**(found | {"shards": shards, "tasks": tuple(found["tasks"])}))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{store.url}/run.json cannot be read ({error}). Move the run's folder away.") from error
 
 
@@ -162,7 +165,8 @@ def probe_conditional(store: Store) -> bool:
             return True
         return False
     finally:
-        store.delete(key)
+        with suppress(StorageError):  # who may write need not be allowed to delete
+            store.delete(key)
 
 
 class Lease:
@@ -192,6 +196,11 @@ class Lease:
             self._write()
         except ConflictError:
             raise StorageError(self._driven_by(read_status(self._store))) from None
+        if not self._conditional:  # whoever wrote at the same time has written by now, and the last one drives
+            time.sleep(SETTLE)
+            found = read_status(self._store)
+            if found is not None and found.owner != self._owner:
+                raise StorageError(self._driven_by(found))
         self._thread.start()
         return self
 
@@ -221,10 +230,19 @@ class Lease:
             self.status = replace(self.status, heartbeat=time.time())
             data = _json(asdict(self.status))
             if self._conditional:
-                absent = self._version is None
-                self._version = self._store.put("status.json", data, if_absent=absent, if_match=self._version)
+                self._version = self._replace(data)
             else:
                 self._store.put("status.json", data)
+
+    def _replace(self, data: bytes) -> str:
+        absent = self._version is None
+        try:
+            return self._store.put("status.json", data, if_absent=absent, if_match=self._version)
+        except ConflictError:
+            version, found = self._store.version("status.json"), read_status(self._store)
+            if version is None or found is None or found.owner != self._owner:
+                raise
+            return version  # our own last word, whose answer was lost
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
@@ -260,8 +278,9 @@ def _host() -> str:
 
 def _started(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "ended" if fields[0] in "ZX" else fields[19]  # a killed process that nobody has waited for yet
+    except (FileNotFoundError, ProcessLookupError):
         return "unknown" if not Path("/proc/self").exists() else "ended"
 
 

@@ -25,6 +25,10 @@ FIXED = (
     pa.field("format", pa.string()),
 )
 FROM_MANIFEST = ("image_id", "record_id", "uri", "validator", "metadata")
+EMBEDDING = pa.list_(pa.float32())
+"""A list, null for an error, and not Arrow's list of fixed size: pyarrow before 26 cannot read nulls of those back from
+Parquet (apache/arrow issue 35692), which itself knows no fixed size."""
+
 TOP = pa.list_(pa.struct([("term", pa.string()), ("score", pa.float32())]))
 
 
@@ -53,15 +57,14 @@ class TopTerms(Protocol):
         """Bool (n)."""
 
 
-def catalog_schema(dim: int, tasks: Sequence[str], metadata: pa.DataType | None) -> pa.Schema:
+def catalog_schema(tasks: Sequence[str], metadata: pa.DataType | None) -> pa.Schema:
     """Return the columns of a catalog.
 
     Args:
-        dim: length of an embedding.
         tasks: names of the model's tasks, each with four columns.
         metadata: type of the collection's own columns, None if it has none.
     """
-    fields = [*FIXED, pa.field("embedding", pa.list_(pa.float32(), dim))]
+    fields = [*FIXED, pa.field("embedding", EMBEDDING)]
     for task in tasks:
         fields += [
             pa.field(task, pa.string()),
@@ -112,7 +115,10 @@ def build_rows(
     }
     place = pa.array(np.where(good, np.cumsum(good) - 1, 0), mask=~good)
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
-    columns["embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]).take(place)
+    ends = np.concatenate([[0], np.cumsum(good) * vectors.shape[1]])
+    columns["embedding"] = pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()), pa.array(vectors.ravel()), type=EMBEDDING, mask=pa.array(~good)
+    )
     for task, found in scores.items():
         columns |= {name: column.take(place) for name, column in _task_columns(task, found).items()}
     return pa.table([columns[name] for name in schema.names], schema=schema)

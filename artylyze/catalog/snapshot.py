@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 
 from artylyze.errors import InputError
 from artylyze.storage import open_store
+from artylyze.storage.contract import first_line
 
 FORMAT = 1
+_REPAIR = "Tag the collection again, without --update, to make a whole catalog."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def read_snapshot(catalog: str) -> Snapshot:
         parts = tuple(Part(**{k: part[k] for k in ("path", "rows", "ok")}) for part in found.pop("parts"))
         names = ("run_id", "operation", "model_id", "dim", "settings", "errors")
         return Snapshot(**{name: found[name] for name in names}, tasks=tuple(found["tasks"]), parts=parts)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{catalog}/catalog.json is not a catalog that this version reads ({error}).") from error
 
 
@@ -105,8 +107,14 @@ def read_parts(
     store = open_store(catalog)
 
     def read(part: Part) -> pa.Table:
-        with pq.ParquetFile(store.open(part.path)) as file:
-            return file.read(columns=None if columns is None else list(columns))
+        try:
+            with pq.ParquetFile(store.open(part.path)) as file:
+                table = file.read(columns=None if columns is None else list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {_REPAIR}") from error
+        if table.num_rows != part.rows:
+            raise InputError(f"{store.uri(part.path)} holds {table.num_rows:,} rows, not {part.rows:,}. {_REPAIR}")
+        return table
 
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(parts), 8):
@@ -131,6 +139,8 @@ def embeddings(catalog: str) -> tuple[list[str], npt.NDArray[np.float32]]:
     for _, table in read_parts(catalog, snapshot.parts, ["image_id", "status", "embedding"]):
         good = table.filter(pc.equal(table.column("status"), "ok")).combine_chunks()
         vectors = good.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        if len(ids) + good.num_rows > snapshot.ok:
+            raise InputError(f"{catalog}: the parts hold more embeddings than the {snapshot.ok:,} of catalog.json.")
         matrix[len(ids) : len(ids) + good.num_rows] = vectors.reshape(-1, snapshot.dim)
         ids += good.column("image_id").to_pylist()
     if len(ids) != snapshot.ok:

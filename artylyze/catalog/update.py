@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from artylyze.catalog.plan import Shard, plan_shards
 from artylyze.catalog.snapshot import Part, Snapshot, read_parts
 from artylyze.errors import ErrorCode
-from artylyze.manifest import COLUMNS, ROW_GROUP, open_rows, write_manifest
+from artylyze.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, write_manifest
 from artylyze.storage import open_store
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snaps
 
 def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType | None:
     """Fill the table `fresh` with the rows of the collection's manifest."""
+    open_manifest(manifest)  # a repeated image would have two rows in the catalog
     with open_rows(manifest) as file:
         schema = file.schema_arrow
         database.register("rows", pa.RecordBatchReader.from_batches(schema, file.iter_batches(ROW_GROUP)))
@@ -132,7 +133,7 @@ def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType
 
 
 def _judge(database: duckdb.DuckDBPyConnection, *, described: bool, retry_failed: bool) -> None:
-    """Fill the table `judged`: for each image of today its old row, whether that row stands, and whether it is touched."""
+    """Fill the table `judged`: for each image of today its old row, whether that stands and is touched."""
     passing = ", ".join(f"'{code}'" for code in ErrorCode if code.passes_with_time)
     again = f"(old.status = 'error' AND old.error_code IN ({passing}))" if retry_failed else "false"
     database.execute(

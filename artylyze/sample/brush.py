@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
 from . import texture
@@ -22,9 +23,8 @@ def impressionism(work: Work) -> Image.Image:
 
 def pointillism(work: Work) -> Image.Image:
     """Round dots of pure colour on a pale ground."""
-    ground = Image.blend(
-        work.image, Image.new("RGB", work.image.size, mix(work.palette.light, work.palette.horizon, 0.25)), 0.62
-    )
+    pale = mix(work.palette.light, work.palette.horizon, 0.25)
+    ground = Image.blend(work.image, Image.new("RGB", work.image.size, pale), 0.62)
     vivid = ImageEnhance.Color(work.image).enhance(1.35)
     dots = texture.strokes(vivid, texture.marks("dot", work.k), work.rng, 15, 22)
     return Image.blend(dots, ground, 0.12)
@@ -32,45 +32,17 @@ def pointillism(work: Work) -> Image.Image:
 
 def cubism(work: Work) -> Image.Image:
     """Facets, each of which shows its part of the picture from elsewhere, shaded from edge to edge."""
-    width, height = work.image.size
-    nx, ny = (8, 6) if width >= height else (6, 8)
-    knots = _knots(work.rng, nx, ny, width, height)
-    sheet = Image.new("L", work.image.size)
-    draw = ImageDraw.Draw(sheet)
-    edges: list[list[tuple[float, float]]] = []
-    for n in range(nx * ny):
-        j, i = divmod(n, nx)
-        a, b, c, d = knots[j][i], knots[j][i + 1], knots[j + 1][i + 1], knots[j + 1][i]
-        first, second = ([a, b, c], [a, c, d]) if (i + j) % 2 else ([a, b, d], [b, c, d])
-        draw.polygon(first, fill=2 * n)
-        draw.polygon(second, fill=2 * n + 1)
-        edges += [[*first, first[0]], [*second, second[0]]]
-    count, labels = 2 * nx * ny, np.asarray(sheet)
-    reach = work.rng.normal(0, 0.026 * min(width, height), (count, 2)).round().astype(np.int32)
-    index = (
-        np.arange(width * height, dtype=np.int32).reshape(height, width) + (reach[:, 1] * width + reach[:, 0])[labels]
-    )
-    np.clip(index, 0, width * height - 1, out=index)
-    packed = np.frombuffer(work.image.convert("RGBX").tobytes(), dtype=np.uint32).take(index)
-    shifted = Image.frombuffer("RGBX", work.image.size, packed.tobytes(), "raw", "RGBX", 0, 1).convert("RGB")
-    slope = work.rng.normal(0, 1.0, (count, 2)).astype(np.float32) * (150 / min(width, height))
-    base = work.u(165, 245, count).astype(np.float32)
-    for n, (j, i) in enumerate(divmod(m // 2, nx) for m in range(count)):
-        base[n] -= slope[n, 0] * (i + 0.5) * width / nx + slope[n, 1] * (j + 0.5) * height / ny
-    light = base[labels]
-    light += slope[:, 0][labels] * np.arange(width, dtype=np.float32)
-    light += slope[:, 1][labels] * np.arange(height, dtype=np.float32)[:, None]
-    shade = Image.fromarray(np.clip(light, 80, 255).astype(np.uint8))
+    size = work.image.size
+    labels, centres, edges = _facets(work)
+    shifted = _displaced(work.image, labels, work.rng.normal(0, 0.026 * min(size), (len(centres), 2)))
     lifted = shifted.point([min(255, round(v * 1.2 + 12)) for v in range(256)] * 3)
+    shade = _facet_light(labels, centres, work)
     out = ImageChops.multiply(lifted, Image.merge("RGB", (shade, shade, shade)))
     draw = ImageDraw.Draw(out)
+    p = work.palette
     for n, edge in enumerate(edges):
         if n % 3 != 1:
-            draw.line(
-                edge,
-                fill=mix(work.palette.dark, work.palette.a, 0.2 if n % 2 else 0.5),
-                width=max(1, round(1.3 * work.k)),
-            )
+            draw.line(edge, fill=mix(p.dark, p.a, 0.2 if n % 2 else 0.5), width=max(1, round(1.3 * work.k)))
     return texture.grained(out, "grit", work)
 
 
@@ -90,19 +62,14 @@ def abstract_expressionism(work: Work) -> Image.Image:
     draw = ImageDraw.Draw(out)
     width, height = work.image.size
     unit = min(width, height)
-    colors = (work.palette.dark, work.palette.dark, work.palette.light, work.palette.a, work.palette.b, work.palette.c)
+    p = work.palette
+    colors = (p.dark, p.dark, p.light, p.a, p.b, p.c)
     for _ in range(int(work.rng.integers(6, 10))):
         _gesture(draw, work.rng, width, height, colors[int(work.rng.integers(6))])
     for _ in range(int(work.rng.integers(6, 14))):
-        x, y, w = (
-            work.u(0, 1) * width,
-            work.u(0, 1) * height * 0.7,
-            max(1, round(work.u(0.003, 0.009) * unit)),
-        )
-        end = y + work.u(0.08, 0.4) * height
-        draw.line(
-            [(x, y), (x + work.rng.normal() * w, end)], fill=(color := colors[int(work.rng.integers(6))]), width=w
-        )
+        x, y, w = work.u(0, width), work.u(0, 0.7 * height), max(1, round(work.u(0.003, 0.009) * unit))
+        end, color = y + work.u(0.08, 0.4) * height, colors[int(work.rng.integers(6))]
+        draw.line([(x, y), (x + work.u(-1.5, 1.5) * w, end)], fill=color, width=w)
         draw.ellipse((x - w, end - w, x + w, end + 2 * w), fill=color)
     spatter = work.rng.random((130, 3))
     radii = 0.0022 * unit * np.exp(work.rng.normal(0.2, 0.75, 130))
@@ -151,3 +118,46 @@ def _gesture(draw: ImageDraw.ImageDraw, rng: Rng, width: int, height: int, color
         draw.line([(x, y), (nx, ny)], fill=color, width=max(1, round(2 * w)))
         draw.ellipse((nx - w, ny - w, nx + w, ny + w), fill=color)
         x, y, heading, turn = nx, ny, heading + turn, turn + rng.normal(0, 0.06)
+
+
+def _facets(work: Work) -> tuple[npt.NDArray[np.uint8], list[tuple[float, float]], list[list[tuple[float, float]]]]:
+    """Triangles that cover the picture: which one each pixel lies in, their centres (x, y), their outlines."""
+    width, height = work.image.size
+    nx, ny = (8, 6) if width >= height else (6, 8)
+    knots = _knots(work.rng, nx, ny, width, height)
+    sheet = Image.new("L", work.image.size)
+    draw = ImageDraw.Draw(sheet)
+    centres: list[tuple[float, float]] = []
+    edges: list[list[tuple[float, float]]] = []
+    for n in range(nx * ny):
+        j, i = divmod(n, nx)
+        a, b, c, d = knots[j][i], knots[j][i + 1], knots[j + 1][i + 1], knots[j + 1][i]
+        for triangle in ([a, b, c], [a, c, d]) if (i + j) % 2 else ([a, b, d], [b, c, d]):
+            draw.polygon(triangle, fill=len(edges))
+            centres.append(((i + 0.5) * width / nx, (j + 0.5) * height / ny))
+            edges.append([*triangle, triangle[0]])
+    return np.asarray(sheet), centres, edges
+
+
+def _displaced(image: Image.Image, labels: npt.NDArray[np.uint8], reach: npt.NDArray[np.float64]) -> Image.Image:
+    """The picture in which each facet shows what lies `reach[facet]` (x, y) pixels away."""
+    width, height = image.size
+    step = reach.round().astype(np.int32)
+    index = np.arange(width * height, dtype=np.int32).reshape(height, width)
+    index += (step[:, 1] * width + step[:, 0])[labels]
+    np.clip(index, 0, width * height - 1, out=index)
+    pixels = np.frombuffer(image.convert("RGBX").tobytes(), dtype=np.uint32).take(index)
+    return Image.frombuffer("RGBX", image.size, pixels.tobytes(), "raw", "RGBX", 0, 1).convert("RGB")
+
+
+def _facet_light(labels: npt.NDArray[np.uint8], centres: list[tuple[float, float]], work: Work) -> Image.Image:
+    """Light in L that runs across each facet in a direction of its own."""
+    width, height = work.image.size
+    count = len(centres)
+    slope = work.rng.normal(0, 150 / min(width, height), (count, 2)).astype(np.float32)
+    base = work.rng.uniform(165, 245, count).astype(np.float32)
+    base -= (slope * np.array(centres, dtype=np.float32)).sum(axis=1)
+    light = base[labels]
+    light += slope[:, 0][labels] * np.arange(width, dtype=np.float32)
+    light += slope[:, 1][labels] * np.arange(height, dtype=np.float32)[:, None]
+    return Image.fromarray(np.clip(light, 80, 255).astype(np.uint8))

@@ -14,11 +14,11 @@ def portrait(c: Canvas) -> None:
     c.glow(c.u(-0.4, 0.4), -0.2, 1.5, mix(p.far, p.light, 0.25), 0.6)
     if c.chance(0.35) and not c.plain:
         side = 1.0 if c.chance(0.5) else -1.0
-        for k in range(5):
-            x = side * (c.ax - 0.12 * k)
+        for fold in range(5):
+            x = side * (c.ax - 0.12 * fold)
             c.poly(
-                [(x, -c.ay), (x - side * 0.12, -c.ay), (x - side * (0.16 - 0.02 * k), c.ay), (x, c.ay)],
-                mix(p.b, p.dark, 0.35 + 0.12 * (k % 2)),
+                [(x, -c.ay), (x - side * 0.12, -c.ay), (x - side * (0.16 - 0.02 * fold), c.ay), (x, c.ay)],
+                mix(p.b, p.dark, 0.35 + 0.12 * (fold % 2)),
                 contour=False,
             )
     x, y, k = c.u(-0.1, 0.1), c.u(-0.28, -0.18), c.u(0.92, 1.1)

@@ -98,13 +98,8 @@ def pop_art(work: Work) -> Image.Image:
         texture.piece(texture.halftone(work.k), work.image.size, work.rng), work.image.convert("L")
     )
     mask = inked.point([0, 0, 0, 0] + [min(255, 60 + v * 8) for v in range(252)])
-    tint = Image.new(
-        "RGB",
-        work.image.size,
-        mix(work.palette.b, work.palette.light, 0.25)
-        if work.u(0, 1) < 0.5
-        else mix(work.palette.c, work.palette.light, 0.3),
-    )
+    ink = mix(work.palette.b if work.u(0, 1) < 0.5 else work.palette.c, work.palette.light, 0.28)
+    tint = Image.new("RGB", work.image.size, ink)
     out = work.image.copy()
     out.paste(ImageChops.multiply(work.image, tint), (0, 0), mask)
     if work.u(0, 1) < 0.22:

@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from .canvas import Palette
 
-_SIDE = 1024  # of a sheet at scale 1: no picture of scale 1 is longer
+_SIDE = 800  # of a sheet at scale 1: no picture of scale 1 is longer
 _SCALES = tuple(2 ** (n / 2) for n in range(-8, 5))
 
 Array = npt.NDArray[np.int32]

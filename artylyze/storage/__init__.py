@@ -71,14 +71,17 @@ def fetch(uri: str, validator: str | None = None, max_bytes: int = MAX_OBJECT_BY
         ImageError: missing, changed, denied, archived, unreachable or too_large.
     """
     scheme, _, rest = uri.partition("://") if is_url(uri) else ("", "", uri)
+    scheme = scheme.lower()
     if scheme in ("http", "https"):
         fetched = get_http(uri, max_bytes)
-    elif scheme.lower() in _CLOUD:
+    elif scheme in _CLOUD:
         bucket, _, key = rest.partition("/")
         try:
-            fetched = ObjectStore(open_bucket(_CLOUD[scheme.lower()], bucket), "").get(key, max_bytes)
+            fetched = ObjectStore(open_bucket(_CLOUD[scheme], bucket), "").get(key, max_bytes)
         except StorageError as error:
             raise ImageError(ErrorCode.DENIED, str(error)) from error
+    elif scheme not in ("", "file"):
+        raise ImageError(ErrorCode.UNSUPPORTED, f"{scheme}:// addresses are not read")
     else:
         fetched = get_file(Path(os.fsdecode(unquote_to_bytes(rest)) if scheme == "file" else rest), max_bytes)
     if not unchanged(validator, fetched.validators):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
@@ -40,7 +41,7 @@ class LocalStore:
     def list(self, under: str = "") -> Iterator[Entry]:
         """Yield every regular file below the folder; hidden folders and links to folders are not entered."""
         folder, _, _ = under.rpartition("/")
-        top = self.root / folder if folder else self.root
+        top = self._path(folder) if folder else self.root
         if folder and not top.exists():
             return
         for where, folders, files in os.walk(top, onerror=_raise_listing):
@@ -50,19 +51,23 @@ class LocalStore:
                 key = os.path.relpath(path, self.root)
                 if not key.startswith(under):
                     continue
-                with suppress(FileNotFoundError):
+                try:
                     found = os.stat(path)
-                    if stat.S_ISREG(found.st_mode):
-                        yield Entry(key, found.st_size, _file_validator(found))
+                except OSError as error:
+                    if error.errno in (errno.ENOENT, errno.ELOOP):  # gone meanwhile, or a link that leads nowhere
+                        continue
+                    raise _local_error(error) from error
+                if stat.S_ISREG(found.st_mode):
+                    yield Entry(key, found.st_size, _file_validator(found))
 
     def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
         """Read one file."""
-        return get_file(self.root / key, max_bytes)
+        return get_file(self._path(key), max_bytes)
 
     def read(self, key: str) -> bytes | None:
         """Read one small file; None if there is none."""
         try:
-            return (self.root / key).read_bytes()
+            return self._path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -70,20 +75,23 @@ class LocalStore:
 
     def tail(self, key: str, count: int) -> bytes:
         """Read the last `count` bytes of a file."""
-        with (self.root / key).open("rb") as file:
+        with self.open(key) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - count))
             return file.read()
 
     def open(self, key: str) -> IO[bytes]:
         """Open a file for random access."""
-        return (self.root / key).open("rb")
+        try:
+            return self._path(key).open("rb")
+        except OSError as error:
+            raise _local_error(error) from error
 
     def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write a file that appears whole or not at all, and stays after a power cut."""
-        target = self.root / key
+        target = self._path(key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             with _temporary(target) as temporary:
                 with temporary.open("xb") as file:
                     file.write(data)
@@ -108,16 +116,18 @@ class LocalStore:
     def version(self, key: str) -> str | None:
         """Return inode, time and size: two writes never share them while both are there."""
         try:
-            found = (self.root / key).stat()
+            found = self._path(key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise _local_error(error) from error
         return f"{found.st_ino}:{_file_validator(found)}"
 
     def upload(self, key: str, path: Path) -> None:
         """Copy a file in, atomically."""
-        target = self.root / key
+        target = self._path(key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             with _temporary(target) as temporary:
                 with temporary.open("xb") as out, path.open("rb") as file:
                     while block := file.read(2**24):
@@ -131,7 +141,16 @@ class LocalStore:
 
     def delete(self, key: str) -> None:
         """Remove a file."""
-        (self.root / key).unlink(missing_ok=True)
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise _local_error(error) from error
+
+    def _path(self, key: str) -> Path:
+        """Return the path of a key, which must lie below the folder."""
+        if key.startswith("/") or ".." in key.split("/"):
+            raise StorageError(f"{key!r} does not name a file below {self.url}.")
+        return self.root / key
 
 
 def _file_validator(found: os.stat_result) -> str:
@@ -148,16 +167,25 @@ def get_file(path: Path, max_bytes: int) -> Fetched:
         raise ImageError(ErrorCode.DENIED, str(error.strerror)) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise ImageError(ErrorCode.UNREACHABLE, str(error)) from error
-    with open(descriptor, "rb", buffering=0) as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
         check_size(found.st_size, max_bytes)
-        try:
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
             data = file.read()
-        except OSError as error:
-            raise ImageError(ErrorCode.UNREACHABLE, error.strerror or str(error)) from error
+    except OSError as error:
+        raise ImageError(ErrorCode.UNREACHABLE, error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
     return Fetched(data or b"", (_file_validator(found),))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # not a conflict over the key
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
 
 
 @contextmanager

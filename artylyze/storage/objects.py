@@ -9,7 +9,6 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -37,6 +36,11 @@ _HELP = {
     "s3": "Check the AWS_* variables or `aws sts get-caller-identity`; for a public bucket AWS_SKIP_SIGNATURE=true.",
     "gs": "Check GOOGLE_APPLICATION_CREDENTIALS or `gcloud auth application-default login`.",
     "az": "Check AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or `az login`.",
+}
+_WHERE = {
+    "s3": "the network, AWS_ENDPOINT_URL and AWS_DEFAULT_REGION",
+    "gs": "the network",
+    "az": "the network and AZURE_STORAGE_ACCOUNT_NAME",
 }
 
 
@@ -162,6 +166,8 @@ class ObjectStore:
         import obstore
         from obstore.exceptions import BaseError, InvalidPathError
 
+        if (self.prefix + key).startswith("/"):  # obstore would take the slash away, and read another object
+            return self._get_odd(key, max_bytes)
         try:
             result = obstore.get(self.bucket.store, self.prefix + key)
             meta = result.meta
@@ -191,8 +197,9 @@ class ObjectStore:
         """Read one small object; None if there is none."""
         import obstore
 
+        name = self._name(key)
         try:
-            return bytes(obstore.get(self.bucket.store, self.prefix + key).bytes())
+            return bytes(obstore.get(self.bucket.store, name).bytes())
         except FileNotFoundError as error:
             if _code(error) == "NoSuchBucket":
                 raise self._refusal("NoSuchBucket", error) from error
@@ -204,26 +211,30 @@ class ObjectStore:
         """Read the last `count` bytes of an object."""
         import obstore
 
-        return self._ours(
-            lambda: bytes(
-                obstore.get(self.bucket.store, self.prefix + key, options={"range": {"suffix": count}}).bytes()
-            )
-        )
+        name = self._name(key)
+        try:
+            return bytes(obstore.get(self.bucket.store, name, options={"range": {"suffix": count}}).bytes())
+        except Exception as error:
+            if _code(error) == "InvalidRange":  # of an object without any bytes
+                return b""
+            raise self._refusal(_code(error), error) from error
 
     def open(self, key: str) -> IO[bytes]:
         """Open an object for random access."""
         import obstore
 
-        return self._ours(lambda: cast("IO[bytes]", obstore.open_reader(self.bucket.store, self.prefix + key)))
+        name = self._name(key)
+        return self._ours(lambda: cast("IO[bytes]", obstore.open_reader(self.bucket.store, name)))
 
     def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write an object in one request."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+        name = self._name(key)
         mode: Any = "create" if if_absent else {"e_tag": if_match, "version": None} if if_match else "overwrite"
         try:
-            result = obstore.put(self.bucket.store, self.prefix + key, data, mode=mode, use_multipart=False)
+            result = obstore.put(self.bucket.store, name, data, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError) as error:
             raise ConflictError(key) from error
         except Exception as error:
@@ -234,8 +245,9 @@ class ObjectStore:
         """Return the ETag of an object."""
         import obstore
 
+        name = self._name(key)
         try:
-            return obstore.head(self.bucket.store, self.prefix + key)["e_tag"] or ""
+            return obstore.head(self.bucket.store, name)["e_tag"] or ""
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -245,14 +257,26 @@ class ObjectStore:
         """Write a local file, in parts if it is large."""
         import obstore
 
-        self._ours(lambda: obstore.put(self.bucket.store, self.prefix + key, path))
+        name = self._name(key)
+        self._ours(lambda: obstore.put(self.bucket.store, name, path))
 
     def delete(self, key: str) -> None:
         """Remove an object."""
         import obstore
 
-        with suppress(FileNotFoundError):
-            obstore.delete(self.bucket.store, self.prefix + key)
+        name = self._name(key)
+        try:
+            obstore.delete(self.bucket.store, name)
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise self._refusal(_code(error), error) from error
+
+    def _name(self, key: str) -> str:
+        name = self.prefix + key
+        if name.startswith("/"):
+            raise StorageError(f"{self.url}: a key that begins with a slash can be read, but not written.")
+        return name
 
     def _ours(self, call: Callable[[], T]) -> T:
         try:
@@ -266,7 +290,7 @@ class ObjectStore:
             return StorageError(f"There is no bucket {scheme}://{name}. Check the name, the region and the endpoint.")
         if _code_class(code) is ErrorCode.DENIED or "PermissionDenied" in type(error).__name__:
             return StorageError(f"{self.url} refuses us ({code or first_line(error)}). {_HELP[scheme]}")
-        return StorageError(f"{self.url} does not answer as it should: {first_line(error)}")
+        return StorageError(f"{self.url} does not answer as it should: {first_line(error)} Check {_WHERE[scheme]}.")
 
 
 def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from typing import Any
-from urllib.parse import urlsplit
 
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.storage.contract import Fetched, check_size, etag_validator, first_line
@@ -34,6 +33,6 @@ def get_http(uri: str, max_bytes: int) -> Fetched:
             data = response.read(max_bytes + 1)
             tag = etag_validator(response.headers.get("ETag"))
     except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise ImageError(ErrorCode.UNREACHABLE, f"{urlsplit(uri).hostname}: {first_line(error)}") from error
+        raise ImageError(ErrorCode.UNREACHABLE, first_line(error)) from error
     check_size(len(data), max_bytes)
     return Fetched(data, (tag,) if tag else ())

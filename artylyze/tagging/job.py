@@ -60,6 +60,7 @@ class TagRequest:
         workers: actors that hold the model, None for one per GPU or core.
         separate: three stages instead of a fused one, None for what the device asks for.
         weights: file of weights for `timm:NAME`.
+        deadline: seconds that one image may take to decode.
     """
 
     source: str | None
@@ -75,6 +76,7 @@ class TagRequest:
     workers: int | None = None
     separate: bool | None = None
     weights: str | None = None
+    deadline: float = 60.0
 
     def __post_init__(self) -> None:
         for name in ("shard_size", "top_k", "limit", "workers"):
@@ -147,13 +149,15 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
         TooManyErrorsError: the catalog is complete, but more images failed than allowed.
         ArtylyzeError: anything that stops a run; the same command resumes it.
     """
-    from artylyze.tagging.pipeline import connect
-
     check(request)
     conditional = probe_conditional(open_store(request.output))
     with TemporaryDirectory(prefix="artylyze-") as folder:
         with ThreadPoolExecutor(1) as pool:  # Ray needs seconds to start: meanwhile the run is planned
             planned = pool.submit(plan, request, watcher, folder)
+            from artylyze.tagging.pipeline import connect
+
+            if planned.done():
+                planned.result()  # a mistake that was found while Ray was imported is told before Ray starts
             logs = connect()
             prepared = planned.result()
         if prepared is None:
@@ -316,10 +320,10 @@ def _settings(request: TagRequest, plan: Plan, spec: RunSpec, *, conditional: bo
         run_id=spec.run_id,
         model_id=spec.model_id,
         tasks=plan.bundle.tasks,
-        dim=spec.dim,
         size=plan.bundle.preprocessing.size,
         top_k=request.top_k,
         conditional=conditional,
+        deadline=request.deadline,
     )
 
 

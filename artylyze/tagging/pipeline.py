@@ -13,7 +13,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +121,7 @@ def tag_shards(settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard],
     """
     if not shards:
         return
+    workers = replace(workers, taggers=min(workers.taggers, len(shards)), readers=min(workers.readers, len(shards)))
     dataset = build(settings, ray.put(bundle.for_device(workers.device)), shards, workers)
     try:
         batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
@@ -272,4 +273,11 @@ def _ours(error: BaseException) -> ArtylyzeError:
             f"A worker died {TASK_RETRIES + 1} times on the same shard (out of memory?). Ray's logs tell more; "
             "the same command resumes, with a smaller --shard-size it needs less memory."
         )
-    return ArtylyzeError(f"Ray stopped the run: {str(error).strip().splitlines()[-1]}")
+    return ArtylyzeError(f"A worker failed: {_innermost(error)}. This is a defect: Ray's logs hold the traceback.")
+
+
+def _innermost(error: BaseException) -> str:
+    cause = getattr(error, "cause", None)
+    while isinstance(cause, BaseException):
+        error, cause = cause, getattr(cause, "cause", None) or cause.__cause__
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -33,7 +33,6 @@ class ShardSettings:
         run_id: of the run.
         model_id: of the model.
         tasks: of the model.
-        dim: length of an embedding.
         size: side of the decoded square, pixels.
         top_k: terms kept for each task.
         conditional: whether the storage honours a put that must not replace.
@@ -46,7 +45,6 @@ class ShardSettings:
     run_id: str
     model_id: str
     tasks: tuple[Task, ...]
-    dim: int
     size: int
     top_k: int
     conditional: bool
@@ -165,7 +163,7 @@ def commit_rows(
         outputs: of the images among them that could be read.
     """
     metadata = planned.schema.field("metadata").type if "metadata" in planned.column_names else None
-    schema = catalog_schema(settings.dim, [task.name for task in settings.tasks], metadata)
+    schema = catalog_schema([task.name for task in settings.tasks], metadata)
     table = build_rows(
         schema,
         to_tag(planned),

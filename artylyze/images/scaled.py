@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from PIL import Image
 
 from artylyze.errors import ErrorCode, ImageError
-from artylyze.jpeg2000 import load_level
+from artylyze.images.jpeg2000 import load_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.TiffImagePlugin import TiffImageFile
 
-    from artylyze.colour import Box
+    from artylyze.images.colour import Box
 
 PROGRESSIVE = 4
 """How many times the pixel limit a progressive JPEG may have in full: 6 bytes of coefficients each, held at once."""

@@ -1,0 +1,1 @@
+"""Peers and limits, side by side, in one run. See README.md."""

@@ -1,0 +1,171 @@
+"""From measured figures to verdicts and tables. `python benchmarks/report.py RESULTS` prints the Markdown of a folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DOCUMENTED = ("dataloader", "ray", "daft")
+PEERS = (*DOCUMENTED, "draft")
+FUSED, SEPARATE, LIMIT = "artylyze", "artylyze-separate", "limit"
+NAMES = {
+    "dataloader": "PyTorch DataLoader",
+    "ray": "Ray Data batch inference",
+    "daft": "Daft",
+    "draft": "DataLoader with `draft`",
+    FUSED: "artylyze, fused",
+    SEPARATE: "artylyze, separate stages",
+    LIMIT: "limit: two bare processes",
+    "fused": "artylyze, fused",
+    "slow": "artylyze, separate, slow model",
+}
+
+Figures = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure beside its target: `least` is a lower bound, `most` an upper one."""
+
+    what: str
+    value: float
+    least: float | None = None
+    most: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        passed = (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+        target = f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}" if self.most else "none"
+        return {"what": self.what, "value": round(self.value, 4), "target": target, "passed": passed}
+
+
+def checks(benchmark: str, found: Figures) -> list[Check]:
+    """The issue's targets that the contestants measured so far allow to judge."""
+    if benchmark == "paintings":
+        return [*_against_peers(found, PEERS, "fastest peer", steady=3, overall=2), *_against_limit(found, 0.9, 0.75)]
+    if benchmark == "masters":
+        return [
+            *_against_peers(found, DOCUMENTED, "fastest documented peer", steady=5),
+            *_against_peers(found, ("draft",), "DataLoader with draft", steady=2),
+            *_against_limit(found, None, None),
+        ]
+    if benchmark == "memory":
+        return list(_growth(found))
+    return []
+
+
+def _against_peers(
+    found: Figures, peers: Sequence[str], called: str, *, steady: float, overall: float | None = None
+) -> Iterable[Check]:
+    if FUSED not in found or not all(peer in found for peer in peers):
+        return
+    for name, field, target in (("steady", "steady_per_second", steady), ("with start-up", "per_second", overall)):
+        if target is not None:
+            fastest = max(peers, key=lambda peer: found[peer][field])
+            ratio = found[FUSED][field] / found[fastest][field]
+            yield Check(f"artylyze / {called} ({fastest}), {name}", ratio, least=target)
+
+
+def _against_limit(found: Figures, fused: float | None, separate: float | None) -> Iterable[Check]:
+    for name, target in ((FUSED, fused), (SEPARATE, separate)):
+        if name in found and LIMIT in found:
+            ratio = found[name]["steady_per_second"] / found[LIMIT]["steady_per_second"]
+            yield Check(f"{name} / limit, steady", ratio, least=target)
+
+
+def _growth(found: Figures) -> Iterable[Check]:
+    for plan in ("fused", "slow"):
+        runs = sorted((one for one in found.values() if one["plan"] == plan), key=lambda one: one["images"])
+        if len(runs) > 1:
+            few, many = runs[0], runs[-1]
+            what = f"peak memory, {NAMES[plan]}: {many['images']:,} / {few['images']:,} images"
+            yield Check(what, many["peak_mib"] / few["peak_mib"], most=1.1)
+
+
+def merge(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, Any]:
+    """Add contestants to earlier ones of the same settings, machine and versions; others make a fresh start."""
+    same = ("benchmark", "settings", "machine", "versions")
+    if old is None or any(old.get(key) != new[key] for key in same):
+        old = {"contestants": {}}
+    merged = {**new, "contestants": {**old["contestants"], **new["contestants"]}}
+    merged["checks"] = [check.as_dict() for check in checks(new["benchmark"], merged["contestants"])]
+    return merged
+
+
+def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of a result's table."""
+    found = result.get("contestants", {})
+    if result["benchmark"] == "memory":
+        return ["plan", "images", "peak MiB", "images/s"], [
+            [NAMES[one["plan"]], f"{one['images']:,}", f"{one['peak_mib']:,.0f}", f"{one['per_second']:.1f}"]
+            for one in sorted(found.values(), key=lambda one: (one["plan"], one["images"]))
+        ]
+    if not found:
+        return ["file", "cosine"], [[name, f"{value:.4f}"] for name, value in result.get("cosines", {}).items()]
+    headings = ["", "steady images/s", "with start-up", "start-up s", "peak MiB", "images", "skipped"]
+    return headings, [
+        [
+            NAMES[name],
+            f"{found[name]['steady_per_second']:.1f}",
+            f"{found[name]['per_second']:.1f}",
+            f"{found[name]['startup_seconds']:.1f}",
+            f"{found[name]['peak_mib']:,.0f}",
+            f"{found[name]['images']:,}",
+            f"{found[name]['skipped']:,}",
+        ]
+        for name in NAMES
+        if name in found
+    ]
+
+
+def check_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """Cells of a result's verdicts: what, value, target, and whether it is met."""
+    return [
+        [
+            check["what"],
+            f"{check['value']:.3g}",
+            check["target"],
+            "" if check["target"] == "none" else "yes" if check["passed"] else "no",
+        ]
+        for check in result["checks"]
+    ]
+
+
+VERDICTS = ["figure", "value", "target", "met"]
+
+
+def markdown(headings: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def document(results: Iterable[Mapping[str, Any]]) -> str:
+    """The Markdown of all results, in the order given."""
+    parts = []
+    for result in results:
+        parts.append(f"**{result['benchmark']}** ({_settings(result)})")
+        headings, cells = rows(result)
+        if cells and "cosines" not in result:
+            parts.append(markdown(headings, cells))
+        if result["checks"]:
+            parts.append(markdown(VERDICTS, check_rows(result)))
+    return "\n\n".join(parts)
+
+
+def _settings(result: Mapping[str, Any]) -> str:
+    machine = result["machine"]
+    words = [f"{name} {value}" for name, value in result["settings"].items() if value is not None]
+    return ", ".join([*words, f"{machine['cores']} cores of {machine['processor']}"])
+
+
+def main(folder: str) -> None:
+    files = [Path(folder, f"tag-{name}.json") for name in ("paintings", "masters", "memory", "embeddings", "startup")]
+    print(document(json.loads(file.read_text()) for file in files if file.exists()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parent / "results"))

@@ -1,0 +1,261 @@
+"""Measure `artylyze tag` against peers and limits on the same images, in one run. See README.md.
+
+python benchmarks/tag.py --data ../shared/data --out benchmarks/results [--only paintings,masters] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import accuracy, inputs, report
+from benchmarks.measure import ContestantError, Run, machine, median_run, rate, run_contestant, versions
+from benchmarks.report import FUSED, LIMIT, SEPARATE, Check
+
+HERE = Path(__file__).parent
+CONTESTANTS = ("dataloader", "draft", "ray", "daft", FUSED, SEPARATE, LIMIT)
+MEMORY_PLANS = ("fused", "slow")
+BENCHMARKS = ("paintings", "masters", "memory", "embeddings", "startup")
+SLOW_SECONDS = 0.008
+"""What the slow model adds to each image, three times what reading a painting takes."""
+REPEAT_BELOW = 60.0
+"""Seconds: contestants whose longer run takes less are repeated."""
+MIB = 2**20
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the command line asks for, and where things lie meanwhile."""
+
+    data: Path
+    out: Path
+    scratch: Path
+    contestants: tuple[str, ...]
+    backbone: str
+    images: int | None
+    few: int | None
+    shard_size: int | None
+    repeats: int
+    cores: int
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    asked = _parse(arguments)
+    with tempfile.TemporaryDirectory(prefix="artylyze-bench-", dir=asked.scratch) as scratch:
+        bench = Bench(
+            data=asked.data,
+            out=asked.out,
+            scratch=Path(scratch),
+            contestants=asked.contestants,
+            backbone=asked.backbone,
+            images=asked.images,
+            few=asked.few,
+            shard_size=asked.shard_size,
+            repeats=asked.repeats,
+            cores=len(os.sched_getaffinity(0)),
+        )
+        for name in asked.only:
+            measure(name, bench, quick=asked.quick)
+
+
+def measure(name: str, bench: Bench, *, quick: bool) -> None:
+    """Run one benchmark and add its figures to its file."""
+    if name == "paintings":
+        sources = inputs.paintings(bench.data)
+        compare(name, bench, sources, bench.images or (200 if quick else len(sources)), unit=1, quick=quick)
+    elif name == "masters":
+        sources = inputs.masters(bench.data)
+        compare(name, bench, sources, bench.images or (60 if quick else len(sources)), unit=30, quick=quick)
+    elif name == "memory":
+        memory(bench, few=bench.few or (100 if quick else 5000), many=bench.images or (400 if quick else 20_000))
+    elif name == "embeddings":
+        found = accuracy.cosines(bench.data)
+        check = Check("least cosine, scaled decode with ONNX / full decode with torch", min(found.values()), least=0.99)
+        rounded = {file: round(value, 5) for file, value in found.items()}
+        record(name, bench, {"backbone": "tf_efficientnet_lite0"}, cosines=rounded, checks=[check.as_dict()])
+    else:
+        heavy = accuracy.heavy_imports()
+        forbidden = sorted({"ray", "torch", "timm"} & set(heavy))
+        judged = [
+            Check("seconds of artylyze --help", accuracy.help_seconds(), most=0.4),
+            Check("of ray, torch and timm, imported by it", len(forbidden), most=0.5),
+        ]
+        record(name, bench, {}, imported=heavy, checks=[check.as_dict() for check in judged])
+
+
+def compare(name: str, bench: Bench, sources: Sequence[Path], images: int, *, unit: int, quick: bool) -> None:
+    """Run the contestants on the first few and on all of the images."""
+    images = min(images, len(sources))
+    few = bench.few or max(unit, images // (3 if quick else 6) // unit * unit)
+    model = inputs.prepare_model(bench.backbone, _made(bench.scratch / "model"))
+    folders = {count: inputs.lay_out(sources[:count], bench.scratch / f"{name}-{count}") for count in (few, images)}
+    inputs.warm(folders[images])
+    settings = {
+        "backbone": bench.backbone,
+        "images": images,
+        "few": few,
+        "pixels": inputs.SIZE,
+        "repeats": bench.repeats,
+    }
+    for contestant in [one for one in CONTESTANTS if one in bench.contestants or not bench.contestants]:
+        try:
+            figures = _two_lengths(contestant, bench, model, folders, few, images)
+        except (ContestantError, ValueError) as error:
+            console.print(f"{contestant}: {error}", style="red", markup=False)
+            continue
+        record(name, bench, settings, contestants={contestant: figures})
+
+
+def _two_lengths(
+    contestant: str, bench: Bench, model: dict[str, Any], folders: dict[int, Path], few: int, images: int
+) -> dict[str, Any]:
+    runs: dict[int, list[Run]] = {few: [], images: []}
+    counted: dict[int, int] = {}
+    for turn in range(bench.repeats):
+        if turn and runs[images][0].seconds >= REPEAT_BELOW:
+            break
+        for count in (images, few):
+            out = bench.scratch / f"{contestant}-{count}-{turn}"
+            job = inputs.write_job(model, folders[count], out, bench.cores, shard_size=bench.shard_size)
+            runs[count].append(_run(contestant, job, bench))
+            counted[count] = inputs.embedded(out)
+            shutil.rmtree(out)
+    short, long = median_run(runs[few]), median_run(runs[images])
+    found = rate(counted[few], short.seconds, counted[images], long.seconds)
+    return {
+        "images": counted[images],
+        "skipped": images - counted[images],
+        "seconds": round(long.seconds, 2),
+        "few_images": counted[few],
+        "few_seconds": round(short.seconds, 2),
+        "all_seconds": [[round(run.seconds, 2) for run in runs[count]] for count in (images, few)],
+        "per_second": round(found.overall, 2),
+        "steady_per_second": round(found.steady, 2),
+        "startup_seconds": round(found.startup, 2),
+        "peak_mib": round(long.peak / MIB),
+    }
+
+
+def memory(bench: Bench, few: int, many: int) -> None:
+    """Peak memory of artylyze on few and on many images, fused, and separate with a model that reading outruns."""
+    model = inputs.prepare_model(bench.backbone, _made(bench.scratch / "model"))
+    paintings = inputs.paintings(bench.data)
+    settings = {"backbone": bench.backbone, "shard_size": bench.shard_size, "slow_seconds": SLOW_SECONDS}
+    for count in (few, many):
+        copies = [paintings[number % len(paintings)] for number in range(count)]
+        folder = inputs.lay_out(copies, bench.scratch / f"memory-{count}")
+        for plan in [one for one in MEMORY_PLANS if one in bench.contestants or not bench.contestants]:
+            out = bench.scratch / f"{plan}-{count}"
+            options: dict[str, Any] = {"shard_size": bench.shard_size}
+            if plan == "slow":
+                options["slow_seconds"] = SLOW_SECONDS
+            job = inputs.write_job(model, folder, out, bench.cores, **options)
+            run = _run(FUSED if plan == "fused" else SEPARATE, job, bench, interval=0.25)
+            figures = {
+                "plan": plan,
+                "images": inputs.embedded(out),
+                "seconds": round(run.seconds, 2),
+                "per_second": round(count / run.seconds, 2),
+                "peak_mib": round(run.peak / MIB),
+            }
+            shutil.rmtree(out)
+            record("memory", bench, settings, contestants={f"{plan}-{count}": figures})
+        shutil.rmtree(folder)
+
+
+def _run(contestant: str, job: Path, bench: Bench, interval: float = 0.4) -> Run:
+    python = [sys.executable]
+    if contestant == FUSED:
+        asked = json.loads(job.read_text())
+        command = [str(Path(sys.executable).parent / "artylyze"), "tag", asked["folder"], "-o", asked["out"]]
+        command += ["--model", asked["bundle"], "--device", "cpu", "--json"]
+        if asked["options"].get("shard_size"):
+            command += ["--shard-size", str(asked["options"]["shard_size"])]
+    elif contestant == SEPARATE:
+        command = [*python, str(HERE / "ours.py"), str(job)]
+    elif contestant == LIMIT:
+        command = [*python, str(HERE / "limits.py"), str(job)]
+    else:
+        command = [*python, str(HERE / "peers.py"), contestant, str(job)]
+    return run_contestant(command, bench.scratch / f"{job.stem}.log", interval=interval)
+
+
+def record(name: str, bench: Bench, settings: dict[str, Any], **found: Any) -> None:
+    """Merge figures into the benchmark's file, and show it."""
+    path = bench.out / f"tag-{name}.json"
+    new = {"benchmark": name, "settings": settings, "machine": machine(), "versions": versions(), **found}
+    if "contestants" in found:
+        new = report.merge(json.loads(path.read_text()) if path.exists() else None, new)
+    bench.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(new, indent=1, ensure_ascii=False) + "\n")
+    show(new)
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a result's tables."""
+    for headings, cells in (report.rows(result), (report.VERDICTS, report.check_rows(result))):
+        if cells:
+            table = Table(title=str(result["benchmark"]))
+            for number, heading in enumerate(headings):
+                table.add_column(heading, justify="right" if number else "left")
+            for line in cells:
+                table.add_row(*line)
+            console.print(table)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with paintings/ and masters/")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="where the JSON goes")
+    parser.add_argument("--only", type=_names(BENCHMARKS), default=BENCHMARKS, help=f"of {', '.join(BENCHMARKS)}")
+    all_contestants = (*CONTESTANTS, *MEMORY_PLANS)
+    parser.add_argument(
+        "--contestants",
+        type=_names(all_contestants),
+        default=(),
+        help=f"of {', '.join(CONTESTANTS)}; of memory: {', '.join(MEMORY_PLANS)}. Others keep their earlier figures",
+    )
+    parser.add_argument("--images", type=int, help="images of the longer run (default: all; memory: 20,000)")
+    parser.add_argument("--few", type=int, help="images of the shorter run (default: a sixth; memory: 5,000)")
+    parser.add_argument("--backbone", default="mobilenetv2_100", help="a timm model; its weights are random")
+    parser.add_argument("--shard-size", type=int, help="artylyze's --shard-size")
+    parser.add_argument("--repeats", type=int, default=3, help="of contestants that take less than a minute")
+    parser.add_argument("--scratch", type=Path, help="folder for links and outputs (default: the system's)")
+    parser.add_argument("--quick", action="store_true", help="a few images, to see that everything runs")
+    asked = parser.parse_args(arguments)
+    if asked.quick:
+        asked.repeats = 1
+    return asked
+
+
+def _names(allowed: Sequence[str]) -> Any:
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        unknown = [name for name in found if name not in allowed]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"no {', '.join(unknown)}: choose of {', '.join(allowed)}")
+        return found
+
+    return parse
+
+
+if __name__ == "__main__":
+    main()

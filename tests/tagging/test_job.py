@@ -1,0 +1,237 @@
+"""The whole job in this process, on real files and a real Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from artylyze.catalog.run import Lease, run_store
+from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
+from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
+from artylyze.storage import open_store
+from artylyze.tagging.job import TagRequest, drive, plan, run
+from tests.tagging.conftest import Quiet, fill, picture
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def ids(catalog: str) -> list[str]:
+    return sorted(read_catalog(catalog, ["image_id"]).column("image_id").to_pylist())
+
+
+def parts(catalog: str) -> dict[Path, int]:
+    """Every part there is, with the time it was written."""
+    return {path: path.stat().st_mtime_ns for path in Path(catalog).glob("runs/*/parts/*.parquet")}
+
+
+@pytest.fixture
+def request_for(tmp_path: Path, model: Path) -> TagRequest:
+    fill(tmp_path / "images", 50)
+    return TagRequest(str(tmp_path / "images"), str(tmp_path / "out"), model=str(model), shard_size=10)
+
+
+def test_tags_every_image_once(request_for: TagRequest, watcher: Quiet) -> None:
+    outcome = run(request_for, watcher)
+    assert (outcome.tagged, outcome.resumed, outcome.snapshot.rows, outcome.snapshot.ok) == (50, 0, 50, 50)
+    assert ids(request_for.output) == [f"{n:04d}.jpg" for n in range(50)]
+    assert sum(watcher.advanced) == 50
+    names, matrix = embeddings(request_for.output)
+    assert len(names) == len(matrix) == 50
+
+
+def test_rows_carry_scores_for_each_task(request_for: TagRequest, watcher: Quiet) -> None:
+    run(request_for, watcher)
+    row = read_catalog(request_for.output).to_pylist()[0]
+    assert row["genre"] == row["genre_top"][0]["term"]
+    assert row["genre_score"] == row["genre_top"][0]["score"]
+    assert sum(top["score"] for top in row["genre_top"]) == pytest.approx(1, abs=1e-5)
+    assert row["style_review"] is (row["style_score"] < 0.7)
+
+
+def test_parts_lie_alone_in_their_folder(request_for: TagRequest, watcher: Quiet) -> None:
+    outcome = run(request_for, watcher)
+    folder = Path(request_for.output, "runs", outcome.run_id)
+    assert sorted(p.name for p in (folder / "parts").iterdir()) == [f"part-{n:05d}.parquet" for n in range(5)]
+    visible = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert visible == {"run.json", "manifest.parquet", "parts", "status.json", "_SUCCESS.json"}
+
+
+def test_the_same_command_again_does_nothing(request_for: TagRequest, watcher: Quiet) -> None:
+    run(request_for, watcher)
+    before = parts(request_for.output)
+    outcome = run(request_for, watcher)
+    assert (outcome.tagged, outcome.resumed) == (0, 50)
+    assert parts(request_for.output) == before
+
+
+def test_a_resume_does_only_what_is_missing(request_for: TagRequest, watcher: Quiet) -> None:
+    outcome = run(request_for, watcher)
+    folder = Path(request_for.output, "runs", outcome.run_id)
+    for name in ("_SUCCESS.json", "parts/part-00001.parquet", "parts/part-00003.parquet"):
+        (folder / name).unlink()
+    Path(request_for.output, "catalog.json").unlink()
+    kept = parts(request_for.output)
+    again = run(request_for, watcher)
+    assert (again.tagged, again.resumed) == (20, 30)
+    assert ids(request_for.output) == [f"{n:04d}.jpg" for n in range(50)]
+    assert {path: at for path, at in parts(request_for.output).items() if path in kept} == kept
+
+
+def test_a_resume_keeps_the_plan_and_the_device_of_the_run(
+    request_for: TagRequest, watcher: Quiet, tmp_path: Path
+) -> None:
+    outcome = run(request_for, watcher)
+    path = Path(request_for.output, "runs", outcome.run_id, "run.json")
+    written = json.loads(path.read_text())
+    assert (written["device"], written["precision"], written["settings"]["device"]) == ("cpu", "float32", "auto")
+    assert written["shards"] == [10, 20, 30, 40, 50]
+    before = path.stat().st_mtime_ns
+    run(request_for, watcher)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_part_that_is_not_ours_is_never_believed(request_for: TagRequest, watcher: Quiet) -> None:
+    outcome = run(request_for, watcher)
+    Path(request_for.output, "runs", outcome.run_id, "parts", "part-00002.parquet").write_bytes(b"PAR1 rubbish PAR1")
+    with pytest.raises(StorageError, match=r"part-00002.*Move it away"):
+        run(request_for, watcher)
+
+
+def test_a_run_that_is_being_driven_is_refused(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    prepared = plan(request_for, watcher, str(tmp_path))
+    assert prepared is not None
+    store = run_store(request_for.output, prepared.spec.run_id)
+    with Lease(store, 50, conditional=True), pytest.raises(StorageError, match="is being driven by"):
+        drive(request_for, prepared, watcher, conditional=True)
+
+
+def test_update_tags_new_and_changed_images_only(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    run(request_for, watcher)
+    images = tmp_path / "images"
+    (images / "0003.jpg").write_bytes(picture(1003))
+    (images / "0014.jpg").unlink()
+    fill(images, 5, start=50)
+    before = parts(request_for.output)
+    request = TagRequest(request_for.source, request_for.output, model=request_for.model, update=True)
+    outcome = run(request, watcher)
+    assert outcome.snapshot.rows == 54
+    assert ids(request.output) == [f"{n:04d}.jpg" for n in range(55) if n != 14]
+    assert {path: at for path, at in parts(request.output).items() if path in before} == before
+    runs = read_catalog(request.output, ["image_id", "run_id"]).to_pylist()
+    tagged = sorted(row["image_id"] for row in runs if row["run_id"] == outcome.run_id)
+    assert tagged == ["0003.jpg", *(f"{n:04d}.jpg" for n in range(50, 55))]
+
+
+def test_update_of_an_unchanged_collection_has_nothing_to_do(request_for: TagRequest, watcher: Quiet) -> None:
+    before = run(request_for, watcher)
+    outcome = run(TagRequest(request_for.source, request_for.output, model=request_for.model, update=True), watcher)
+    assert outcome.run_id == before.run_id
+    assert "Nothing has changed: the catalog is up to date." in watcher.messages
+
+
+def test_updating_twice_keeps_every_row_once(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    run(request_for, watcher)
+    request = TagRequest(request_for.source, request_for.output, model=request_for.model, update=True)
+    for start in (50, 60):
+        fill(tmp_path / "images", 10, start=start)
+        run(request, watcher)
+    assert ids(request.output) == [f"{n:04d}.jpg" for n in range(70)]
+
+
+def test_update_with_another_model_is_refused(request_for: TagRequest, watcher: Quiet) -> None:
+    run(request_for, watcher)
+    request = TagRequest(request_for.source, request_for.output, update=True)
+    with pytest.raises(InputError, match="was made by model"):
+        run(request, watcher)
+
+
+def test_retry_tags_again_only_what_can_pass(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    listed = tmp_path / "list.csv"
+    listed.write_text("uri\n" + "".join(f"{images}/{n:04d}.jpg\n" for n in (1, 2, 60)) + f"{images}/empty.jpg\n")
+    (images / "empty.jpg").write_bytes(b"")
+    request = TagRequest(str(listed), request_for.output, model=request_for.model, max_error_rate=1)
+    assert dict(run(request, watcher).snapshot.errors) == {"empty": 1, "missing": 1}
+    fill(images, 1, start=60)
+    (images / "empty.jpg").write_bytes(picture(61))
+    again = TagRequest(None, request.output, model=request.model, retry_failed=True, max_error_rate=1)
+    outcome = run(again, watcher)
+    assert dict(outcome.snapshot.errors) == {"empty": 1}
+    assert outcome.snapshot.rows == 4
+
+
+def test_more_errors_than_allowed_is_told_after_the_catalog_is_complete(
+    request_for: TagRequest, watcher: Quiet, tmp_path: Path
+) -> None:
+    for number in range(5):
+        (tmp_path / "images" / f"{number:04d}.jpg").write_bytes(b"")
+    with pytest.raises(TooManyErrorsError, match="5 of 50 images failed"):
+        run(request_for, watcher)
+    assert read_snapshot(request_for.output).rows == 50
+
+
+def test_limit_takes_the_first_images(request_for: TagRequest, watcher: Quiet) -> None:
+    request = TagRequest(request_for.source, request_for.output, model=request_for.model, limit=7)
+    assert run(request, watcher).snapshot.rows == 7
+
+
+def test_keys_may_hold_anything(tmp_path: Path, model: Path, watcher: Quiet) -> None:
+    images = tmp_path / "images"
+    names = [
+        "=1+1.jpg",
+        "<script>alert(1)<\x01script>.jpg",
+        "e\u0301.jpg",
+        "\u00e9.jpg",
+        "a b'\"`$(x).jpg",
+        "..\\up.jpg",
+        "#?%20.jpg",
+    ]
+    (images / "up.." / " ").mkdir(parents=True)
+    for number, name in enumerate(names):
+        (images / name).write_bytes(picture(number))
+    (images / "up.." / " " / "x.jpg").write_bytes(picture(99))
+    with open(os.path.join(os.fsencode(images), b"caf\xe9.jpg"), "wb") as file:  # noqa: PTH118
+        file.write(picture(100))
+    request = TagRequest(str(images), str(tmp_path / "out"), model=str(model))
+    assert run(request, watcher).snapshot.ok == len(names) + 2
+    assert ids(request.output) == sorted([*names, "up../ /x.jpg", "caf\\xe9.jpg"])
+
+
+def test_an_unreadable_bundle_is_one_sentence(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "bundle.json").write_text("{")
+    with pytest.raises(InputError):
+        run(TagRequest(request_for.source, request_for.output, model=str(tmp_path / "broken")), watcher)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"shard_size": 0}, "--shard-size"),
+        ({"max_error_rate": 1.5}, "--max-error-rate"),
+        ({"source": None}, "Give a SOURCE"),
+        ({"limit": 3, "update": True}, "--limit"),
+        ({"device": "tpu"}, "--device"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(wrong: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        TagRequest(**({"source": "images", "output": "out"} | wrong))  # type: ignore[arg-type]
+
+
+def test_a_snapshot_that_another_run_replaced_is_not_overwritten(
+    request_for: TagRequest, watcher: Quiet, tmp_path: Path
+) -> None:
+    run(request_for, watcher)
+    fill(tmp_path / "images", 5, start=50)
+    request = TagRequest(request_for.source, request_for.output, model=request_for.model, update=True)
+    prepared = plan(request, watcher, str(tmp_path))
+    assert prepared is not None
+    store = open_store(request.output)
+    snapshot = json.loads(store.read("catalog.json") or b"")
+    store.put("catalog.json", json.dumps(snapshot | {"run_id": "another"}).encode())
+    with pytest.raises(StorageError, match="Another run has replaced"):
+        drive(request, prepared, watcher, conditional=True)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from artylyze.catalog.plan import Shard
+from artylyze.catalog.snapshot import read_catalog
+from artylyze.tagging.job import TagRequest, run
+from artylyze.tagging.pipeline import Workers, build
+from artylyze.tagging.shard import ShardSettings
+from tests.faults.poison import hang_jpeg, segv_jpeg
+from tests.tagging.conftest import Quiet, fill
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def operators(workers: Workers) -> list[str]:
+    """The physical operators of a plan, the first one first."""
+    from ray.data._internal.logical.optimizers import get_execution_plan
+
+    settings = ShardSettings("catalog", "run", "model", (), 64, 5, conditional=True)
+    dataset = build(settings, ray.put(None), [Shard(0, 0, 2), Shard(1, 2, 4)], workers)
+    operator: Any = get_execution_plan(dataset._logical_plan)[0].dag
+    names = [operator.name]
+    while operator.input_dependencies:
+        (operator,) = operator.input_dependencies
+        names.insert(0, operator.name)
+    return names
+
+
+def test_on_cpus_one_stage_does_all() -> None:
+    assert operators(Workers("cpu", "float32", 2, 2, separate=False)) == ["Input", "MapBatches(FusedStage)"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_with_gpus_the_stages_stay_apart(device: str) -> None:
+    expected = ["Input", "MapBatches(ReadStage)", "MapBatches(TagStage)", "MapBatches(CommitStage)"]
+    assert operators(Workers(device, "float32", 1, 2, separate=True)) == expected
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_poisoned_collection_gives_one_row_for_each_image(
+    tmp_path: Path, model: Path, watcher: Quiet, separate: bool
+) -> None:
+    images = fill(tmp_path / "images", 60)
+    (images / "0007.jpg").write_bytes(segv_jpeg())
+    (images / "0023.jpg").write_bytes(hang_jpeg())
+    (images / "0040.jpg").write_bytes(b"")
+    (images / "0059.jpg").write_bytes(b"no image at all")
+    request = TagRequest(
+        str(images), str(tmp_path / "out"), model=str(model), deadline=2.0, separate=separate, max_error_rate=1
+    )
+    outcome = run(request, watcher)
+    rows = read_catalog(request.output).to_pylist()
+    assert [row["image_id"] for row in sorted(rows, key=lambda row: row["image_id"])] == [
+        f"{n:04d}.jpg" for n in range(60)
+    ]
+    codes = {row["image_id"]: row["error_code"] for row in rows if row["status"] == "error"}
+    assert codes == {
+        "0007.jpg": "crashed_decoder",
+        "0023.jpg": "timeout",
+        "0040.jpg": "empty",
+        "0059.jpg": "unsupported",
+    }
+    assert dict(outcome.snapshot.errors) == {"crashed_decoder": 1, "empty": 1, "timeout": 1, "unsupported": 1}
+    assert all(row["embedding"] is None and row["genre"] is None for row in rows if row["status"] == "error")
+
+
+def test_both_plans_give_the_same_catalog(tmp_path: Path, model: Path, watcher: Quiet) -> None:
+    images = fill(tmp_path / "images", 40)
+    tables = []
+    for separate in (False, True):
+        request = TagRequest(str(images), str(tmp_path / str(separate)), model=str(model), separate=separate)
+        run(request, watcher)
+        tables.append(read_catalog(request.output).sort_by("image_id"))
+    fused, apart = (
+        table.drop_columns(["embedding", "genre_score", "style_score", "genre_top", "style_top"]) for table in tables
+    )
+    assert fused.equals(apart)
+    first, second = (np.stack(table.column("embedding").to_numpy()) for table in tables)
+    np.testing.assert_allclose(first, second, atol=1e-5)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artylyze.catalog.schema import Seen
+from artylyze.errors import ErrorCode, ImageError, StorageError
+from artylyze.images import decode
+from artylyze.tagging.reading import Reader, Source
+from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
+from tests.tagging.conftest import fill, picture
+
+
+def read(
+    reader: Reader, sources: list[Source], batch_size: int = 4
+) -> tuple[list[Seen | ImageError | None], dict[int, np.ndarray]]:
+    outcomes: list[Seen | ImageError | None] = [None] * len(sources)
+    pixels = {}
+    for batch in reader.read(sources, outcomes, batch_size):
+        pixels.update(zip(batch.rows, batch.filled.copy(), strict=True))
+    return outcomes, pixels
+
+
+def codes(outcomes: list[Seen | ImageError | None]) -> list[str]:
+    return [str(one.code) if isinstance(one, ImageError) else "ok" for one in outcomes]
+
+
+@pytest.mark.parametrize("decoders", [1, 3])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 21])
+def test_gives_the_pixels_of_each_source_at_its_row(tmp_path: Path, decoders: int, count: int) -> None:
+    fill(tmp_path, count)
+    sources = [Source(str(tmp_path / f"{n:04d}.jpg")) for n in range(count)]
+    with Reader(64, decoders=decoders) as reader:
+        outcomes, pixels = read(reader, sources)
+    assert codes(outcomes) == ["ok"] * count
+    assert sorted(pixels) == list(range(count))
+    for row in range(count):
+        np.testing.assert_array_equal(pixels[row], decode(picture(row), 64).pixels)
+
+
+def test_is_used_for_shard_after_shard(tmp_path: Path) -> None:
+    fill(tmp_path, 5)
+    sources = [Source(str(tmp_path / f"{n:04d}.jpg")) for n in range(5)]
+    with Reader(64) as reader:
+        first, second = read(reader, sources), read(reader, sources)
+    assert codes(first[0]) == codes(second[0])
+
+
+def test_a_failure_costs_itself_only(tmp_path: Path) -> None:
+    fill(tmp_path, 4)
+    (tmp_path / "0001.jpg").write_bytes(b"")
+    (tmp_path / "0002.jpg").unlink()
+    with Reader(64) as reader:
+        outcomes, pixels = read(reader, [Source(str(tmp_path / f"{n:04d}.jpg")) for n in range(4)])
+    assert codes(outcomes) == ["ok", "empty", "missing", "ok"]
+    assert sorted(pixels) == [0, 3]
+
+
+def test_an_image_that_changed_since_the_scan_is_told(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    with Reader(64) as reader:
+        outcomes, _ = read(reader, [Source(str(tmp_path / "0000.jpg"), "mtime:1:2")])
+    assert codes(outcomes) == ["changed"]
+
+
+def test_a_decoder_that_dies_or_hangs_costs_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    fill(tmp_path, 6)
+    (tmp_path / "0001.jpg").write_bytes(segv_jpeg())
+    (tmp_path / "0004.jpg").write_bytes(hang_jpeg())
+    with Reader(64, deadline=2.0) as reader:
+        outcomes, pixels = read(reader, [Source(str(tmp_path / f"{n:04d}.jpg")) for n in range(6)])
+    assert codes(outcomes) == ["ok", "crashed_decoder", "ok", "ok", "timeout", "ok"]
+    assert sorted(pixels) == [0, 2, 3, 5]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_storage_that_began_to_refuse_everything_stops_the_run(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    for path in tmp_path.iterdir():
+        path.chmod(0)
+    sources = [Source(str(path)) for path in tmp_path.iterdir()]
+    with Reader(64, canary=sources[0].uri) as reader, pytest.raises(StorageError, match="refuses every image"):
+        read(reader, sources)
+
+
+def test_a_dead_server_stops_the_run_when_the_canary_is_dead_too() -> None:
+    sources = [Source(f"http://127.0.0.1:9/{n}.jpg") for n in range(2)]
+    with Reader(64, canary=sources[0].uri) as reader, pytest.raises(StorageError, match="refuses every image"):
+        read(reader, sources)
+
+
+def test_a_dead_server_is_rows_while_the_canary_answers(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    with Reader(64, canary=str(tmp_path / "0000.jpg")) as reader:
+        outcomes, _ = read(reader, [Source("http://127.0.0.1:9/a.jpg")])
+    assert codes(outcomes) == [ErrorCode.UNREACHABLE]
+
+
+def test_a_reader_that_is_abandoned_in_the_middle_ends(tmp_path: Path) -> None:
+    fill(tmp_path, 20)
+    sources = [Source(str(tmp_path / f"{n:04d}.jpg")) for n in range(20)]
+    outcomes: list[Seen | ImageError | None] = [None] * 20
+    with Reader(64, decoders=2) as reader:
+        batches = reader.read(sources, outcomes, 2)
+        next(batches)
+        batches.close()
+        assert codes(read(reader, sources)[0]) == ["ok"] * 20

@@ -1,0 +1,169 @@
+"""cluster.yaml is a configuration that Ray and EC2 take, and one that keeps the cluster closed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+
+Config = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def written() -> Config:
+    """The file as it stands."""
+    config: Config = yaml.safe_load(TEXT)
+    return config
+
+
+@pytest.fixture(scope="module")
+def cluster(written: Config) -> Config:
+    """The file as Ray completes it before it launches anything."""
+    from ray.autoscaler._private.util import prepare_config
+
+    prepared: Config = prepare_config(written)
+    return prepared
+
+
+def workers(cluster: Config) -> dict[str, Config]:
+    return {name: kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]}
+
+
+def launch(cluster: Config, demand: dict[str, int], count: int) -> dict[str, int]:
+    """Ask Ray's scheduler which nodes it would start for so many of a demand, with the head already there."""
+    from functools import partial
+
+    from ray.autoscaler._private.node_provider_availability_tracker import NodeAvailabilitySummary
+    from ray.autoscaler._private.resource_demand_scheduler import _default_utilization_scorer, get_nodes_for
+
+    found = {"gpu-spot": {"CPU": 16, "GPU": 1}}  # what EC2 says of the instance types
+    kinds = {
+        name: {**kind, "resources": kind["resources"] or found.get(name, {"CPU": 16})}
+        for name, kind in cluster["available_node_types"].items()
+    }
+    head = cluster["head_node_type"]
+    demands: list[Any] = [demand] * count
+    scorer: Any = partial(_default_utilization_scorer, node_availability_summary=NodeAvailabilitySummary({}))
+    nodes, unmet = get_nodes_for(kinds, {head: 1}, head, cluster["max_workers"], demands, scorer)
+    assert not unmet
+    return dict(nodes)
+
+
+def test_rays_own_check_accepts_it(cluster: Config) -> None:
+    from ray.autoscaler._private.util import validate_config
+
+    validate_config(cluster)
+
+
+def test_ec2_takes_every_parameter_of_every_node_type(cluster: Config) -> None:
+    import botocore.session
+    from botocore.validate import ParamValidator
+
+    call = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+    for name, kind in cluster["available_node_types"].items():
+        asked = {
+            key: value for key, value in kind["node_config"].items() if key != "SubnetIds"
+        }  # Ray picks one of them
+        report = ParamValidator().validate({**asked, "MinCount": 1, "MaxCount": 1}, call)
+        assert not report.has_errors(), f"{name}: {report.generate_report()}"
+
+
+def test_the_head_takes_no_work(cluster: Config) -> None:
+    head = cluster["available_node_types"][cluster["head_node_type"]]
+    assert head["resources"] == {"CPU": 0}
+    assert head["max_workers"] == 0
+    assert "--num-cpus=0" in cluster["head_start_ray_commands"][-1]
+
+
+def test_no_worker_waits_at_anyones_cost(cluster: Config) -> None:
+    assert all(kind["min_workers"] == 0 for kind in workers(cluster).values())
+    assert sum(kind["max_workers"] for kind in workers(cluster).values()) <= cluster["max_workers"]
+    assert cluster["idle_timeout_minutes"] <= 15
+    assert cluster["provider"]["cache_stopped_nodes"] is False
+
+
+def test_workers_are_spot_unless_their_name_says_otherwise(cluster: Config) -> None:
+    for name, kind in workers(cluster).items():
+        spot = kind["node_config"].get("InstanceMarketOptions", {}).get("MarketType") == "spot"
+        assert spot is not name.endswith("on-demand"), name
+
+
+def test_cpu_work_starts_cpu_nodes_and_gpu_work_gpu_nodes(cluster: Config) -> None:
+    assert launch(cluster, {"CPU": 1}, 40) == {"decode-spot": 3}
+    assert launch(cluster, {"CPU": 1, "GPU": 1}, 2) == {"gpu-spot": 2}
+
+
+def test_on_demand_comes_after_spot(cluster: Config) -> None:
+    kinds = cluster["available_node_types"]
+    bounds = {"decode-spot": 2, "decode-on-demand": 8}
+    moved = {name: {**kinds[name], "max_workers": bound} for name, bound in bounds.items()}
+    both = {**cluster, "available_node_types": {**kinds, **moved}}
+    assert launch(both, {"CPU": 1}, 80) == {"decode-spot": 2, "decode-on-demand": 3}
+
+
+def test_every_node_uses_an_instance_profile_and_no_key(written: Config) -> None:
+    for kind in written["available_node_types"].values():
+        assert kind["node_config"]["IamInstanceProfile"]["Name"].startswith("artylyze-")
+        assert "KeyName" not in kind["node_config"]
+    assert "aws_credentials" not in written["provider"]
+    assert "ssh_private_key" not in written["auth"]
+
+
+def test_no_node_has_a_public_address(written: Config) -> None:
+    assert written["provider"]["use_internal_ips"] is True
+    for kind in written["available_node_types"].values():
+        assert kind["node_config"]["SubnetIds"]
+        assert kind["node_config"]["SecurityGroupIds"]
+        assert "NetworkInterfaces" not in kind["node_config"]
+    assert "--dashboard-host=127.0.0.1" in written["head_start_ray_commands"][-1]
+
+
+def test_disks_are_encrypted_and_credentials_need_a_session_token(written: Config) -> None:
+    for kind in written["available_node_types"].values():
+        assert kind["node_config"]["MetadataOptions"]["HttpTokens"] == "required"
+        assert all(disk["Ebs"]["Encrypted"] for disk in kind["node_config"]["BlockDeviceMappings"])
+
+
+@pytest.mark.parametrize("role", ["head", "worker"])
+def test_every_start_command_turns_token_authentication_on(written: Config, role: str) -> None:
+    token, _, start = written[f"{role}_start_ray_commands"]
+    assert "secretsmanager" in token
+    assert token.endswith("> ~/.ray/auth_token")
+    starts = [command for command in written[f"{role}_start_ray_commands"] if "ray start" in command]
+    assert starts == [start]
+    assert start.index("export RAY_AUTH_MODE=token;") < start.index("ray start")
+
+
+def test_the_region_is_the_same_everywhere(written: Config) -> None:
+    assert set(re.findall(r"AWS_DEFAULT_REGION=(\S+)", TEXT)) == {written["provider"]["region"]}
+
+
+def test_the_file_names_nobodys_account() -> None:
+    found = re.findall(
+        r"\b(?:(?:subnet|sg|ami|vpc|i)-[0-9a-f]{8,17}|\d{12}|(?:AKIA|ASIA)[0-9A-Z]{16}|arn:aws\S*)\b", TEXT
+    )
+    assert found == []
+    assert "REPLACE_ME" in TEXT
+
+
+def test_every_command_is_a_shell_command(cluster: Config) -> None:
+    for group in ("head_setup_commands", "head_start_ray_commands", "worker_start_ray_commands"):
+        for command in cluster[group]:
+            subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+def test_nodes_install_what_the_constraints_pin_with_torch_for_cuda(written: Config) -> None:
+    for local in written["file_mounts"].values():
+        assert (ROOT / local).is_file()
+    install = next(command for command in written["setup_commands"] if "uv pip install" in command)
+    assert "--compile-bytecode" in install
+    assert "--constraint ~/artylyze/constraints.txt" in install
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert re.search(r"^torch==[\d.]+$", pins, re.MULTILINE)  # no local version such as +cpu: PyPI's build, with CUDA
