@@ -91,7 +91,7 @@ def scan(
 ) -> None:
     """List a collection's images, join your catalogue to them, and write the manifest.
 
-    Example: artylyze scan scans/ -o manifest.parquet --metadata objects.csv --id-column inventory_number --file-column file
+    Example: artylyze scan scans/ -o manifest.parquet --metadata objects.csv --id-column number --file-column file
     """
     from dataclasses import asdict
 
@@ -105,7 +105,8 @@ def scan(
     if metadata:
         lines.append(
             f"{report.without_metadata:,} images without metadata, {report.unused_metadata:,} metadata rows without an "
-            f"image, {report.repeated_ids:,} rows that repeat an id, {report.shared_records:,} images that share a record."
+            f"image, {report.repeated_ids:,} rows that repeat an id, {report.shared_records:,} images that share a "
+            "record with another."
         )
     _tell(found | {"manifest": output}, as_json, "\n".join([*lines, f"Manifest: {output}"]))
 
@@ -178,7 +179,7 @@ def tag(
 
 def _tag(request: TagRequest, as_json: bool) -> None:
     from artylyze.progress import Reporter
-    from artylyze.tagging.job import run
+    from artylyze.tagging.job import judge, run
 
     with _stoppable(), Reporter() as reporter:
         outcome = run(request, reporter)
@@ -196,6 +197,7 @@ def _tag(request: TagRequest, as_json: bool) -> None:
     reasons = ", ".join(f"{count:,} {code}" for code, count in snapshot.errors.items())
     text = f"{snapshot.ok:,} of {snapshot.rows:,} images are in the catalog {request.output}"
     _tell(found, as_json, text + (f"; the others: {reasons}." if reasons else "."))
+    judge(request, outcome)
 
 
 def _dry_run(request: TagRequest, as_json: bool) -> None:
@@ -255,7 +257,7 @@ def failures(
 def paths(catalog: Catalog, as_json: Json = False) -> None:
     """Print the Parquet files that make up the catalog, one on a line, for DuckDB, pandas or anything else.
 
-    Example: duckdb -c "select genre, count(*) from read_parquet([$(artylyze paths catalog | sed "s/.*/'&'/" | paste -sd,)]) group by 1"
+    Example: artylyze paths s3://museum/catalog
     """
     from artylyze.catalog.snapshot import part_paths, read_snapshot
 

@@ -130,10 +130,13 @@ def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, glob: str |
             else:
                 passed_over += 1
 
-    reader = pa.RecordBatchReader.from_batches(_LISTING, _batches(store, wanted()))
-    database.register("listing", reader)
-    database.execute("CREATE TABLE images AS SELECT *, NULL::VARCHAR AS record_id, NULL::BIGINT AS row FROM listing")
-    database.unregister("listing")
+    database.execute(
+        "CREATE TABLE images "
+        "(image_id VARCHAR, uri VARCHAR, size BIGINT, validator VARCHAR, record_id VARCHAR, row BIGINT)"
+    )
+    for batch in _batches(store, wanted()):  # one by one: an error of the storage would come out of DuckDB as its own
+        database.register("listing", pa.table(batch))
+        database.execute("INSERT INTO images BY NAME SELECT * FROM listing")
     return passed_over
 
 

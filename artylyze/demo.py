@@ -130,15 +130,12 @@ def _text(result: DemoResult, genres: Counter[str], paths: list[str]) -> str:
 The others are rows too, with the reason:
 {failed}
 
-Of the {NEIGHBOURS} works most like a work, {result.same_genre:.0%} share its genre and {result.same_style:.0%} its style;
-by chance it would be about 8%. The model was never trained on them: its embeddings alone know that.
+Of the {NEIGHBOURS} works most like a work, {result.same_genre:.0%} share its genre and {result.same_style:.0%} its style.
+By chance it would be about 8%. The model was never trained on them: its embeddings alone know that.
 
 Contact sheet  {result.contact_sheet}
 Catalog        {result.catalog}
 
-Open it with DuckDB:
-  duckdb -c "select metadata.genre, count(*) from '{pattern}' group by 1 order by 2 desc"
-or with pandas:
-  import pandas, subprocess
-  paths = subprocess.check_output(["artylyze", "paths", "{result.catalog}"], text=True).split("\\n")[:-1]
-  catalog = pandas.concat(map(pandas.read_parquet, paths))"""
+Open it with DuckDB or pandas (`artylyze paths {result.catalog}` lists its files):
+  duckdb.sql("select metadata.genre, count(*) from '{pattern}' group by 1 order by 2 desc")
+  pandas.concat(pandas.read_parquet(path) for path in glob.glob("{pattern}"))"""

@@ -44,6 +44,29 @@ def bundles(home: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def model(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bundle: timm's test architecture at 64 pixels with random weights, and two random heads."""
+    import numpy as np
+    import torch
+
+    from artylyze.models.backbones import load_backbone
+    from artylyze.models.build import build_bundle
+    from artylyze.models.bundle import Task, save
+
+    tasks = (
+        Task("genre", ("portrait", "landscape", "still life"), temperature=1.5, review_threshold=0.5),
+        Task("style", ("Impressionism", "Cubism"), temperature=0.7, review_threshold=0.7),
+    )
+    torch.manual_seed(0)
+    backbone = load_backbone("test_efficientnet", pretrained=False, size=64)
+    random = np.random.default_rng(0)
+    heads = {t.name: (random.normal(size=(len(t.terms), backbone.dim)), np.zeros(len(t.terms))) for t in tasks}
+    folder = tmp_path_factory.mktemp("model") / "bundle"
+    save(folder, build_bundle(backbone, tasks, heads))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def ray_cluster(home: Path, bundles: None) -> Iterator[None]:
     """One Ray for the whole session; its decoders know how to die, if an image asks them to."""
     import ray
@@ -169,7 +192,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)  # noqa: S310 - loopback
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)
         except urllib.error.HTTPError:
             return
         except OSError:

@@ -79,7 +79,7 @@ def test_version() -> None:
         (["status", "nowhere"], 3, "There is no catalog in nowhere"),
         (["failures", "nowhere"], 3, "There is no complete catalog"),
         (["paths", "nowhere"], 3, "There is no complete catalog"),
-        (["sample", "out", "--count", "-1"], 2, "count"),
+        (["sample", "out", "--count", "-1"], 2, "at least 1"),
     ],
 )
 def test_a_mistake_gets_one_sentence(

@@ -109,16 +109,14 @@ def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snaps
     with pq.ParquetFile(open_store(catalog).open(snapshot.parts[0].path)) as first:
         schema = first.schema_arrow
     columns = [*_OLD, *(["metadata"] if "metadata" in schema.names else [])]
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for part, table in read_parts(catalog, snapshot.parts, columns):
-            rows = pa.array(range(table.num_rows), pa.int64())
-            paths = pa.array([part.path] * table.num_rows, pa.string())
-            yield from table.append_column("part", paths).append_column("row", rows).select(target.names).to_batches()
-
-    target = pa.schema([*(schema.field(name) for name in columns), *COPY])
-    database.register("parts", pa.RecordBatchReader.from_batches(target, batches()))
-    database.execute("CREATE TABLE old AS SELECT * FROM parts")
+    empty = pa.schema([*(schema.field(name) for name in columns), *COPY]).empty_table()
+    database.register("rows", empty)
+    database.execute("CREATE TABLE old AS SELECT * FROM rows")
+    for part, table in read_parts(catalog, snapshot.parts, columns):
+        rows = pa.array(range(table.num_rows), pa.int64())
+        paths = pa.array([part.path] * table.num_rows, pa.string())
+        database.register("rows", table.append_column("part", paths).append_column("row", rows))
+        database.execute("INSERT INTO old BY NAME SELECT * FROM rows")
     return schema.field("metadata").type if "metadata" in columns else None
 
 

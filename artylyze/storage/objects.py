@@ -144,10 +144,8 @@ class ObjectStore:
             for page in pages:
                 for found in page.get("Contents", ()):
                     yield found["Key"], found["Size"], found.get("ETag"), found["LastModified"]
-        except ClientError as error:
-            raise self._refusal(error.response["Error"].get("Code", ""), error) from error
-        except BotoCoreError as error:
-            raise self._refusal("", error) from error
+        except (BotoCoreError, ClientError) as error:
+            raise self._refusal(_code(error), error) from error
 
     def _list_other(self, prefix: str) -> Iterator[tuple[str, int, str | None, datetime]]:
         import obstore
@@ -215,9 +213,17 @@ class ObjectStore:
         try:
             return bytes(obstore.get(self.bucket.store, name, options={"range": {"suffix": count}}).bytes())
         except Exception as error:
-            if _code(error) == "InvalidRange":  # of an object without any bytes
+            if self._is_empty(name):  # no range of nothing is valid
                 return b""
             raise self._refusal(_code(error), error) from error
+
+    def _is_empty(self, name: str) -> bool:
+        import obstore
+
+        try:
+            return bool(obstore.head(self.bucket.store, name)["size"] == 0)
+        except Exception:
+            return False
 
     def open(self, key: str) -> IO[bytes]:
         """Open an object for random access."""
@@ -232,7 +238,7 @@ class ObjectStore:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         name = self._name(key)
-        mode: Any = "create" if if_absent else {"e_tag": if_match, "version": None} if if_match else "overwrite"
+        mode: Any = "create" if if_absent else {"e_tag": if_match} if if_match else "overwrite"
         try:
             result = obstore.put(self.bucket.store, name, data, mode=mode, use_multipart=False)
         except (AlreadyExistsError, PreconditionError) as error:
@@ -266,7 +272,10 @@ class ObjectStore:
 
         name = self._name(key)
         try:
-            obstore.delete(self.bucket.store, name)
+            if self.bucket.s3:  # obstore asks to delete many at once, which not every server answers as it should
+                self.bucket.s3.delete_object(Bucket=self.bucket.name, Key=name)
+            else:
+                obstore.delete(self.bucket.store, name)
         except FileNotFoundError:
             return
         except Exception as error:
@@ -290,7 +299,10 @@ class ObjectStore:
             return StorageError(f"There is no bucket {scheme}://{name}. Check the name, the region and the endpoint.")
         if _code_class(code) is ErrorCode.DENIED or "PermissionDenied" in type(error).__name__:
             return StorageError(f"{self.url} refuses us ({code or first_line(error)}). {_HELP[scheme]}")
-        return StorageError(f"{self.url} does not answer as it should: {first_line(error)} Check {_WHERE[scheme]}.")
+        if isinstance(error, FileNotFoundError):
+            return StorageError(f"{self.url}: {first_line(error)}")
+        what = first_line(error).rstrip(".")
+        return StorageError(f"{self.url} does not answer as it should: {what}. Check {_WHERE[scheme]}.")
 
 
 def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:
@@ -299,6 +311,10 @@ def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:
 
 
 def _code(error: Exception) -> str:
+    """Return the code of S3's answer: boto3 has parsed it, obstore quotes it."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", ""))
     found = re.search(r"<Code>(\w+)</Code>", str(error))
     return found[1] if found else ""
 
@@ -314,8 +330,7 @@ def _code_class(code: str) -> ErrorCode | None:
 
 
 def _image_error(error: Exception) -> ImageError:
-    response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else _code(error)
+    code = _code(error)
     kind = _code_class(code)
     if kind is None and isinstance(error, FileNotFoundError):
         kind = ErrorCode.MISSING

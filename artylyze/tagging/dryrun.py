@@ -161,8 +161,8 @@ def describe(found: Forecast) -> str:
         + (f"; {found.copied:,} rows copied" if found.copied else ""),
         f"Shards     {found.shards:,}",
         f"Requests   {found.list_requests:,} LIST, {found.get_requests:,} GET, {found.put_requests:,} PUT to storage",
-        f"Probe      {found.decode_seconds * 1e3:.1f} ms to read an image, {found.inference_seconds * 1e3:.1f} ms to tag "
-        f"it; {found.failed} of the probed images could not be read",
+        f"Probe      {found.decode_seconds * 1e3:.1f} ms to read an image, {found.inference_seconds * 1e3:.1f} ms to "
+        f"tag it; {found.failed} of the probed images could not be read",
         f"Time       about {f'{minutes:,.0f} minutes' if minutes >= 2 else f'{found.seconds:,.0f} s'} "
         f"with {found.workers} worker{'s' if found.workers > 1 else ''}, besides the start of Ray",
         f"Memory     about {decimal(found.memory_bytes)} for the workers, besides Ray's own processes",

@@ -146,7 +146,6 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
     """Tag a collection and return how it ended.
 
     Raises:
-        TooManyErrorsError: the catalog is complete, but more images failed than allowed.
         ArtylyzeError: anything that stops a run; the same command resumes it.
     """
     check(request)
@@ -165,14 +164,17 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
             watcher.say("Nothing has changed: the catalog is up to date.")
             return Outcome(snapshot.run_id, snapshot, 0, 0, 0.0)
         watcher.say(f"Ray's own logs: {logs}")
-        outcome = drive(request, prepared, watcher, conditional=conditional)
-    failed = outcome.snapshot.rows - outcome.snapshot.ok
-    if failed > request.max_error_rate * outcome.snapshot.rows:
+        return drive(request, prepared, watcher, conditional=conditional)
+
+
+def judge(request: TagRequest, outcome: Outcome) -> None:
+    """Raise TooManyErrorsError if more images of the catalog failed than the user allowed."""
+    rows, failed = outcome.snapshot.rows, outcome.snapshot.rows - outcome.snapshot.ok
+    if failed > request.max_error_rate * rows:
         raise TooManyErrorsError(
-            f"The catalog is complete, but {failed:,} of {outcome.snapshot.rows:,} images failed, more than "
-            f"--max-error-rate {request.max_error_rate:g} allows. See `artylyze failures {request.output}`."
+            f"The catalog is complete, but {failed:,} of {rows:,} images failed, more than --max-error-rate "
+            f"{request.max_error_rate:g} allows. See `artylyze failures {request.output}`."
         )
-    return outcome
 
 
 def check(request: TagRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -69,8 +70,9 @@ def cluster(bundles: None) -> Iterator[Cluster]:
                 "metrics-export",
                 "ray-client-server",
             )
-            command = [
-                *(BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}/tmp"),
+            command: list[str | Path] = [
+                BIN / "ray",
+                *("start", "--head", "--block", f"--temp-dir={Path(folder, 'ray')}"),
                 *(f"--port={gcs}", f"--dashboard-port={dashboard}", "--min-worker-port=0", "--max-worker-port=0"),
                 *(f"--{name}-port={port}" for name, port in zip(names, others, strict=True)),
                 *("--num-cpus=2", f"--object-store-memory={300 * 2**20}", "--disable-usage-stats"),
@@ -86,7 +88,8 @@ def _environment(folder: Path) -> dict[str, str]:
     """Return this process's environment without its Ray, and with a home of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") and name != "PYTHONPATH"}
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
-    return {**kept, "HOME": str(folder), "PATH": path, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    ours = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+    return {**kept, "HOME": str(folder), "PATH": path, **ours}
 
 
 def _free_ports(count: int) -> list[int]:
@@ -100,7 +103,7 @@ def _free_ports(count: int) -> list[int]:
 @contextmanager
 def _running(command: list[str | Path], environment: dict[str, str], log: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run `ray start --block`; asked to end, it ends the processes it started and no others."""
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         yield process
     finally:
@@ -108,7 +111,7 @@ def _running(command: list[str | Path], environment: dict[str, str], log: int) -
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # a group of its own
             process.wait()
 
 
@@ -168,7 +171,7 @@ def test_a_submitted_job_writes_the_whole_catalog_and_tells_its_progress(cluster
 
 def test_a_mistake_fails_the_job_with_one_sentence(cluster: Cluster, folder: Path) -> None:
     missing = folder / "nothing here"
-    ended = cluster.submit("python", "jobs/tag.py", f"'{missing}'", "-o", str(folder / "none"))
+    ended = cluster.submit("python", "jobs/tag.py", str(missing), "-o", str(folder / "none"))
     said = ended.stdout + ended.stderr
     assert ended.returncode == 1
     assert "failed with exit code 3" in said

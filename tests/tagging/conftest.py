@@ -10,29 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artylyze.models.bundle import Bundle, Task, load, save
-
-TASKS = (
-    Task("genre", ("portrait", "landscape", "still life"), temperature=1.5, review_threshold=0.5),
-    Task("style", ("Impressionism", "Cubism"), temperature=0.7, review_threshold=0.7),
-)
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a bundle: timm's test architecture at 64 pixels with random weights, and random heads."""
-    import torch
-
-    from artylyze.models.backbones import load_backbone
-    from artylyze.models.build import build_bundle
-
-    torch.manual_seed(0)
-    backbone = load_backbone("test_efficientnet", pretrained=False, size=64)
-    random = np.random.default_rng(0)
-    heads = {t.name: (random.normal(size=(len(t.terms), backbone.dim)), np.zeros(len(t.terms))) for t in TASKS}
-    folder = tmp_path_factory.mktemp("model") / "bundle"
-    save(folder, build_bundle(backbone, TASKS, heads))
-    return folder
+from artylyze.models.bundle import Bundle, load
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +44,7 @@ class Quiet:
 
     def __init__(self) -> None:
         self.messages: list[str] = []
-        self.rows = self.done = 0
+        self.rows = self.done = self.errors = 0
         self.advanced: list[int] = []
 
     def say(self, message: str) -> None:
@@ -77,6 +55,7 @@ class Quiet:
 
     def advance(self, rows: int, errors: int) -> None:
         self.advanced.append(rows)
+        self.errors += errors
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from artylyze.catalog.run import Lease, run_store
 from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
 from artylyze.storage import open_store
-from artylyze.tagging.job import TagRequest, drive, plan, run
+from artylyze.tagging.job import TagRequest, drive, judge, plan, run
 from tests.tagging.conftest import Quiet, fill, picture
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -168,9 +168,10 @@ def test_more_errors_than_allowed_is_told_after_the_catalog_is_complete(
 ) -> None:
     for number in range(5):
         (tmp_path / "images" / f"{number:04d}.jpg").write_bytes(b"")
-    with pytest.raises(TooManyErrorsError, match="5 of 50 images failed"):
-        run(request_for, watcher)
+    outcome = run(request_for, watcher)
     assert read_snapshot(request_for.output).rows == 50
+    with pytest.raises(TooManyErrorsError, match="5 of 50 images failed"):
+        judge(request_for, outcome)
 
 
 def test_limit_takes_the_first_images(request_for: TagRequest, watcher: Quiet) -> None:

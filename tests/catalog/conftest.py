@@ -1,0 +1,144 @@
+"""A catalog without a model: an image's embedding follows from its validator, and so do its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from artylyze.catalog.parts import Receipt
+from artylyze.catalog.plan import Shard, plan_shards
+from artylyze.catalog.run import run_store
+from artylyze.catalog.schema import Seen
+from artylyze.catalog.snapshot import Part, Snapshot, read_catalog, read_snapshot, write_snapshot
+from artylyze.catalog.update import Changes, plan_changes
+from artylyze.errors import ErrorCode, ImageError
+from artylyze.manifest import COLUMNS, open_manifest, open_rows, read_rows, write_manifest
+from artylyze.models.runtimes import Outputs
+from artylyze.tagging.shard import ShardSettings, commit_rows, to_tag
+
+DIM = 3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of a collection: its content (negative: it cannot be read), its title, where it lies."""
+
+    content: int = 0
+    title: str | None = None
+    uri: str = ""
+
+
+@dataclass
+class Library:
+    """A collection, its catalog, and the runs that make the one from the other."""
+
+    root: Path
+    size: int = 3
+    healed: bool = False
+    runs: int = 0
+    read: list[str] = field(default_factory=list)
+
+    @property
+    def catalog(self) -> str:
+        """Address of the catalog."""
+        return str(self.root / "catalog")
+
+    def manifest(self, pictures: Mapping[str, Picture], *, titles: bool = False) -> str:
+        """Write the manifest of a collection and return its address."""
+        rows = [
+            {
+                "image_id": key,
+                "record_id": key.rpartition(".")[0] or key,
+                "uri": picture.uri or f"s3://bucket/{key}",
+                "size": 10 + abs(picture.content),
+                "validator": f"etag:{picture.content}",
+                "metadata": {"title": picture.title},
+            }
+            for key, picture in sorted(pictures.items(), key=lambda one: one[0].encode())
+        ]
+        schema = pa.schema([*COLUMNS, *([pa.field("metadata", pa.struct([("title", pa.string())]))] if titles else [])])
+        target = str(self.root / f"manifest-{self.runs}.parquet")
+        write_manifest(pa.Table.from_pylist(rows, schema).to_batches(), schema, target)
+        return target
+
+    def tag(self, manifest: str) -> Snapshot:
+        """Make a new catalog."""
+        shards = plan_shards(open_manifest(manifest).sizes, self.size)
+        return self._run("tag", manifest, shards, ())
+
+    def update(self, manifest: str | None, *, retry_failed: bool = False) -> Changes:
+        """Bring the catalog up to date."""
+        target = str(self.root / f"work-{self.runs}.parquet")
+        snapshot = read_snapshot(self.catalog)
+        changes = plan_changes(
+            self.catalog, snapshot, manifest, target, size=self.size, retry_failed=retry_failed
+        )
+        if changes.shards or len(changes.kept) < len(snapshot.parts):
+            self._run("update", target, changes.shards, changes.kept)
+        return changes
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Return the rows of the catalog by image id; fail if one is there twice."""
+        rows = read_catalog(self.catalog).drop_columns("run_id").to_pylist()
+        found = {row["image_id"]: row for row in rows}
+        assert len(found) == len(rows)
+        return found
+
+    def _run(self, operation: str, manifest: str, shards: Any, kept: tuple[Part, ...]) -> Snapshot:
+        run_id = f"run{self.runs}"
+        self.runs += 1
+        self.read = []
+        settings = self._settings(run_id)
+        with open_rows(manifest) as file:
+            receipts = [self._commit(settings, shard, read_rows(file, shard.start, shard.stop)) for shard in shards]
+        new = [Part(f"runs/{run_id}/{receipt.key}", receipt.rows, receipt.ok) for receipt in receipts]
+        snapshot = Snapshot(run_id, operation, "model", (), DIM, {}, {}, (*kept, *new))
+        write_snapshot(self.catalog, snapshot)
+        return snapshot
+
+    def _settings(self, run_id: str) -> ShardSettings:
+        return ShardSettings(self.catalog, run_id, "model", (), 8, 5, conditional=True)
+
+    def _commit(self, settings: ShardSettings, shard: Shard, planned: pa.Table) -> Receipt:
+        validators = to_tag(planned).column("validator").to_pylist()
+        self.read += to_tag(planned).column("image_id").to_pylist()
+        contents = [int(validator.removeprefix("etag:")) for validator in validators]
+        seen = [self._see(content) for content in contents]
+        good = [content for content, one in zip(contents, seen, strict=True) if isinstance(one, Seen)]
+        vectors = np.array(good, np.float32).reshape(-1, 1) * np.array([[1, 10, 100]], np.float32)
+        return commit_rows(settings, shard, planned, seen, Outputs(vectors, {}))
+
+    def _see(self, content: int) -> Seen | ImageError:
+        if content >= 0 or (self.healed and content == -1):
+            return Seen(10 + content, 20, "JPEG")
+        return ImageError(ErrorCode.UNREACHABLE if content == -1 else ErrorCode.CORRUPT, "it was asked for")
+
+
+@pytest.fixture
+def new_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Library]:
+    """Make a library in a folder of its own."""
+    return lambda: Library(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture
+def library(new_library: Callable[[], Library]) -> Library:
+    """An empty library."""
+    return new_library()
+
+
+@pytest.fixture
+def picture() -> type[Picture]:
+    """The class of its images."""
+    return Picture
+
+
+@pytest.fixture
+def run_folder(library: Library) -> Any:
+    """The store of a run."""
+    return run_store(library.catalog, "run")
