@@ -127,6 +127,9 @@ def tag(
     workers: Annotated[
         int | None, typer.Option(help="Workers that hold the model. Default: one per GPU, or per core.")
     ] = None,
+    readers: Annotated[
+        int | None, typer.Option(help="Workers that fetch and decode for GPUs. Default: one per core.")
+    ] = None,
     shard_size: Annotated[
         int | None, typer.Option(help="Images that are committed together, up to 1024 by default.")
     ] = None,
@@ -164,6 +167,7 @@ def tag(
         weights=None if weights is None else str(weights),
         device=device,
         workers=workers,
+        readers=readers,
         shard_size=shard_size,
         top_k=top_k,
         max_error_rate=max_error_rate,

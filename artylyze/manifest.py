@@ -57,7 +57,8 @@ class Manifest:
     def bytes(self) -> int:
         """Bytes of all images; those of unknown size count with the mean of the others."""
         known: int = pc.sum(self.sizes).as_py() or 0
-        return round(known * self.rows / max(1, self.rows - self.sizes.null_count))
+        mean: float = known / max(1, self.rows - self.sizes.null_count)
+        return round(mean * self.rows)
 
 
 def write_manifest(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: str) -> int:

@@ -9,8 +9,9 @@ workers, the second worker's first unit is counted although its work came before
 start-up's jitter over (t2 - t1); runs that take less than a minute are therefore repeated, and the median counts.
 
 Memory. Peak over samples of the whole process tree of PSS (each shared page divided among those that map it). Shared
-memory is counted apart, as the larger of the tree's shmem PSS and the blocks of /dev/shm files that it holds open: pages
-of Ray's plasma store that no living process has touched are in no PSS, and the larger of the two counts none twice.
+memory is counted apart, as the larger of the tree's shmem PSS and the blocks of /dev/shm files that it holds open:
+pages of Ray's plasma store that no living process has touched are in no PSS, and the larger of the two counts none
+twice.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans of a contestant stay below this process, to be counted and ended
+LEAST_STRETCH = 1.25
+"""What the longer run must take, times the shorter one, lest the jitter of start-up drowns the rate."""
 _PACKAGES = ("artylyze", "daft", "numpy", "onnxruntime", "pillow", "pyarrow", "ray", "timm", "torch", "torchvision")
 
 
@@ -76,9 +79,12 @@ class Memory:
 
 
 def rate(few: int, few_seconds: float, many: int, many_seconds: float) -> Rate:
-    """Fit the line through both runs. Raises ValueError where the longer one did not take longer."""
-    if not 0 < few < many or not 0 < few_seconds < many_seconds:
-        raise ValueError(f"no rate from {few} images in {few_seconds:.2f} s and {many} in {many_seconds:.2f} s")
+    """Fit the line through both runs. Raises ValueError where they differ too little in time to tell a rate."""
+    if not 0 < few < many or many_seconds < LEAST_STRETCH * few_seconds:
+        raise ValueError(
+            f"no rate from {few} images in {few_seconds:.2f} s and {many} in {many_seconds:.2f} s: "
+            "take more images, or a quieter machine"
+        )
     steady = (many - few) / (many_seconds - few_seconds)
     return Rate(overall=many / many_seconds, steady=steady, startup=many_seconds - many / steady)
 
@@ -117,7 +123,7 @@ def _shared_files(pid: int) -> dict[tuple[int, int], int]:
     found = {}
     for entry in os.scandir(f"/proc/{pid}/fd"):
         with suppress(OSError):
-            if os.readlink(entry.path).startswith("/dev/shm/"):  # noqa: S108 - read, not written
+            if str(Path(entry.path).readlink()).startswith("/dev/shm/"):  # noqa: S108 - read, not written
                 status = os.stat(entry.path)
                 found[status.st_dev, status.st_ino] = status.st_blocks * 512
     return found
@@ -173,6 +179,11 @@ def _end_descendants() -> None:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
     psutil.wait_procs(alive, timeout=5)
+
+
+def busy() -> float:
+    """Percent of the machine that others use, over a second in which nothing is measured."""
+    return float(psutil.cpu_percent(interval=1))
 
 
 def machine() -> dict[str, object]:

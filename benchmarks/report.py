@@ -1,4 +1,4 @@
-"""From measured figures to verdicts and tables. `python benchmarks/report.py RESULTS` prints the Markdown of a folder."""
+"""From measured figures to verdicts and tables. `python benchmarks/report.py [RESULTS]` prints a folder's Markdown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Check:
 
     def as_dict(self) -> dict[str, Any]:
         passed = (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
-        target = f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}" if self.most else "none"
+        target = (
+            f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}" if self.most is not None else "none"
+        )
         return {"what": self.what, "value": round(self.value, 4), "target": target, "passed": passed}
 
 
@@ -104,7 +106,9 @@ def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             for one in sorted(found.values(), key=lambda one: (one["plan"], one["images"]))
         ]
     if not found:
-        return ["file", "cosine"], [[name, f"{value:.4f}"] for name, value in result.get("cosines", {}).items()]
+        return ["file", "cosine", "profile ignored"], [
+            [name, *(f"{value:.4f}" for value in pair)] for name, pair in result.get("cosines", {}).items()
+        ]
     headings = ["", "steady images/s", "with start-up", "start-up s", "peak MiB", "images", "skipped"]
     return headings, [
         [

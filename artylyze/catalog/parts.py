@@ -101,7 +101,7 @@ def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
         sink, schema, compression="zstd", use_dictionary=plain, write_statistics=["image_id"]
     ) as writer:
         writer.write_table(table.cast(schema), row_group_size=max(1, table.num_rows))
-    return memoryview(sink.getvalue())
+    return memoryview(sink.getvalue()).cast("B")  # obstore takes no signed bytes
 
 
 def read_receipt(store: Store, key: str) -> Receipt | None:

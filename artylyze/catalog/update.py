@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from artylyze.catalog.plan import Shard, plan_shards
 from artylyze.catalog.snapshot import Part, Snapshot, read_parts
-from artylyze.errors import ErrorCode
+from artylyze.errors import ErrorCode, InputError
 from artylyze.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, write_manifest
 from artylyze.storage import open_store
 
@@ -122,7 +122,8 @@ def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snaps
 
 def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType | None:
     """Fill the table `fresh` with the rows of the collection's manifest."""
-    open_manifest(manifest)  # a repeated image would have two rows in the catalog
+    if not open_manifest(manifest).rows:  # which also finds repeated images: they would have two rows in the catalog
+        raise InputError(f"{manifest} holds no images.")
     with open_rows(manifest) as file:
         schema = file.schema_arrow
         database.register("rows", pa.RecordBatchReader.from_batches(schema, file.iter_batches(ROW_GROUP)))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage.contract import (
@@ -24,6 +24,7 @@ from artylyze.storage.contract import (
     first_line,
     time_validator,
 )
+from artylyze.storage.ranges import open_ranges
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -227,10 +228,8 @@ class ObjectStore:
 
     def open(self, key: str) -> IO[bytes]:
         """Open an object for random access."""
-        import obstore
-
         name = self._name(key)
-        return self._ours(lambda: cast("IO[bytes]", obstore.open_reader(self.bucket.store, name)))
+        return self._ours(lambda: open_ranges(self.bucket.store, name))
 
     def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write an object in one request."""
@@ -294,6 +293,8 @@ class ObjectStore:
             raise self._refusal(_code(error), error) from error
 
     def _refusal(self, code: str, error: Exception) -> StorageError:
+        if isinstance(error, (AttributeError, TypeError)):
+            raise error  # our own mistake, which no retry and no credentials will mend
         scheme, name = self.bucket.scheme, self.bucket.name
         if code in ("NoSuchBucket", "404", "ContainerNotFound"):
             return StorageError(f"There is no bucket {scheme}://{name}. Check the name, the region and the endpoint.")

@@ -15,7 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from artylyze.catalog.parts import Receipt, read_receipts
+from artylyze import __version__
+from artylyze.catalog.parts import Receipt, read_receipt, read_receipts
 from artylyze.catalog.plan import Shard, plan_shards, shard_size
 from artylyze.catalog.run import (
     Lease,
@@ -58,6 +59,7 @@ class TagRequest:
         update: tag only what is new or changed since the snapshot.
         retry_failed: tag again what failed for a reason that can pass.
         workers: actors that hold the model, None for one per GPU or core.
+        readers: actors that fetch and decode for GPUs, None for one per core.
         separate: three stages instead of a fused one, None for what the device asks for.
         weights: file of weights for `timm:NAME`.
         deadline: seconds that one image may take to decode.
@@ -74,12 +76,13 @@ class TagRequest:
     update: bool = False
     retry_failed: bool = False
     workers: int | None = None
+    readers: int | None = None
     separate: bool | None = None
     weights: str | None = None
     deadline: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("shard_size", "top_k", "limit", "workers"):
+        for name in ("shard_size", "top_k", "limit", "workers", "readers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1.")
@@ -254,7 +257,7 @@ def _spec(
     run_id = run_id_of(
         manifest=manifest.digest, model=bundle.model_id, settings=asked, parent=parent, operation=request.operation
     )
-    packages = ("artylyze", "ray", "torch", "timm", "onnxruntime", "pillow", "pyarrow")
+    packages = ("ray", "torch", "timm", "onnxruntime", "pillow", "pyarrow")
     return RunSpec(
         run_id=run_id,
         operation=request.operation,
@@ -265,7 +268,7 @@ def _spec(
         settings=asked,
         device=request.device,
         precision="auto",
-        versions={package: version(package) for package in packages},
+        versions={"artylyze": __version__} | {package: version(package) for package in packages},
         manifest_digest=manifest.digest,
         shards=tuple(shards),
     )
@@ -299,7 +302,7 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
             settings = _settings(request, plan, spec, conditional=conditional)
             settings = replace(settings, canary=probe_images(settings.manifest, plan.manifest.rows))
             watcher.start(spec.rows, resumed)
-            workers = choose_workers(spec.device, spec.precision, request.workers, separate=request.separate)
+            workers = choose_workers(spec, request.workers, request.readers, separate=request.separate)
             receipts = tag_shards(settings, plan.bundle, pending, workers)
             _follow(receipts, lease, list(there.values()), watcher)
             there = read_receipts(store, spec.run_id, spec.shards)
@@ -376,8 +379,6 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
 
 
 def _errors_of(catalog: str, parts: Sequence[Part]) -> Counter[str]:
-    from artylyze.catalog.parts import read_receipt
-
     store = open_store(catalog)
     counted: Counter[str] = Counter()
     for part in parts:

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pickle
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ import ray.data
 
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
+from artylyze.catalog.run import RunSpec
 from artylyze.errors import ArtylyzeError, StorageError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import CPU_BATCH, Outputs, resolve_device
@@ -68,7 +70,9 @@ class Workers:
 def connect() -> str:
     """Join the cluster that the environment names, or start Ray on this machine; return where its logs lie."""
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None)
+        handler: Any = signal.getsignal(signal.SIGTERM)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        signal.signal(signal.SIGTERM, handler)  # Ray's own ends the process before a run can say where it stands
     logger = logging.getLogger("ray.data")
     for handler in list(logger.handlers):
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
@@ -94,22 +98,22 @@ def _cluster() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
-def choose_workers(device: str, precision: str, taggers: int | None, *, separate: bool | None = None) -> Workers:
+def choose_workers(spec: RunSpec, taggers: int | None, readers: int | None, *, separate: bool | None = None) -> Workers:
     """Choose a fixed number of workers for the cluster as it stands.
 
     Args:
-        device: `cpu` or `cuda`.
-        precision: of inference.
+        spec: of the run: device and precision.
         taggers: actors that hold the model; None: one for each GPU or core that is there. An autoscaling cluster
             grows to what is asked for.
+        readers: actors that fetch and decode; None: one for each core that is there.
         separate: whether the stages are separate; None: with a GPU only.
     """
     resources = _cluster()
     cpus = max(1, int(resources.get("CPU", 1)))
-    if device == "cuda":
+    if spec.device == "cuda":
         gpus = taggers or max(1, int(resources.get("GPU", 1)))
-        return Workers(device, precision, gpus, max(1, cpus - gpus), separate is not False)
-    return Workers(device, precision, taggers or cpus, taggers or cpus, bool(separate))
+        return Workers(spec.device, spec.precision, gpus, readers or max(1, cpus - gpus), separate is not False)
+    return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, bool(separate))
 
 
 def tag_shards(settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers) -> Iterator[Receipt]:

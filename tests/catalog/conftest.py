@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard, plan_shards
-from artylyze.catalog.run import run_store
 from artylyze.catalog.schema import Seen
 from artylyze.catalog.snapshot import Part, Snapshot, read_catalog, read_snapshot, write_snapshot
 from artylyze.catalog.update import Changes, plan_changes
@@ -39,17 +38,29 @@ class Library:
     """A collection, its catalog, and the runs that make the one from the other."""
 
     root: Path
+    catalog: str
     size: int = 3
     healed: bool = False
+    before: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     runs: int = 0
     read: list[str] = field(default_factory=list)
 
-    @property
-    def catalog(self) -> str:
-        """Address of the catalog."""
-        return str(self.root / "catalog")
+    @staticmethod
+    def pictures(contents: Mapping[str, int]) -> dict[str, Picture]:
+        """Return images by key, from their contents."""
+        return {key: Picture(content) for key, content in contents.items()}
 
-    def manifest(self, pictures: Mapping[str, Picture], *, titles: bool = False) -> str:
+    @staticmethod
+    def titled(images: Mapping[str, tuple[int, str | None]]) -> dict[str, Picture]:
+        """Return images by key, from their contents and titles."""
+        return {key: Picture(*image) for key, image in images.items()}
+
+    @staticmethod
+    def moved(picture: Picture, uri: str) -> Picture:
+        """Return the image at another address."""
+        return replace(picture, uri=uri)
+
+    def manifest(self, pictures: Mapping[str, Picture], *, titles: bool = False, validator: str | None = None) -> str:
         """Write the manifest of a collection and return its address."""
         rows = [
             {
@@ -57,7 +68,7 @@ class Library:
                 "record_id": key.rpartition(".")[0] or key,
                 "uri": picture.uri or f"s3://bucket/{key}",
                 "size": 10 + abs(picture.content),
-                "validator": f"etag:{picture.content}",
+                "validator": validator or f"etag:{picture.content}",
                 "metadata": {"title": picture.title},
             }
             for key, picture in sorted(pictures.items(), key=lambda one: one[0].encode())
@@ -76,16 +87,18 @@ class Library:
         """Bring the catalog up to date."""
         target = str(self.root / f"work-{self.runs}.parquet")
         snapshot = read_snapshot(self.catalog)
-        changes = plan_changes(
-            self.catalog, snapshot, manifest, target, size=self.size, retry_failed=retry_failed
-        )
+        changes = plan_changes(self.catalog, snapshot, manifest, target, size=self.size, retry_failed=retry_failed)
         if changes.shards or len(changes.kept) < len(snapshot.parts):
             self._run("update", target, changes.shards, changes.kept)
         return changes
 
+    def table(self) -> pa.Table:
+        """Return every row of the catalog."""
+        return read_catalog(self.catalog)
+
     def rows(self) -> dict[str, dict[str, Any]]:
         """Return the rows of the catalog by image id; fail if one is there twice."""
-        rows = read_catalog(self.catalog).drop_columns("run_id").to_pylist()
+        rows = self.table().drop_columns("run_id").to_pylist()
         found = {row["image_id"]: row for row in rows}
         assert len(found) == len(rows)
         return found
@@ -103,7 +116,9 @@ class Library:
         return snapshot
 
     def _settings(self, run_id: str) -> ShardSettings:
-        return ShardSettings(self.catalog, run_id, "model", (), 8, 5, conditional=True)
+        return ShardSettings(
+            catalog=self.catalog, run_id=run_id, model_id="model", tasks=(), size=8, top_k=5, conditional=True
+        )
 
     def _commit(self, settings: ShardSettings, shard: Shard, planned: pa.Table) -> Receipt:
         validators = to_tag(planned).column("validator").to_pylist()
@@ -121,24 +136,17 @@ class Library:
 
 
 @pytest.fixture
-def new_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Library]:
-    """Make a library in a folder of its own."""
-    return lambda: Library(tmp_path_factory.mktemp("library"))
+def new_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Library]:
+    """Make a library in a folder of its own, its catalog in the same folder or at another address."""
+
+    def make(catalog: str | None = None) -> Library:
+        folder = tmp_path_factory.mktemp("library")
+        return Library(folder, catalog or str(folder / "catalog"))
+
+    return make
 
 
 @pytest.fixture
-def library(new_library: Callable[[], Library]) -> Library:
-    """An empty library."""
+def library(new_library: Callable[..., Library]) -> Library:
+    """A library without a catalog."""
     return new_library()
-
-
-@pytest.fixture
-def picture() -> type[Picture]:
-    """The class of its images."""
-    return Picture
-
-
-@pytest.fixture
-def run_folder(library: Library) -> Any:
-    """The store of a run."""
-    return run_store(library.catalog, "run")

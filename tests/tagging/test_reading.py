@@ -18,7 +18,7 @@ def read(
     reader: Reader, sources: list[Source], batch_size: int = 4
 ) -> tuple[list[Seen | ImageError | None], dict[int, np.ndarray]]:
     outcomes: list[Seen | ImageError | None] = [None] * len(sources)
-    pixels = {}
+    pixels: dict[int, np.ndarray] = {}
     for batch in reader.read(sources, outcomes, batch_size):
         pixels.update(zip(batch.rows, batch.filled.copy(), strict=True))
     return outcomes, pixels
