@@ -85,7 +85,7 @@ def open_manifest(url: str, *, ordered: bool = True) -> Manifest:
         schema = file.schema_arrow
         _check_columns(url, schema)
         digest, sizes, last = hashlib.sha256(), [], None
-        for batch in file.iter_batches(batch_size=ROW_GROUP):
+        for batch in _batches(url, file):
             _check_nulls(url, batch)
             if ordered:
                 last = _check_order(url, batch.column("image_id"), last)
@@ -110,7 +110,7 @@ def open_rows(url: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(store.open(name))
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{url} is not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
+        raise _unreadable(url, error) from error
 
 
 def read_rows(file: pq.ParquetFile, start: int, stop: int) -> pa.Table:
@@ -135,6 +135,17 @@ def split_target(target: str) -> tuple[str, str]:
         return folder, name
     path = Path(target)
     return str(path.parent), path.name
+
+
+def _batches(url: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(batch_size=ROW_GROUP)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(url, error) from error
+
+
+def _unreadable(url: str, error: Exception) -> InputError:
+    return InputError(f"{url} is not a Parquet file that can be read: {str(error).splitlines()[0]}")
 
 
 def _check_columns(url: str, schema: pa.Schema) -> None:

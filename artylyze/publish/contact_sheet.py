@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +44,8 @@ def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 6) -> Image.
     height = _TITLE + rows * (TILE + lines * _LINE + _MARGIN) + _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, 13), title, _INK, ImageFont.load_default(18))
-    font = ImageFont.load_default(12.5)
+    draw.text((_MARGIN, 13), title, _INK, _font(16))
+    font = _font(11)
     for index, tile in enumerate(tiles):
         left = _MARGIN + (index % columns) * (TILE + _MARGIN)
         top = _TITLE + (index // columns) * (TILE + lines * _LINE + _MARGIN)
@@ -59,7 +60,12 @@ def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 6) -> Image.
     return sheet
 
 
-def _fitting(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans, which matplotlib brings along: titles are in many languages, Pillow's own font is not."""
+    return ImageFont.truetype(str(files("matplotlib") / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _fitting(line: str, font: ImageFont.FreeTypeFont) -> str:
     line = " ".join(line.split())
     if font.getlength(line) <= TILE:
         return line

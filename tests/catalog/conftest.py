@@ -85,6 +85,7 @@ class Library:
 
     def update(self, manifest: str | None, *, retry_failed: bool = False) -> Changes:
         """Bring the catalog up to date."""
+        self.read = []
         target = str(self.root / f"work-{self.runs}.parquet")
         snapshot = read_snapshot(self.catalog)
         changes = plan_changes(self.catalog, snapshot, manifest, target, size=self.size, retry_failed=retry_failed)
@@ -106,7 +107,6 @@ class Library:
     def _run(self, operation: str, manifest: str, shards: Any, kept: tuple[Part, ...]) -> Snapshot:
         run_id = f"run{self.runs}"
         self.runs += 1
-        self.read = []
         settings = self._settings(run_id)
         with open_rows(manifest) as file:
             receipts = [self._commit(settings, shard, read_rows(file, shard.start, shard.stop)) for shard in shards]

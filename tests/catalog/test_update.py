@@ -28,7 +28,7 @@ def step(library: Library, images: Mapping[str, tuple[int, str | None]], *, titl
     return library.update(library.manifest(library.titled(images), titles=titles))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(collections, min_size=2, max_size=4))
 def test_an_updated_catalog_is_a_fresh_one(history: list[Any], new_library: Callable[..., Library]) -> None:
     updated, fresh = new_library(), new_library()
@@ -50,9 +50,9 @@ class TestPlan:
     @pytest.fixture
     def old(self, library: Library) -> Library:
         """A catalog of three parts: abc, def, ghi; b can pass with time, e cannot."""
-        made = {key: (n, f"title of {key}") for n, key in enumerate("abcdefghi")} | {"b": (-1, "b"), "e": (-2, "e")}
-        library.before = made
-        library.tag(library.manifest(library.titled(made), titles=True))
+        library.before |= {key: (n, f"title of {key}") for n, key in enumerate("abcdefghi")}
+        library.before |= {"b": (-1, "b"), "e": (-2, "e")}
+        library.tag(library.manifest(library.titled(library.before), titles=True))
         return library
 
     def change(self, old: Library, change: Mapping[str, tuple[int, str | None] | None]) -> Changes:
