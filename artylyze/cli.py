@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from artylyze import __version__
-from artylyze.errors import ArtylyzeError, InterruptedRunError
+from artylyze.errors import ArtylyzeError, InterruptedRunError, StorageError
 
 if TYPE_CHECKING:
     from artylyze.tagging.job import TagRequest
@@ -39,6 +39,9 @@ def main() -> NoReturn:
     except ArtylyzeError as error:
         sys.stderr.write(f"artylyze: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder that cannot be written, a Ray address that does not answer
+        sys.stderr.write(f"artylyze: {error}\n")
+        sys.exit(StorageError.exit_code)
     sys.exit(0)
 
 
@@ -194,7 +197,7 @@ def _tag(request: TagRequest, as_json: bool) -> None:
         "rows": snapshot.rows,
         "ok": snapshot.ok,
         "errors": dict(snapshot.errors),
-        "tagged": outcome.tagged,
+        "committed": outcome.committed,
         "resumed": outcome.resumed,
         "seconds": round(outcome.seconds, 2),
     }
@@ -246,13 +249,13 @@ def failures(
     from artylyze.publish.table import write_csv
 
     columns = ("image_id", "record_id", "uri", "error_code", "error_detail")
-    rows = list(listed(catalog))
+    rows = listed(catalog)
     if as_json:
-        typer.echo(json.dumps({"catalog": catalog, "failures": rows}, ensure_ascii=False))
+        typer.echo(json.dumps({"catalog": catalog, "failures": list(rows)}, ensure_ascii=False))
     elif output is not None:
         with output.open("w", encoding="utf-8-sig", newline="") as file:
             write_csv(file, columns, rows)
-        typer.echo(f"Wrote {len(rows):,} rows to {output}.", err=True)
+        typer.echo(f"Wrote {output}.", err=True)
     else:
         write_csv(sys.stdout, columns, rows)
 

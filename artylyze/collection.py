@@ -93,6 +93,8 @@ def scan(
         InputError: no images, repeated image ids, a table that cannot be read or lacks a column.
         StorageError: storage that refuses or does not answer.
     """
+    if not target.lower().endswith(".parquet"):
+        raise UsageError("A manifest is a .parquet file: name it so with -o.")
     if metadata and not id_column:
         raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
     with _database() as database:

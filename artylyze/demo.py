@@ -130,7 +130,7 @@ def _text(result: DemoResult, genres: Counter[str], paths: list[str]) -> str:
 The others are rows too, with the reason:
 {failed}
 
-Of the {NEIGHBOURS} works most like a work {result.same_genre:.0%} share its genre and {result.same_style:.0%} its style.
+Of the {NEIGHBOURS} works most like a work {result.same_genre:.0%} share its genre, {result.same_style:.0%} its style.
 By chance it would be about 8%. The model was never trained on them: its embeddings alone know that.
 
 Contact sheet  {result.contact_sheet}

@@ -84,6 +84,11 @@ def open_manifest(url: str, *, ordered: bool = True) -> Manifest:
     with open_rows(url) as file:
         schema = file.schema_arrow
         _check_columns(url, schema)
+        if ordered and (foreign := set(schema.names) - {field.name for field in COLUMNS} - {"metadata"}):
+            raise InputError(
+                f"{url} has columns that a manifest has not: {', '.join(sorted(foreign))}. Give your own columns to "
+                "`artylyze scan --metadata`."
+            )
         digest, sizes, last = hashlib.sha256(), [], None
         for batch in _batches(url, file):
             _check_nulls(url, batch)

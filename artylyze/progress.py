@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -32,7 +33,9 @@ class Reporter:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._rows = self._done = self._errors = self._resumed = 0
-        self._began = self._told = 0.0
+        self._began = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._lines, name="artylyze-progress", daemon=True)
 
     def __enter__(self) -> Self:
         handle, log = tempfile.mkstemp(prefix="artylyze-", suffix=".log")
@@ -46,6 +49,7 @@ class Reporter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._stop.set()
         if self._bar is not None:
             self._bar.stop()
         elif self._rows:
@@ -66,7 +70,7 @@ class Reporter:
     def start(self, rows: int, done: int) -> None:
         """Begin to count: `done` of `rows` images were committed by an earlier attempt."""
         self._rows, self._done, self._resumed = rows, done, done
-        self._began = self._told = time.monotonic()
+        self._began = time.monotonic()
         self.say(f"What Ray and other libraries print goes to {self.log}")
         if done:
             self.say(f"Resuming: {done:,} of {rows:,} images are already committed.")
@@ -83,6 +87,8 @@ class Reporter:
             )
             self._bar.start()
             self._task = self._bar.add_task("tag", total=rows, completed=done, errors=0)
+        else:
+            self._thread.start()
 
     def advance(self, rows: int, errors: int) -> None:
         """Count images that were committed now."""
@@ -90,15 +96,16 @@ class Reporter:
         self._errors += errors
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done, errors=self._errors)
-        elif time.monotonic() - self._told >= LINE_EVERY:
-            self._line()
 
     def rate(self) -> float:
         """Return images per second since the start."""
         return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._began)
 
+    def _lines(self) -> None:
+        while not self._stop.wait(LINE_EVERY):
+            self._line()
+
     def _line(self) -> None:
-        self._told = time.monotonic()
         rate = self.rate()
         left = (self._rows - self._done) / rate if rate else None
         self._write(

@@ -23,7 +23,7 @@ from artylyze.errors import StorageError
 from artylyze.storage import ConflictError, Store
 
 _RECEIPT = b"artylyze.receipt"
-_TAIL = 256 * 1024
+_TAIL = 32 * 1024
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Receipt:
         key: of the part, below the folder of its run.
         run_id: of the run that wrote it.
         shard_hash: of the image ids that the plan asks for, in their order.
+        start: row of the run's manifest at which they begin.
         rows: number of rows.
         ok: rows with an embedding.
         errors: rows without one, by error code.
@@ -42,6 +43,7 @@ class Receipt:
     key: str
     run_id: str
     shard_hash: str
+    start: int
     rows: int
     ok: int
     errors: dict[str, int]
@@ -78,18 +80,29 @@ def commit(
     codes = Counter(table.column("error_code").drop_null().to_pylist())
     hashed = shard_hash(planned.column("image_id").to_pylist())
     receipt = Receipt(
-        shard.key, run_id, hashed, table.num_rows, table.num_rows - codes.total(), dict(sorted(codes.items()))
+        shard.key,
+        run_id,
+        hashed,
+        shard.start,
+        table.num_rows,
+        table.num_rows - codes.total(),
+        dict(sorted(codes.items())),
     )
+    if not conditional and store.version(shard.key) is not None:
+        return _settled(store, receipt)
     try:
         store.put(shard.key, serialise(table, receipt), if_absent=conditional)
-    except ConflictError:
-        found = read_receipt(store, shard.key)  # an answer was lost, or a retried worker was not the only one
-        if found is None or (found.run_id, found.shard_hash) != (run_id, hashed):
-            raise StorageError(
-                f"{store.url}/{shard.key} is there and was not written by this run. Move it away."
-            ) from None
-        return found
+    except ConflictError:  # an answer was lost, or a retried worker was not the only one
+        return _settled(store, receipt)
     return receipt
+
+
+def _settled(store: Store, receipt: Receipt) -> Receipt:
+    """Return the receipt of the part that is there, if it is what we were to commit."""
+    found = read_receipt(store, receipt.key)
+    if found is None or (found.run_id, found.shard_hash) != (receipt.run_id, receipt.shard_hash):
+        raise StorageError(f"{store.url}/{receipt.key} is there and was not written by this run. Move it away.")
+    return found
 
 
 def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
@@ -134,6 +147,11 @@ def read_receipts(store: Store, run_id: str, shards: Sequence[Shard]) -> dict[in
         )
     for shard in there:
         found = receipts[shard.index]
-        if found is None or (found.run_id, found.key, found.rows) != (run_id, shard.key, shard.rows):
+        if found is None or (found.run_id, found.key, found.start, found.rows) != (
+            run_id,
+            shard.key,
+            shard.start,
+            shard.rows,
+        ):
             raise StorageError(f"{store.url}/{shard.key} is not a part of this run. Move it away, then run again.")
     return {index: found for index, found in receipts.items() if found is not None}

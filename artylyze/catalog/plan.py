@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artylyze.errors import UsageError
 
@@ -14,6 +16,9 @@ MAX_IMAGES = 1024
 
 MAX_BYTES = 2 * 10**9
 """Source bytes in a shard: a shard of large scans is closed early, so that what a crash loses stays small."""
+
+MAX_PIXEL_BYTES = 160 * 10**6
+"""Bytes of decoded pixels in a shard: what one of them takes between the stages of a GPU plan."""
 
 MIN_IMAGES = 16
 """Images in a shard of a small collection: below this the work of a commit shows."""
@@ -45,16 +50,29 @@ class Shard:
         return f"parts/part-{self.index:05d}.parquet"
 
 
-def shard_size(rows: int, workers: int) -> int:
-    """Choose the number of images in a shard so that each worker gets several."""
-    return int(np.clip(-(-rows // (workers * SHARDS_PER_WORKER)), MIN_IMAGES, MAX_IMAGES))
+def shard_size(rows: int, workers: int, side: int) -> int:
+    """Choose the number of images in a shard so that each worker gets several.
+
+    Args:
+        rows: images of the run.
+        workers: that share them.
+        side: of the decoded square, pixels.
+    """
+    most = min(MAX_IMAGES, MAX_PIXEL_BYTES // (3 * side**2))
+    return max(1, min(most, max(MIN_IMAGES, -(-rows // (workers * SHARDS_PER_WORKER)))))
+
+
+def known_sizes(sizes: pa.Int64Array) -> npt.NDArray[np.int64]:
+    """Return bytes of each image, int64 (rows), the unknown ones with the mean of the others (0 if none is known)."""
+    mean = round(pc.mean(sizes).as_py() or 0)
+    return np.asarray(sizes.fill_null(mean).to_numpy(zero_copy_only=False), np.int64)
 
 
 def plan_shards(sizes: pa.Int64Array, size: int, first: int = 0, start: int = 0) -> list[Shard]:
     """Cut rows into shards of at most `size` images and MAX_BYTES source bytes (one larger image is a shard alone).
 
     Args:
-        sizes: int64 (rows), bytes of each image, null where unknown (counted as 0).
+        sizes: int64 (rows), bytes of each image, null where unknown (counted as the mean of the others).
         size: images in a shard, at least 1.
         first: index of the first shard.
         start: row of the manifest at which these rows begin.
@@ -62,7 +80,7 @@ def plan_shards(sizes: pa.Int64Array, size: int, first: int = 0, start: int = 0)
     if size < 1:
         raise UsageError("A shard holds at least one image.")
     shards: list[Shard] = []
-    ends = np.cumsum(sizes.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
+    ends = np.cumsum(known_sizes(sizes), dtype=np.int64)
     begin = 0
     while begin < len(ends):
         before = ends[begin - 1] if begin else 0

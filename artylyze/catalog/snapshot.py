@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.errors import InputError
-from artylyze.storage import open_store
+from artylyze.errors import InputError, StorageError
+from artylyze.storage import ConflictError, open_store
 from artylyze.storage.contract import first_line
 
 FORMAT = 1
-_REPAIR = "Tag the collection again, without --update, to make a whole catalog."
+_REPAIR = "Delete it, and run the command again that made it."
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a catalog: its path below the catalog, and what it holds."""
+    """One part of a catalog: its path below the catalog, its rows, those with an embedding, the others by code."""
 
     path: str
     rows: int
     ok: int
+    errors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,6 @@ class Snapshot:
         tasks: names of the model's tasks.
         dim: length of an embedding.
         settings: of the run, those that change the output.
-        errors: rows without an embedding, by error code.
         parts: each manifest row is in exactly one of them.
     """
 
@@ -52,13 +53,17 @@ class Snapshot:
     tasks: tuple[str, ...]
     dim: int
     settings: Mapping[str, Any]
-    errors: Mapping[str, int]
     parts: tuple[Part, ...]
 
     @property
     def rows(self) -> int:
         """Number of images."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Number of images without an embedding, by error code."""
+        return dict(sorted(sum((Counter(part.errors) for part in self.parts), Counter()).items()))
 
     @property
     def ok(self) -> int:
@@ -81,17 +86,38 @@ def read_snapshot(catalog: str) -> Snapshot:
         found = json.loads(data)
         if found.pop("format") != FORMAT:
             raise ValueError("its format is not ours")
-        parts = tuple(Part(**{k: part[k] for k in ("path", "rows", "ok")}) for part in found.pop("parts"))
-        names = ("run_id", "operation", "model_id", "dim", "settings", "errors")
+        parts = tuple(Part(**{k: part[k] for k in ("path", "rows", "ok", "errors")}) for part in found.pop("parts"))
+        names = ("run_id", "operation", "model_id", "dim", "settings")
         return Snapshot(**{name: found[name] for name in names}, tasks=tuple(found["tasks"]), parts=parts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{catalog}/catalog.json is not a catalog that this version reads ({error}).") from error
 
 
-def write_snapshot(catalog: str, snapshot: Snapshot) -> None:
-    """Replace the snapshot of a catalog, atomically."""
-    whole = {"format": FORMAT, **asdict(snapshot), "rows": snapshot.rows, "ok": snapshot.ok}
-    open_store(catalog).put("catalog.json", (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+def write_snapshot(catalog: str, snapshot: Snapshot, *, replaces: str | None = None, conditional: bool = False) -> None:
+    """Replace the snapshot of a catalog, atomically.
+
+    Args:
+        catalog: its address.
+        snapshot: to publish.
+        replaces: version of the `catalog.json` that this one follows, None where there was none.
+        conditional: whether the storage honours conditional puts, and that version is held to.
+
+    Raises:
+        StorageError: if another run has published a snapshot meanwhile.
+    """
+    counts = {"rows": snapshot.rows, "ok": snapshot.ok, "errors": snapshot.errors}
+    data = (json.dumps({"format": FORMAT, **asdict(snapshot), **counts}, indent=1, ensure_ascii=False) + "\n").encode()
+    store = open_store(catalog)
+    if not conditional:
+        store.put("catalog.json", data)
+        return
+    try:
+        store.put("catalog.json", data, if_absent=replaces is None, if_match=replaces)
+    except ConflictError:
+        if store.read("catalog.json") != data:  # equal: it was our own put, whose answer was lost
+            raise StorageError(
+                f"Another run has replaced the snapshot of {catalog} meanwhile. Run the same command again."
+            ) from None
 
 
 def part_paths(catalog: str, snapshot: Snapshot) -> list[str]:
@@ -116,9 +142,9 @@ def read_parts(
             raise InputError(f"{store.uri(part.path)} holds {table.num_rows:,} rows, not {part.rows:,}. {_REPAIR}")
         return table
 
-    with ThreadPoolExecutor(4) as pool:
-        for start in range(0, len(parts), 8):
-            chosen = parts[start : start + 8]
+    with ThreadPoolExecutor(8) as pool:
+        for start in range(0, len(parts), 16):
+            chosen = parts[start : start + 16]
             yield from zip(chosen, pool.map(read, chosen), strict=True)
 
 
@@ -149,9 +175,13 @@ def embeddings(catalog: str) -> tuple[list[str], npt.NDArray[np.float32]]:
 
 
 def failures(catalog: str) -> Iterator[dict[str, Any]]:
-    """Yield one row for each image that could not be read."""
+    """Return one row for each image that could not be read; raise InputError at once if there is no catalog."""
     columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail"]
     parts = [part for part in read_snapshot(catalog).parts if part.ok < part.rows]
+    return _failed(catalog, parts, columns)
+
+
+def _failed(catalog: str, parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     for _, table in read_parts(catalog, parts, columns):
         wrong = table.filter(pc.equal(table.column("status"), "error")).drop_columns("status")
         yield from wrong.to_pylist()

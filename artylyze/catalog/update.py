@@ -6,7 +6,7 @@ that are gone drop out; every other part stays where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -50,7 +50,13 @@ class Changes:
 
 
 def plan_changes(
-    catalog: str, snapshot: Snapshot, manifest: str | None, target: str, *, size: int, retry_failed: bool
+    catalog: str,
+    snapshot: Snapshot,
+    manifest: str | None,
+    target: str,
+    *,
+    size: Callable[[int], int],
+    retry_failed: bool,
 ) -> Changes:
     """Write the manifest of a run on top of a snapshot to `target`, and return its plan.
 
@@ -59,14 +65,22 @@ def plan_changes(
         snapshot: its snapshot.
         manifest: address of the collection's manifest of today; None to leave the collection as the snapshot has it.
         target: where the run's manifest goes.
-        size: images in a shard of new images.
+        size: gives the images in a shard for a number of new images.
         retry_failed: whether images are tagged again that failed for a reason that can pass.
+
+    Raises:
+        InputError: if the catalog has metadata and the manifest has none.
     """
     with _database() as database:
         old_type = _load_old(database, catalog, snapshot)
         new_type = old_type
         if manifest is not None:
             new_type = _load_new(database, manifest)
+            if new_type is None and old_type is not None:
+                raise InputError(
+                    f"The catalog {catalog} carries your metadata, and this source has none. Make a manifest with "
+                    "`artylyze scan ... --metadata`, and give that."
+                )
         else:
             database.execute("CREATE TABLE fresh AS SELECT *, NULL::BIGINT AS size FROM old")
         _judge(database, described=new_type is not None and new_type == old_type, retry_failed=retry_failed)
@@ -89,7 +103,9 @@ def plan_changes(
         start = shards[-1].stop if shards else 0
         shards.append(Shard(len(shards), start, start + rows))
     start = shards[-1].stop if shards else 0
-    shards += plan_shards(sizes.column("size").combine_chunks().cast(pa.int64()), size, len(shards), start)
+    shards += plan_shards(
+        sizes.column("size").combine_chunks().cast(pa.int64()), size(sizes.num_rows), len(shards), start
+    )
     kept = tuple(part for part in snapshot.parts if part.path not in affected)
     return Changes(tuple(shards), kept, counted[0], counted[1], removed[0] if removed else 0)
 
@@ -142,7 +158,7 @@ def _judge(database: duckdb.DuckDBPyConnection, *, described: bool, retry_failed
                old.image_id IS NOT NULL AND old.uri = fresh.uri AND NOT {again} AND (
                    old.validator IS NULL OR fresh.validator IS NULL OR old.validator = fresh.validator
                    OR split_part(old.validator, ':', 1) <> split_part(fresh.validator, ':', 1)) AS stands,
-               old.record_id IS DISTINCT FROM fresh.record_id OR old.validator IS DISTINCT FROM fresh.validator
+               old.record_id IS DISTINCT FROM fresh.record_id
                    {"OR old.metadata IS DISTINCT FROM fresh.metadata" if described else ""} AS touched
         FROM fresh LEFT JOIN old ON old.image_id = fresh.image_id
         """

@@ -36,7 +36,7 @@ def resolve_model(
             f"or nothing for {DEFAULT_SPEC}"
         )
     if weights is not None or size is not None:
-        raise UsageError("a bundle has its own weights and input size: give --weights and --size with timm:NAME only")
+        raise UsageError("a bundle has its own weights and input size: give --weights with timm:NAME only")
     return load(name)
 
 

@@ -151,7 +151,7 @@ def resolve_precision(precision: str, device: Device) -> Precision:
     if precision != "bfloat16":
         raise UsageError(f"precision {precision!r}: choose auto, float32 or bfloat16")
     if device == "cpu":
-        raise UsageError("bfloat16 needs a GPU: use --precision float32 or auto with --device cpu")
+        raise UsageError("bfloat16 needs a GPU: on a CPU the precision is float32")
     return "bfloat16"
 
 

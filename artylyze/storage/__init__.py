@@ -33,6 +33,7 @@ __all__ = [
     "fetch",
     "is_url",
     "open_store",
+    "reachable",
     "unchanged",
 ]
 
@@ -62,6 +63,15 @@ def open_store(root: str | os.PathLike[str]) -> Store:
         raise InputError(f"{text} is not a folder, nor s3://, gs:// or az://bucket/prefix.")
     prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
     return ObjectStore(open_bucket(_CLOUD[scheme.lower()], bucket), prefix)
+
+
+def reachable(uri: str) -> bool:
+    """Tell whether the storage gives us an object, without reading it."""
+    try:
+        fetch(uri, max_bytes=0)
+    except ImageError as error:
+        return error.code is ErrorCode.TOO_LARGE
+    return True
 
 
 def fetch(uri: str, validator: str | None = None, max_bytes: int = MAX_OBJECT_BYTES) -> bytes | memoryview:

@@ -322,8 +322,10 @@ def _code(error: Exception) -> str:
 
 def _code_class(code: str) -> ErrorCode | None:
     """Map the codes of S3's error responses (Amazon S3 API reference, "Error responses") to ours."""
-    if code in ("NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404"):
+    if code in ("NoSuchKey", "NoSuchVersion", "404"):
         return ErrorCode.MISSING
+    if code in ("NoSuchBucket", "ContainerNotFound"):
+        return ErrorCode.UNREACHABLE  # of every image, not of this one
     if code == "InvalidObjectState":
         return ErrorCode.ARCHIVED
     denied = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403")

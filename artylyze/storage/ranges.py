@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from artylyze.errors import StorageError
+from artylyze.storage.contract import first_line
+
 BUFFER = 2**20
 """Bytes that a ranged request asks for at least."""
 
@@ -12,7 +15,7 @@ BUFFER = 2**20
 class RangeReader(io.RawIOBase):
     """Reads ranges of one object. obstore's own reader lacks `closed`: pyarrow takes it for a file that was closed.
 
-    Raises what obstore raises, on construction (no such object) and on reading.
+    Raises what obstore raises on construction (no such object), StorageError on reading.
     """
 
     def __init__(self, store: Any, name: str) -> None:
@@ -47,7 +50,10 @@ class RangeReader(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._at))
         if count:
-            view[:count] = obstore.get_range(self._store, self._name, start=self._at, length=count)
+            try:
+                view[:count] = obstore.get_range(self._store, self._name, start=self._at, length=count)
+            except (obstore.exceptions.BaseError, OSError) as error:
+                raise StorageError(f"{self._name} cannot be read any more: {first_line(error)}.") from error
             self._at += count
         return count
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -12,22 +13,24 @@ from time import perf_counter
 import numpy as np
 from rich.filesize import decimal
 
-from artylyze.catalog.plan import Shard
 from artylyze.catalog.schema import Seen
 from artylyze.errors import ImageError
 from artylyze.manifest import Manifest, open_rows, read_rows
 from artylyze.models.bundle import Bundle
-from artylyze.models.runtimes import CPU_BATCH, resolve_device
-from artylyze.storage import is_url
-from artylyze.tagging.job import TagRequest, Watcher, check, plan
-from artylyze.tagging.reading import Reader, Source
-from artylyze.tagging.shard import Tagger, sources
+from artylyze.models.runtimes import CPU_BATCH, GPU_BATCH, resolve_device, resolve_precision
+from artylyze.storage import fetch, is_url
+from artylyze.tagging.job import Plan, TagRequest, Watcher, check, is_manifest, plan
+from artylyze.tagging.reading import FETCHERS, Reader, Source
+from artylyze.tagging.shard import Tagger, sources, to_tag
 
 PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""
 
 LIST_PAGE = 1000
 """Keys in a page of an S3 listing."""
+
+OTHER_PUTS = 8
+"""Objects of a run besides its parts: two probes, manifest, run.json, _SUCCESS.json, catalog.json, some heartbeats."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,17 @@ class Forecast:
 
     Attributes:
         images: to tag.
-        bytes: of them, the unknown ones workersed with the mean.
+        bytes: of them, the unknown ones counted with the mean.
         shards: parts that would be committed.
         copied: rows that an update would copy.
         list_requests, get_requests, put_requests: to object storage; 0 where source or catalog are local.
-        decode_seconds: for one image on one core, fetching included.
+        fetch_seconds: for one image, one at a time; fetching runs beside the rest.
+        decode_seconds: for one image on one core.
         inference_seconds: for one image on this device.
-        workers: that the run would use.
+        taggers: workers that would hold the model.
+        readers: workers that would fetch and decode for them; 0 where each does its own.
         seconds: expected, without the start of Ray.
-        memory_bytes: expected peak, Ray's own processes not workersed.
+        memory_bytes: expected peak, Ray's own processes not counted.
         cores_per_model: decode cores that keep one such model worker busy.
         failed: of the probed images, those that could not be read.
     """
@@ -56,76 +61,99 @@ class Forecast:
     list_requests: int
     get_requests: int
     put_requests: int
+    fetch_seconds: float
     decode_seconds: float
     inference_seconds: float
-    workers: int
+    taggers: int
+    readers: int
     seconds: float
     memory_bytes: int
     cores_per_model: float
     failed: int
 
 
-def forecast(
-    manifest: Manifest, shards: Sequence[Shard], bundle: Bundle, *, output: str, device: str, workers: int, copied: int
-) -> Forecast:
+@dataclass(frozen=True)
+class _Probe:
+    fetch_seconds: float
+    decode_seconds: float
+    inference_seconds: float
+    failed: int
+
+
+def forecast(planned: Plan, *, output: str, scanned: bool, device: str, taggers: int, readers: int) -> Forecast:
     """Read and tag a few images here, and say what the whole run would take.
 
     Args:
-        manifest: the run's rows.
-        shards: the plan.
-        bundle: the model.
+        planned: the run.
         output: address of the catalog.
+        scanned: whether the source is listed.
         device: `cpu` or `cuda`.
-        workers: that hold the model.
-        copied: rows that are copied.
+        taggers: workers that hold the model.
+        readers: workers that fetch and decode for them, 0 where each does its own.
     """
-    with open_rows(manifest.url) as file:
-        rows = [read_rows(file, int(row), int(row) + 1) for row in sorted(set(_spread(manifest.rows)))]
-    wanted = [source for table in rows for source in sources(table)]
-    decode, inference, failed = _measure(bundle, device, wanted)
-    workers = workers
-    images = manifest.rows - copied
-    remote = sum(is_url(source.uri) for source in wanted) / len(wanted)
-    per_image = decode + inference if device == "cpu" else max(decode / workers, inference)
+    manifest = planned.manifest
+    images = manifest.rows - planned.copied
+    wanted = _sample(manifest)
+    probe = _measure(planned.bundle, device, wanted)
+    remote = sum(is_url(source.uri) for source in wanted) / max(1, len(wanted))
+    if readers:
+        per_image = max(probe.decode_seconds / readers, probe.inference_seconds / taggers)
+    else:
+        per_image = (probe.decode_seconds + probe.inference_seconds) / taggers
+    fetching = probe.fetch_seconds / (FETCHERS * (readers or taggers))
     return Forecast(
         images=images,
-        bytes=manifest.bytes,
-        shards=len(shards),
-        copied=copied,
-        list_requests=-(-manifest.rows // LIST_PAGE) if remote else 0,
+        bytes=round(manifest.bytes * images / max(1, manifest.rows)),
+        shards=len(planned.spec.shards),
+        copied=planned.copied,
+        list_requests=-(-manifest.rows // LIST_PAGE) if remote and scanned else 0,
         get_requests=round(images * remote),
-        put_requests=len(shards) + 6 if is_url(output) else 0,
-        decode_seconds=decode,
-        inference_seconds=inference,
-        workers=workers,
-        seconds=images * per_image / (workers if device == "cpu" else 1),
-        memory_bytes=_memory() * workers,
-        cores_per_model=decode / inference,
-        failed=failed,
+        put_requests=len(planned.spec.shards) + OTHER_PUTS if is_url(output) else 0,
+        fetch_seconds=probe.fetch_seconds,
+        decode_seconds=probe.decode_seconds,
+        inference_seconds=probe.inference_seconds,
+        taggers=taggers,
+        readers=readers,
+        seconds=images * max(per_image, fetching),
+        memory_bytes=_memory() * (taggers + readers),
+        cores_per_model=probe.decode_seconds / probe.inference_seconds,
+        failed=probe.failed,
     )
 
 
-def _spread(rows: int) -> list[int]:
-    return [int(row) for row in np.linspace(0, rows - 1, PROBE)]
+def _sample(manifest: Manifest) -> list[Source]:
+    """Return images across the run that it would read, not copy."""
+    found: list[Source] = []
+    with open_rows(manifest.url) as file:
+        for row in sorted({int(row) for row in np.linspace(0, manifest.rows - 1, PROBE)} if manifest.rows else ()):
+            found += sources(to_tag(read_rows(file, row, row + 1)))
+    return found
 
 
-def _measure(bundle: Bundle, device: str, wanted: Sequence[Source]) -> tuple[float, float, int]:
-    """Return seconds to read an image, seconds to tag one, and how many could not be read."""
-    tagger = Tagger(bundle, device, "float32" if device == "cpu" else "bfloat16")
+def _measure(bundle: Bundle, device: str, wanted: Sequence[Source]) -> _Probe:
+    began = perf_counter()
+    for source in wanted:
+        with suppress(ImageError):  # it is counted below, where it is read again
+            fetch(source.uri)
+    fetching = (perf_counter() - began) / max(1, len(wanted))
     outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
-    with Reader(bundle.preprocessing.size, fetchers=1) as reader:
-        for _ in reader.read(wanted[:1], [None], CPU_BATCH):
+    with Reader(bundle.preprocessing.size) as reader:
+        for _ in reader.read(wanted[:1], [None], 1):
             pass  # the child process has started
         began = perf_counter()
         batches = list(reader.read(wanted, outcomes, CPU_BATCH))
-        decode = (perf_counter() - began) / len(wanted)
-    pixels = batches[0].pixels if batches else np.zeros((CPU_BATCH, *(bundle.preprocessing.size,) * 2, 3), np.uint8)
+        reading = (perf_counter() - began) / max(1, len(wanted))
+    batch = CPU_BATCH if device == "cpu" else GPU_BATCH
+    side = bundle.preprocessing.size
+    pixels = np.resize(batches[0].pixels if batches else np.uint8(127), (batch, side, side, 3))
+    tagger = Tagger(bundle, device, resolve_precision("auto", "cuda" if device == "cuda" else "cpu"))
     tagger.tag(pixels)
     began = perf_counter()
     for _ in range(4):
         tagger.tag(pixels)
-    inference = (perf_counter() - began) / (4 * len(pixels))
-    return decode, inference, sum(isinstance(one, ImageError) for one in outcomes)
+    inference = (perf_counter() - began) / (4 * batch)
+    failed = sum(isinstance(one, ImageError) for one in outcomes)
+    return _Probe(fetching, max(1e-6, reading - fetching / FETCHERS), inference, failed)
 
 
 def _memory() -> int:
@@ -142,14 +170,14 @@ def dry_run(request: TagRequest, watcher: Watcher) -> Forecast | None:
         if planned is None:
             return None
         device = resolve_device(request.device)
+        cores = os.cpu_count() or 1
         return forecast(
-            planned.manifest,
-            planned.spec.shards,
-            planned.bundle,
+            planned,
             output=request.output,
+            scanned=request.source is not None and not is_manifest(request.source),
             device=device,
-            workers=request.workers or (1 if device == "cuda" else os.cpu_count() or 1),
-            copied=planned.copied,
+            taggers=request.workers or (1 if device == "cuda" else cores),
+            readers=(request.readers or cores) if device == "cuda" else 0,
         )
 
 
@@ -161,12 +189,12 @@ def describe(found: Forecast) -> str:
         + (f"; {found.copied:,} rows copied" if found.copied else ""),
         f"Shards     {found.shards:,}",
         f"Requests   {found.list_requests:,} LIST, {found.get_requests:,} GET, {found.put_requests:,} PUT to storage",
-        f"Probe      {found.decode_seconds * 1e3:.1f} ms to read an image, {found.inference_seconds * 1e3:.1f} ms to "
-        f"tag it; {found.failed} of the probed images could not be read",
-        f"Time       about {f'{minutes:,.0f} minutes' if minutes >= 2 else f'{found.seconds:,.0f} s'} "
-        f"with {found.workers} worker{'s' if found.workers > 1 else ''}, besides the start of Ray",
+        f"Probe      {found.fetch_seconds * 1e3:.1f} ms to fetch an image, {found.decode_seconds * 1e3:.1f} to decode "
+        f"it, {found.inference_seconds * 1e3:.1f} to tag it; {found.failed} could not be read",
+        f"Time       about {f'{minutes:,.0f} minutes' if minutes >= 2 else f'{found.seconds:,.0f} s'} with "
+        f"{found.taggers + found.readers} workers, besides the start of Ray",
         f"Memory     about {decimal(found.memory_bytes)} for the workers, besides Ray's own processes",
         f"Balance    {found.cores_per_model:.2f} decode cores keep one such model worker busy; a GPU that tags "
-        f"1,000 images/s needs {found.decode_seconds * 1000:.0f}",
+        f"1,000 images/s needs {found.decode_seconds * 1000:.1f}",
     ]
     return "\n".join(lines)

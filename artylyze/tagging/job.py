@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from artylyze import __version__
-from artylyze.catalog.parts import Receipt, read_receipt, read_receipts
-from artylyze.catalog.plan import Shard, plan_shards, shard_size
+from artylyze.catalog.parts import Receipt, read_receipts
+from artylyze.catalog.plan import Shard, known_sizes, plan_shards, shard_size
 from artylyze.catalog.run import (
     Lease,
     RunSpec,
@@ -38,6 +40,14 @@ from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import resolve_precision
 from artylyze.storage import Store, fetch, is_url, open_store
 from artylyze.tagging.shard import ShardSettings
+
+T = TypeVar("T")
+
+OUTPUT_VERSION = 1
+"""Part of every run's id. Raise it when the same image and model would give another row, to tag anew."""
+
+MOST_IN_A_SHARD = 65_536
+"""Images that `--shard-size` may ask for: their embeddings must fit a list of 32-bit offsets."""
 
 PROBE_IMAGES = 12
 """Images across the collection that are fetched before a run, to tell storage that refuses from images that fail."""
@@ -86,15 +96,16 @@ class TagRequest:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1.")
+        if (self.shard_size or 0) > MOST_IN_A_SHARD:
+            raise UsageError(f"--shard-size is at most {MOST_IN_A_SHARD:,}.")
         if not 0 <= self.max_error_rate <= 1:
             raise UsageError("--max-error-rate is a share between 0 and 1.")
         if self.source is None and (self.update or not self.retry_failed):
             raise UsageError("Give a SOURCE: a folder, an s3:// address, a table with a uri column, or a manifest.")
         if self.limit is not None and (self.update or self.retry_failed):
             raise UsageError("--limit starts a new catalog: it goes with neither --update nor --retry-failed.")
-        resolve_words = ("auto", "cpu", "cuda")
-        if self.device not in resolve_words:
-            raise UsageError(f"--device is one of {', '.join(resolve_words)}.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError("--device is one of auto, cpu, cuda.")
 
     @property
     def operation(self) -> str:
@@ -123,11 +134,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: counts of the whole snapshot and of this run."""
+    """How a run ended: the whole snapshot, and rows of this run committed now (tagged or copied) and before."""
 
     run_id: str
     snapshot: Snapshot
-    tagged: int
+    committed: int
     resumed: int
     seconds: float
 
@@ -154,20 +165,33 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
     check(request)
     conditional = probe_conditional(open_store(request.output))
     with TemporaryDirectory(prefix="artylyze-") as folder:
-        with ThreadPoolExecutor(1) as pool:  # Ray needs seconds to start: meanwhile the run is planned
-            planned = pool.submit(plan, request, watcher, folder)
-            from artylyze.tagging.pipeline import connect
+        planned = _in_background(plan, request, watcher, folder)  # Ray needs seconds to start
+        from artylyze.tagging.pipeline import connect
 
-            if planned.done():
-                planned.result()  # a mistake that was found while Ray was imported is told before Ray starts
-            logs = connect()
-            prepared = planned.result()
+        if planned.done():
+            planned.result()  # a mistake that was found while Ray was imported is told before Ray starts
+        logs = connect()
+        prepared = planned.result()
         if prepared is None:
             snapshot = read_snapshot(request.output)
             watcher.say("Nothing has changed: the catalog is up to date.")
             return Outcome(snapshot.run_id, snapshot, 0, 0, 0.0)
         watcher.say(f"Ray's own logs: {logs}")
         return drive(request, prepared, watcher, conditional=conditional)
+
+
+def _in_background(call: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Call in a thread that does not keep the process from ending, as those of an executor would."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call(*arguments))
+        except BaseException as error:  # whoever waits for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="artylyze-plan", daemon=True).start()
+    return future
 
 
 def judge(request: TagRequest, outcome: Outcome) -> None:
@@ -184,6 +208,8 @@ def check(request: TagRequest) -> None:
     """Refuse what can be refused at once, before anything slow begins."""
     if request.source is not None and not is_url(request.source) and not Path(request.source).exists():
         raise InputError(f"There is no folder or file {request.source}.")
+    if request.source is not None and Path(request.source).is_file() and not is_table(request.source):
+        raise InputError(f"{request.source} is a file: give a folder, or a .csv or .parquet table of addresses.")
     if request.operation != "tag":
         read_snapshot(request.output)
 
@@ -191,16 +217,23 @@ def check(request: TagRequest) -> None:
 def plan(request: TagRequest, watcher: Watcher, folder: str) -> Plan | None:
     """Resolve the model, make the run's manifest in `folder`, cut it into shards; None if there is nothing to do."""
     bundle = resolve_model(request.model, weights=request.weights)
-    source = _manifest(request.source, f"{folder}/scanned.parquet", watcher) if request.source is not None else None
     target = f"{folder}/manifest.parquet"
+    if request.operation == "retry-failed":
+        return _plan_changes(request, bundle, None, target)
+    source = _manifest(str(request.source), f"{folder}/scanned.parquet", watcher)
     if request.operation == "tag":
-        return _plan_whole(request, bundle, _first_rows(str(source), target, request.limit))
+        return _plan_whole(request, bundle, _first_rows(source, target, request.limit))
     return _plan_changes(request, bundle, source, target)
+
+
+def is_manifest(source: str) -> bool:
+    """Tell a manifest from a collection."""
+    return source.lower().endswith(".parquet") and is_table(source) and looks_like_manifest(source)
 
 
 def _manifest(source: str, target: str, watcher: Watcher) -> str:
     """Return the address of the source's manifest, made by a scan unless it is one."""
-    if source.lower().endswith(".parquet") and is_table(source) and looks_like_manifest(source):
+    if is_manifest(source):
         return source
     report = scan(source, target)
     watcher.say(f"Found {report.images:,} images ({report.passed_over:,} other files passed over).")
@@ -220,10 +253,15 @@ def _first_rows(source: str, target: str, limit: int | None) -> Manifest:
 
 
 def _plan_whole(request: TagRequest, bundle: Bundle, manifest: Manifest) -> Plan:
-    size = request.shard_size or shard_size(manifest.rows, request.workers or os.cpu_count() or 1)
+    size = _shard_size(request, bundle, manifest.rows)
     shards = plan_shards(manifest.sizes, size)
     spec = _spec(request, bundle, manifest, shards, None)
     return Plan(spec, bundle, (), manifest, copied=0)
+
+
+def _shard_size(request: TagRequest, bundle: Bundle, rows: int) -> int:
+    workers = max(request.workers or 0, request.readers or 0) or os.cpu_count() or 1
+    return request.shard_size or shard_size(rows, workers, bundle.preprocessing.size)
 
 
 def _plan_changes(request: TagRequest, bundle: Bundle, source: str | None, path: str) -> Plan | None:
@@ -235,9 +273,14 @@ def _plan_changes(request: TagRequest, bundle: Bundle, source: str | None, path:
         )
     if snapshot.settings.get("top_k") != request.top_k and bundle.tasks:
         raise InputError(f"The catalog {request.output} keeps --top-k {snapshot.settings.get('top_k')}: give the same.")
-    size = request.shard_size or 1024
-    today = source if request.update else None
-    changes = plan_changes(request.output, snapshot, today, path, size=size, retry_failed=request.retry_failed)
+    changes = plan_changes(
+        request.output,
+        snapshot,
+        source,
+        path,
+        size=lambda rows: _shard_size(request, bundle, rows),
+        retry_failed=request.retry_failed,
+    )
     if not changes.shards and len(changes.kept) == len(snapshot.parts):
         return None
     manifest = open_manifest(path, ordered=False)
@@ -248,15 +291,21 @@ def _plan_changes(request: TagRequest, bundle: Bundle, source: str | None, path:
 def _spec(
     request: TagRequest, bundle: Bundle, manifest: Manifest, shards: Sequence[Shard], parent: str | None
 ) -> RunSpec:
-    asked = {
-        "top_k": request.top_k,
-        "limit": request.limit,
-        "device": request.device,
-        "shard_size": request.shard_size,
+    asked = {"top_k": request.top_k, "device": request.device}
+    decides = {
+        "manifest": manifest.digest,
+        "model": bundle.model_id,
+        "settings": asked,
+        "parent": parent,
+        "operation": request.operation,
+        "output_version": OUTPUT_VERSION,
     }
-    run_id = run_id_of(
-        manifest=manifest.digest, model=bundle.model_id, settings=asked, parent=parent, operation=request.operation
-    )
+    run_id = run_id_of(**decides)
+    if request.operation == "retry-failed":
+        # A retry that is complete, after the snapshot it was made for has been made again, is to be tried again.
+        attempts = (run_id_of(**decides, attempt=attempt) for attempt in count(1))
+        while read_success(run_store(request.output, run_id)) is not None:
+            run_id = next(attempts)
     packages = ("ray", "torch", "timm", "onnxruntime", "pillow", "pyarrow")
     return RunSpec(
         run_id=run_id,
@@ -292,24 +341,37 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
 
     began = monotonic()
     store = run_store(request.output, plan.spec.run_id)
-    _freeze(store, plan.manifest)
-    spec = write_spec(store, _resolved(plan.spec))
-    with Lease(store, spec.rows, conditional=conditional) as lease:
+    replaces = open_store(request.output).version("catalog.json")
+    with Lease(store, plan.spec.rows, conditional=conditional) as lease:
+        _freeze(store, plan.manifest)
+        spec = write_spec(store, _resolved(plan.spec))
         there = read_receipts(store, spec.run_id, spec.shards)
         resumed = sum(receipt.rows for receipt in there.values())
+        weights = _weights(plan.manifest, spec.shards)
         pending = [shard for shard in spec.shards if shard.index not in there]
         if pending:
             settings = _settings(request, plan, spec, conditional=conditional)
+            pending.sort(key=lambda shard: -weights[shard.index])
             settings = replace(settings, canary=probe_images(settings.manifest, plan.manifest.rows))
             watcher.start(spec.rows, resumed)
             workers = choose_workers(spec, request.workers, request.readers, separate=request.separate)
             receipts = tag_shards(settings, plan.bundle, pending, workers)
             _follow(receipts, lease, list(there.values()), watcher)
-            there = read_receipts(store, spec.run_id, spec.shards)
+            there |= read_receipts(store, spec.run_id, pending)
+        else:
+            watcher.say(f"The run {spec.run_id} is complete already: every image of it is committed.")
+        if lease.lost is not None:
+            raise StorageError(lease.lost)
         snapshot = _publish(request, plan, spec, store, there)
+        write_snapshot(request.output, snapshot, replaces=replaces, conditional=conditional)
         lease.update(state="done")
-    rows = spec.rows - resumed
-    return Outcome(spec.run_id, snapshot, rows, resumed, monotonic() - began)
+    return Outcome(spec.run_id, snapshot, spec.rows - resumed, resumed, monotonic() - began)
+
+
+def _weights(manifest: Manifest, shards: Sequence[Shard]) -> list[int]:
+    """Return each shard's bytes of source: the largest are tagged first, so that all workers end together."""
+    ends = np.concatenate([[0], np.cumsum(known_sizes(manifest.sizes) + 1)])
+    return [int(ends[shard.stop] - ends[shard.start]) for shard in shards]
 
 
 def _resolved(spec: RunSpec) -> RunSpec:
@@ -349,19 +411,14 @@ def _follow(receipts: Iterable[Receipt], lease: Lease, there: Sequence[Receipt],
 
 
 def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there: Mapping[int, Receipt]) -> Snapshot:
-    """Write _SUCCESS.json and then the snapshot, from what is stored."""
+    """Write _SUCCESS.json from what is stored, and return the snapshot that follows."""
     missing = [shard.index for shard in spec.shards if shard.index not in there]
     if missing:
         raise StorageError(
             f"{len(missing)} parts of the run {store.url} are not there after it. Run the same command again."
         )
     receipts = [there[shard.index] for shard in spec.shards]
-    errors = dict(sorted(sum((Counter(receipt.errors) for receipt in receipts), Counter()).items()))
-    if read_success(store) is None:
-        ok = sum(receipt.ok for receipt in receipts)
-        write_success(store, {"run_id": spec.run_id, "rows": spec.rows, "ok": ok, "errors": errors})
-    new = [Part(f"runs/{spec.run_id}/{receipt.key}", receipt.rows, receipt.ok) for receipt in receipts]
-    kept_errors = _errors_of(request.output, plan.kept)
+    new = tuple(Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors) for one in receipts)
     snapshot = Snapshot(
         run_id=spec.run_id,
         operation=spec.operation,
@@ -369,56 +426,40 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
         tasks=spec.tasks,
         dim=spec.dim,
         settings=spec.settings,
-        errors=dict(sorted((Counter(errors) + kept_errors).items())),
         parts=(*plan.kept, *new),
     )
     if spec.parent is not None and read_snapshot(request.output).run_id not in (spec.parent, spec.run_id):
         raise StorageError(f"Another run has replaced the snapshot of {request.output} meanwhile. Run --update again.")
-    write_snapshot(request.output, snapshot)
+    own = replace(snapshot, parts=new)
+    write_success(store, {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors})
     return snapshot
 
 
-def _errors_of(catalog: str, parts: Sequence[Part]) -> Counter[str]:
-    store = open_store(catalog)
-    counted: Counter[str] = Counter()
-    for part in parts:
-        if part.ok < part.rows:
-            receipt = read_receipt(store, part.path)
-            if receipt is None:
-                raise StorageError(f"{store.uri(part.path)} is no longer a part of this catalog.")
-            counted.update(receipt.errors)
-    return counted
-
-
-def probe_images(manifest: str, rows: int) -> str | None:
-    """Fetch a few images across the collection; return the address of one that could be read.
+def probe_images(manifest: str, rows: int) -> str:
+    """Ask for a few images across the collection, without reading them; return the address of one that is there.
 
     Raises:
-        StorageError: if the storage refuses all of them, or does not answer.
+        StorageError: if none of them can be had.
     """
     chosen = sorted({int(row) for row in np.linspace(0, rows - 1, PROBE_IMAGES)})
     with open_rows(manifest) as file:
         picked = [read_rows(file, row, row + 1) for row in chosen]
     uris = [str(row.column("uri")[0].as_py()) for row in picked]
-    refused: list[tuple[str, ImageError]] = []
+    refused: list[ImageError] = []
     with ThreadPoolExecutor(PROBE_IMAGES) as pool:
         for uri, error in zip(uris, pool.map(_try, uris), strict=True):
-            if error is None:
+            if error is None or error.code not in (ErrorCode.MISSING, ErrorCode.DENIED, ErrorCode.UNREACHABLE):
                 return uri
-            if error.code in (ErrorCode.DENIED, ErrorCode.UNREACHABLE):
-                refused.append((uri, error))
-    if len(refused) == len(uris):
-        uri, error = refused[0]
-        raise StorageError(
-            f"The storage refuses every image that was tried, {uri} for one ({error.detail}). "
-            "Check credentials, permissions and the endpoint; nothing was written for them."
-        )
-    return None
+            refused.append(error)
+    raise StorageError(
+        f"None of the {len(uris)} images that were tried can be had, {uris[0]} for one ({refused[0].detail}). "
+        "Check that the collection is where it was, credentials, permissions and the endpoint; nothing was written."
+    )
 
 
 def _try(uri: str) -> ImageError | None:
     try:
-        fetch(uri)
+        fetch(uri, max_bytes=0)
     except ImageError as error:
         return error
     return None

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,11 @@ import pyarrow as pa
 import ray
 import ray.data
 
+from artylyze import errors
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import RunSpec
-from artylyze.errors import ArtylyzeError, StorageError
+from artylyze.errors import ArtylyzeError, InputError, StorageError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import CPU_BATCH, Outputs, resolve_device
 from artylyze.tagging.shard import (
@@ -48,6 +50,13 @@ TASK_RETRIES = 3
 kills its worker would be retried for ever."""
 
 
+COMMITTERS = 2
+"""Actors that commit, for each that holds the model: a GPU fills several shards a second."""
+
+COMMIT_CPUS = 0.1
+"""Logical CPUs of each of them."""
+
+
 @dataclass(frozen=True)
 class Workers:
     """How a run is spread.
@@ -57,6 +66,7 @@ class Workers:
         precision: of inference.
         taggers: actors that hold the model: one for each GPU, or for each core.
         readers: actors that fetch and decode, where that is a stage of its own.
+        reader_cpus: logical CPUs of each of them.
         separate: whether reading, tagging and committing are three stages.
     """
 
@@ -64,6 +74,7 @@ class Workers:
     precision: str
     taggers: int
     readers: int
+    reader_cpus: float
     separate: bool
 
 
@@ -82,16 +93,22 @@ def connect() -> str:
     context.print_on_execution_start = False
     context.target_max_block_size = None  # a shard is a block, whatever its size
     context.max_consecutive_actor_init_deaths = 3
+    context.memory_usage_poll_interval_s = None  # a thread in each worker that adds up its pages every second
+    context.execution_no_progress_timeout_s = -1  # a shard of slow images may take longer than any guess of ours
     session: Any = ray._private.worker._global_node
     return str(Path(session.get_logs_dir_path())) if session else "/tmp/ray/session_latest/logs"  # noqa: S108
 
 
 def cluster_device(device: str) -> Device:
     """Resolve `auto` to what the cluster has; one that autoscales may still grow the GPUs that are asked for."""
-    if device == "auto":
-        return "cuda" if _cluster().get("GPU") else "cpu"
-    grows = "RAY_ADDRESS" in os.environ
-    return "cuda" if device == "cuda" and grows else resolve_device(device)
+    if _cluster().get("GPU") or (device == "cuda" and _may_grow()):
+        return "cpu" if device == "cpu" else "cuda"
+    return resolve_device("cpu" if device == "auto" else device)
+
+
+def _may_grow() -> bool:
+    """Whether this is a cluster that somebody else runs, and that may autoscale."""
+    return "RAY_ADDRESS" in os.environ
 
 
 def _cluster() -> dict[str, float]:
@@ -110,10 +127,19 @@ def choose_workers(spec: RunSpec, taggers: int | None, readers: int | None, *, s
     """
     resources = _cluster()
     cpus = max(1, int(resources.get("CPU", 1)))
-    if spec.device == "cuda":
-        gpus = taggers or max(1, int(resources.get("GPU", 1)))
-        return Workers(spec.device, spec.precision, gpus, readers or max(1, cpus - gpus), separate is not False)
-    return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, bool(separate))
+    if spec.device == "cpu":
+        return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, 0.4, bool(separate))
+    gpus = int(resources.get("GPU", 0))
+    if not _may_grow() and gpus < (taggers or 1):
+        raise InputError(
+            f"The run needs {taggers or 1} GPUs and Ray finds {gpus}. Run where they are; to begin on CPUs give "
+            "--device cpu."
+        )
+    taggers = taggers or max(1, gpus)
+    readers = readers or cpus
+    room = cpus - COMMIT_CPUS * COMMITTERS * taggers
+    share = 1.0 if _may_grow() else max(0.05, min(1.0, room / readers))
+    return Workers(spec.device, spec.precision, taggers, readers, share, separate=True)
 
 
 def tag_shards(settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers) -> Iterator[Receipt]:
@@ -142,18 +168,18 @@ def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers
     Args:
         settings: of the run.
         bundle: object reference of the model.
-        shards: in the plan's order; the largest are tagged first.
+        shards: in the order in which they are to be tagged.
         workers: how to spread them.
     """
-    largest_first = sorted(shards, key=lambda shard: -shard.rows)
-    dataset = ray.data.from_items([asdict(shard) for shard in largest_first], override_num_blocks=len(shards))
+    dataset = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards))
     if not workers.separate:
         return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle, workers)
     _bound_memory(settings, shards, workers)
-    gpu = {"num_cpus": 0.4, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
-    read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": 1 if workers.device == "cuda" else 0.4}, settings)
-    tagged = _stage(read, TagStage, workers.taggers, gpu, settings, bundle, workers)
-    return _stage(tagged, CommitStage, workers.taggers, {"num_cpus": 0.1}, settings)
+    # A GPU's worker asks for no CPU: readers, which are placed first, could leave it none beside its GPU.
+    holds_model = {"num_cpus": 0, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
+    read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": workers.reader_cpus}, settings)
+    tagged = _stage(read, TagStage, workers.taggers, holds_model, settings, bundle, workers)
+    return _stage(tagged, CommitStage, COMMITTERS * workers.taggers, {"num_cpus": COMMIT_CPUS}, settings)
 
 
 def _stage(
@@ -272,6 +298,9 @@ def _ours(error: BaseException) -> ArtylyzeError:
             if isinstance(one, ArtylyzeError):
                 return type(one)(str(one))
         found = cause if isinstance(cause, BaseException) else found.__cause__
+    # An actor that fails while it starts leaves no cause, only the text of its traceback.
+    if told := re.search(r"artylyze\.errors\.(\w+): (.+)", str(error)):
+        return getattr(errors, told[1], ArtylyzeError)(told[2])
     if isinstance(error, (ray.exceptions.ActorDiedError, ray.exceptions.WorkerCrashedError)):
         return StorageError(
             f"A worker died {TASK_RETRIES + 1} times on the same shard (out of memory?). Ray's logs tell more; "

@@ -21,15 +21,21 @@ import numpy.typing as npt
 from artylyze.catalog.schema import Seen
 from artylyze.decoder import DecoderProcess
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage import fetch
+from artylyze.storage import fetch, reachable
 
 WINDOW_BYTES = 128 * 2**20
 """Bytes of encoded images that are fetched ahead of decoding, if more than one image is."""
 
+FETCHERS = 8
+"""Fetching threads beside each decoder process."""
+
 MEAN_BYTES = 2 * 2**20
 """Assumed size of an image whose manifest row does not tell."""
 
-_REFUSALS = (ErrorCode.DENIED, ErrorCode.UNREACHABLE)
+IN_A_ROW = 16
+"""Images refused one after the other, after which the canary is asked whether the rest is worth trying."""
+
+_REFUSALS = (ErrorCode.MISSING, ErrorCode.DENIED, ErrorCode.UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,18 @@ class Reader:
         decoders: number of decoder processes.
         fetchers: number of fetching threads.
         deadline: seconds that one image may take to decode.
-        canary: address of an object that could be read when the run began: if a whole shard is refused and this too,
-            it is the storage that fails and not its images.
+        canary: address of an object that could be read when the run began: if images are refused and this one too,
+            it is the storage that fails and not they.
     """
 
     def __init__(
-        self, size: int, *, decoders: int = 1, fetchers: int = 8, deadline: float = 60.0, canary: str | None = None
+        self,
+        size: int,
+        *,
+        decoders: int = 1,
+        fetchers: int = FETCHERS,
+        deadline: float = 60.0,
+        canary: str | None = None,
     ) -> None:
         self.size = size
         self._decoders = [DecoderProcess(size, deadline=deadline) for _ in range(decoders)]
@@ -98,7 +110,7 @@ class Reader:
         """Yield the images in batches, in no promised order, and write into `outcomes` what was seen of each source.
 
         Raises:
-            StorageError: if every source is refused and the canary too.
+            StorageError: if sources are refused and the canary too.
         """
         ahead = _Fetches(self._pool, sources, self._ahead)
         ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=2)
@@ -146,14 +158,18 @@ class Reader:
                     return
 
         try:
-            batch = self._empty(batch_size)
+            batch, refused = self._empty(batch_size), 0
             while not stopped.is_set() and (found := ahead.next()) is not None:
                 row, fetched = found
                 try:
                     header = decoder.decode(fetched.result(), batch.pixels[len(batch.rows)])
                 except ImageError as error:
                     outcomes[row] = error
+                    refused = refused + 1 if error.code in _REFUSALS else 0
+                    if refused == IN_A_ROW:
+                        self._ask_canary(error)
                     continue
+                refused = 0
                 outcomes[row] = Seen(header.width, header.height, header.format)
                 batch.rows.append(row)
                 if len(batch.rows) == batch_size:
@@ -169,16 +185,15 @@ class Reader:
 
     def _check_storage(self, outcomes: Sequence[Seen | ImageError | None]) -> None:
         refused = [one for one in outcomes if isinstance(one, ImageError) and one.code in _REFUSALS]
-        if self._canary is None or not refused or len(refused) < len(outcomes):
-            return
-        try:
-            fetch(self._canary)
-        except ImageError as error:
-            if error.code in _REFUSALS:
-                raise StorageError(
-                    f"The storage refuses every image since a moment ago ({error.detail}). "
-                    "Restore access, then run the same command again: it resumes."
-                ) from error
+        if refused:
+            self._ask_canary(refused[-1])
+
+    def _ask_canary(self, error: ImageError) -> None:
+        if self._canary is not None and not reachable(self._canary):
+            raise StorageError(
+                f"The storage refuses every image since a moment ago ({error.detail}). "
+                "Restore access, then run the same command again: it resumes."
+            )
 
 
 class _Fetches:

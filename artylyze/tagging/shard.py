@@ -37,7 +37,6 @@ class ShardSettings:
         top_k: terms kept for each task.
         conditional: whether the storage honours a put that must not replace.
         deadline: seconds that one image may take to decode.
-        fetchers: fetching threads of a worker.
         canary: address of an object that could be read when the run began.
     """
 
@@ -49,7 +48,6 @@ class ShardSettings:
     top_k: int
     conditional: bool
     deadline: float = 60.0
-    fetchers: int = 8
     canary: str | None = None
 
     @property
@@ -95,12 +93,10 @@ def sources(rows: pa.Table) -> list[Source]:
     return [Source(*values) for values in zip(*columns, strict=True)]
 
 
-def make_reader(settings: ShardSettings, decoders: int = 1) -> Reader:
+def make_reader(settings: ShardSettings) -> Reader:
     """Start what reads the images of a run."""
     return Reader(
         settings.size,
-        decoders=decoders,
-        fetchers=settings.fetchers,
         deadline=settings.deadline,
         canary=settings.canary,
     )
@@ -186,7 +182,8 @@ def _with_copies(catalog: str, planned: pa.Table, tagged: pa.Table) -> pa.Table:
     with pq.ParquetFile(open_store(catalog).open(path)) as file:
         old = file.read().take(copied.column("row"))
     columns: dict[str, Any] = {name: old.column(name) for name in tagged.column_names if name in old.column_names}
-    columns |= {name: copied.column(name) for name in FROM_MANIFEST if name in copied.column_names}
+    today = [name for name in FROM_MANIFEST if name in copied.column_names and name != "validator"]
+    columns |= {name: copied.column(name) for name in today}  # the validator stays: it tells which version was read
     whole = pa.concat_tables([tagged, pa.table(columns).select(tagged.column_names).cast(tagged.schema)])
     return whole.sort_by("image_id")
 

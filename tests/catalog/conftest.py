@@ -88,7 +88,9 @@ class Library:
         self.read = []
         target = str(self.root / f"work-{self.runs}.parquet")
         snapshot = read_snapshot(self.catalog)
-        changes = plan_changes(self.catalog, snapshot, manifest, target, size=self.size, retry_failed=retry_failed)
+        changes = plan_changes(
+            self.catalog, snapshot, manifest, target, size=lambda _: self.size, retry_failed=retry_failed
+        )
         if changes.shards or len(changes.kept) < len(snapshot.parts):
             self._run("update", target, changes.shards, changes.kept)
         return changes
@@ -110,8 +112,8 @@ class Library:
         settings = self._settings(run_id)
         with open_rows(manifest) as file:
             receipts = [self._commit(settings, shard, read_rows(file, shard.start, shard.stop)) for shard in shards]
-        new = [Part(f"runs/{run_id}/{receipt.key}", receipt.rows, receipt.ok) for receipt in receipts]
-        snapshot = Snapshot(run_id, operation, "model", (), DIM, {}, {}, (*kept, *new))
+        new = [Part(f"runs/{run_id}/{receipt.key}", receipt.rows, receipt.ok, receipt.errors) for receipt in receipts]
+        snapshot = Snapshot(run_id, operation, "model", (), DIM, {}, (*kept, *new))
         write_snapshot(self.catalog, snapshot)
         return snapshot
 

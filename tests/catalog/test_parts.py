@@ -171,7 +171,7 @@ class TestReceipts:
 
     def test_a_footer_above_what_is_read_at_first_is_read_whole(self, store: LocalStore) -> None:
         rows = pa.table({f"column {number} {'x' * 200}": [1] for number in range(2000)})
-        receipt = Receipt(SHARD.key, "run", "hash", 1, 1, {})
+        receipt = Receipt(SHARD.key, "run", "hash", 0, 1, 1, {})
         data = serialise(rows.append_column("image_id", pa.array(["a"])), receipt)
         assert int.from_bytes(bytes(data[-8:-4]), "little") > 256 * 1024
         store.put(SHARD.key, data)
@@ -184,7 +184,7 @@ class TestReceipts:
 
     @given(st.data())
     def test_a_damaged_footer_is_no_error_of_ours(self, data: st.DataObject) -> None:
-        whole = bytearray(serialise(tagged(planned()), Receipt(SHARD.key, "run", "hash", 3, 2, {})))
+        whole = bytearray(serialise(tagged(planned()), Receipt(SHARD.key, "run", "hash", 0, 3, 2, {})))
         footer = len(whole) - int.from_bytes(whole[-8:-4], "little") - 8
         for _ in range(data.draw(st.integers(1, 5))):
             whole[data.draw(st.integers(footer, len(whole) - 1))] = data.draw(st.integers(0, 255))

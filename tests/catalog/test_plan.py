@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artylyze.catalog.plan import MAX_BYTES, MAX_IMAGES, MIN_IMAGES, SHARDS_PER_WORKER, Shard, plan_shards, shard_size
+from artylyze.catalog.plan import (
+    MAX_BYTES,
+    MAX_IMAGES,
+    MIN_IMAGES,
+    SHARDS_PER_WORKER,
+    Shard,
+    known_sizes,
+    plan_shards,
+    shard_size,
+)
 from artylyze.errors import UsageError
 
 sizes = st.lists(st.none() | st.integers(0, 2 * MAX_BYTES), max_size=60)
@@ -36,16 +45,24 @@ def test_no_shard_is_above_the_limits(values: list[int | None], size: int) -> No
 @given(sizes, st.integers(1, 20))
 def test_no_shard_is_closed_before_it_must_be(values: list[int | None], size: int) -> None:
     for shard, after in pairwise(plan_shards(column(values), size)):
-        held = sum(value or 0 for value in values[shard.start : after.start + 1])
+        held = sum(known_sizes(column(values))[shard.start : after.start + 1].tolist())
         assert shard.rows == size or held > MAX_BYTES
 
 
 @given(st.integers(1, 10**7), st.integers(1, 1000))
 def test_every_worker_gets_several_shards_where_the_collection_allows(rows: int, workers: int) -> None:
-    size = shard_size(rows, workers)
+    size = shard_size(rows, workers, 224)
     assert MIN_IMAGES <= size <= MAX_IMAGES
     if size > MIN_IMAGES:
         assert rows > (size - 1) * workers * SHARDS_PER_WORKER
+
+
+def test_large_squares_make_small_shards() -> None:
+    assert shard_size(10**6, 1, 1000) == 53
+
+
+def test_unknown_sizes_count_with_the_mean() -> None:
+    assert [shard.rows for shard in plan_shards(column([MAX_BYTES, None, MAX_BYTES]), 10)] == [1, 1, 1]
 
 
 def test_an_image_above_the_limit_is_a_shard_alone() -> None:

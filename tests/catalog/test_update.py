@@ -35,13 +35,13 @@ def test_an_updated_catalog_is_a_fresh_one(history: list[Any], new_library: Call
     (described, images), *later = history
     updated.tag(updated.manifest(updated.titled(images), titles=described))
     before = images
-    for described, images in later:
+    for also, images in later:
+        described = described or also  # metadata that goes is refused
         changes = step(updated, images, titles=described)
         changed = {key for key, (content, _) in images.items() if key not in before or before[key][0] != content}
         assert sorted(updated.read) == sorted(changed)
         assert (changes.tagged, changes.removed) == (len(changed), len(before.keys() - images.keys()))
         before = images
-    described, images = history[-1]
     fresh.tag(fresh.manifest(fresh.titled(images), titles=described))
     assert updated.rows() == fresh.rows()
 
@@ -96,10 +96,9 @@ class TestPlan:
         assert (old.read, changes.copied) == ([], 3)
         assert old.rows()["d"]["metadata"] == {"title": "a better title"}
 
-    def test_metadata_that_is_gone_is_gone_from_every_row(self, old: Library) -> None:
-        step(old, old.before, titles=False)
-        assert old.read == []
-        assert all("metadata" not in row for row in old.rows().values())
+    def test_a_source_without_the_metadata_is_refused(self, old: Library) -> None:
+        with pytest.raises(InputError, match="carries your metadata, and this source has none"):
+            step(old, old.before, titles=False)
 
     def test_an_image_that_moved_is_read_again(self, old: Library) -> None:
         images = old.titled(old.before)
@@ -133,11 +132,12 @@ class TestPlan:
         old.update(old.manifest(old.titled(images), titles=True), retry_failed=True)
         assert old.read == ["b", "z"]
 
-    def test_validators_of_another_kind_are_not_compared(self, old: Library) -> None:
+    def test_validators_of_another_kind_are_not_compared_and_not_taken_over(self, old: Library) -> None:
         images = old.titled(old.before)
+        before = {key: row["validator"] for key, row in old.rows().items()}
         old.update(old.manifest(images, titles=True, validator="mtime:1:2"))
         assert old.read == []
-        assert {row["validator"] for row in old.rows().values()} == {"mtime:1:2"}
+        assert {key: row["validator"] for key, row in old.rows().items()} == before
 
     def test_rows_that_were_copied_know_the_run_that_read_them(self, old: Library) -> None:
         self.change(old, {"d": (70, None)})

@@ -201,8 +201,8 @@ class TestImages:
         store.put("a.jpg", b"three")
         assert code_of(lambda: fetch(store.uri("a.jpg"), entry.validator)) is ErrorCode.CHANGED
 
-    def test_an_object_of_a_bucket_that_is_not_there_is_missing(self, bucket: str) -> None:
-        assert code_of(lambda: fetch(f"{bucket}-that-is-not/a.jpg")) is ErrorCode.MISSING
+    def test_an_object_of_a_bucket_that_is_not_there_is_unreachable(self, bucket: str) -> None:
+        assert code_of(lambda: fetch(f"{bucket}-that-is-not/a.jpg")) is ErrorCode.UNREACHABLE
 
     def test_an_archived_object_is_archived(self, moto_server: S3, moto_bucket: str) -> None:
         moto_server.client().put_object(Bucket=moto_bucket[5:], Key="a.tif", Body=b"cold", StorageClass="GLACIER")

@@ -35,7 +35,7 @@ def request_for(tmp_path: Path, model: Path) -> TagRequest:
 
 def test_tags_every_image_once(request_for: TagRequest, watcher: Quiet) -> None:
     outcome = run(request_for, watcher)
-    assert (outcome.tagged, outcome.resumed, outcome.snapshot.rows, outcome.snapshot.ok) == (50, 0, 50, 50)
+    assert (outcome.committed, outcome.resumed, outcome.snapshot.rows, outcome.snapshot.ok) == (50, 0, 50, 50)
     assert ids(request_for.output) == [f"{n:04d}.jpg" for n in range(50)]
     assert sum(watcher.advanced) == 50
     names, matrix = embeddings(request_for.output)
@@ -63,7 +63,7 @@ def test_the_same_command_again_does_nothing(request_for: TagRequest, watcher: Q
     run(request_for, watcher)
     before = parts(request_for.output)
     outcome = run(request_for, watcher)
-    assert (outcome.tagged, outcome.resumed) == (0, 50)
+    assert (outcome.committed, outcome.resumed) == (0, 50)
     assert parts(request_for.output) == before
 
 
@@ -75,7 +75,7 @@ def test_a_resume_does_only_what_is_missing(request_for: TagRequest, watcher: Qu
     Path(request_for.output, "catalog.json").unlink()
     kept = parts(request_for.output)
     again = run(request_for, watcher)
-    assert (again.tagged, again.resumed) == (20, 30)
+    assert (again.committed, again.resumed) == (20, 30)
     assert ids(request_for.output) == [f"{n:04d}.jpg" for n in range(50)]
     assert {path: at for path, at in parts(request_for.output).items() if path in kept} == kept
 
@@ -236,3 +236,29 @@ def test_a_snapshot_that_another_run_replaced_is_not_overwritten(
     store.put("catalog.json", json.dumps(snapshot | {"run_id": "another"}).encode())
     with pytest.raises(StorageError, match="Another run has replaced"):
         drive(request, prepared, watcher, conditional=True)
+
+
+def test_a_collection_that_has_gone_writes_no_rows(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    listed = tmp_path / "list.csv"
+    listed.write_text("uri\n" + "".join(f"{tmp_path}/unmounted/{n}.jpg\n" for n in range(20)))
+    with pytest.raises(StorageError, match="None of the 12 images that were tried can be had"):
+        run(TagRequest(str(listed), request_for.output, model=request_for.model), watcher)
+    assert not parts(request_for.output)
+
+
+def test_a_retry_after_the_catalog_was_made_again_tries_again(watcher: Quiet, tmp_path: Path, model: Path) -> None:
+    images = fill(tmp_path / "images", 2)
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"uri\n{images}/0000.jpg\n{images}/0009.jpg\n")
+    tag = TagRequest(str(listed), str(tmp_path / "out"), model=str(model))
+    retry = TagRequest(None, tag.output, model=tag.model, retry_failed=True)
+    run(tag, watcher)
+    assert run(retry, watcher).snapshot.ok == 1
+    run(tag, watcher)
+    fill(images, 1, start=9)
+    assert run(retry, watcher).snapshot.ok == 2
+
+
+def test_a_file_that_is_no_table_is_refused(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a file: give a folder"):
+        run(TagRequest(str(tmp_path / "images" / "0000.jpg"), request_for.output), watcher)

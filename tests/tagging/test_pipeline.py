@@ -33,13 +33,13 @@ def operators(workers: Workers) -> list[str]:
 
 
 def test_on_cpus_one_stage_does_all() -> None:
-    assert operators(Workers("cpu", "float32", 2, 2, separate=False)) == ["Input", "MapBatches(FusedStage)"]
+    assert operators(Workers("cpu", "float32", 2, 2, 1.0, separate=False)) == ["Input", "MapBatches(FusedStage)"]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_with_gpus_the_stages_stay_apart(device: str) -> None:
     expected = ["Input", "MapBatches(ReadStage)", "MapBatches(TagStage)", "MapBatches(CommitStage)"]
-    assert operators(Workers(device, "float32", 1, 2, separate=True)) == expected
+    assert operators(Workers(device, "float32", 1, 2, 0.4, separate=True)) == expected
 
 
 @pytest.mark.parametrize("separate", [False, True])
