@@ -68,12 +68,16 @@ def known_sizes(sizes: pa.Int64Array) -> npt.NDArray[np.int64]:
     return np.asarray(sizes.fill_null(mean).to_numpy(zero_copy_only=False), np.int64)
 
 
-def plan_shards(sizes: pa.Int64Array, size: int, first: int = 0, start: int = 0) -> list[Shard]:
+def plan_shards(
+    sizes: pa.Int64Array, size: int, first: int = 0, start: int = 0, *, workers: int | None = None
+) -> list[Shard]:
     """Cut rows into shards of at most `size` images and MAX_BYTES source bytes (one larger image is a shard alone).
 
     Args:
         sizes: int64 (rows), bytes of each image, null where unknown (counted as the mean of the others).
         size: images in a shard, at least 1.
+        workers: that share them: towards the end shards become smaller, so that none of these workers waits long for
+            the last (factoring: Hummel, Schonberg and Flynn, CACM 35(8), 1992). None: all of one size.
         first: index of the first shard.
         start: row of the manifest at which these rows begin.
     """
@@ -85,7 +89,8 @@ def plan_shards(sizes: pa.Int64Array, size: int, first: int = 0, start: int = 0)
     while begin < len(ends):
         before = ends[begin - 1] if begin else 0
         by_bytes = int(np.searchsorted(ends, before + MAX_BYTES, side="right"))
-        stop = max(begin + 1, min(begin + size, by_bytes))
+        rows = size if workers is None else min(size, max(MIN_IMAGES, -(-(len(ends) - begin) // (2 * workers))))
+        stop = max(begin + 1, min(begin + rows, by_bytes))
         shards.append(Shard(first + len(shards), start + begin, start + stop))
         begin = stop
     return shards

@@ -254,14 +254,17 @@ def _first_rows(source: str, target: str, limit: int | None) -> Manifest:
 
 def _plan_whole(request: TagRequest, bundle: Bundle, manifest: Manifest) -> Plan:
     size = _shard_size(request, bundle, manifest.rows)
-    shards = plan_shards(manifest.sizes, size)
+    shards = plan_shards(manifest.sizes, size, workers=None if request.shard_size else _workers(request))
     spec = _spec(request, bundle, manifest, shards, None)
     return Plan(spec, bundle, (), manifest, copied=0)
 
 
 def _shard_size(request: TagRequest, bundle: Bundle, rows: int) -> int:
-    workers = max(request.workers or 0, request.readers or 0) or os.cpu_count() or 1
-    return request.shard_size or shard_size(rows, workers, bundle.preprocessing.size)
+    return request.shard_size or shard_size(rows, _workers(request), bundle.preprocessing.size)
+
+
+def _workers(request: TagRequest) -> int:
+    return max(request.workers or 0, request.readers or 0) or os.cpu_count() or 1
 
 
 def _plan_changes(request: TagRequest, bundle: Bundle, source: str | None, path: str) -> Plan | None:

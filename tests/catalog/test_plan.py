@@ -34,6 +34,14 @@ def test_each_row_is_in_exactly_one_shard(values: list[int | None], size: int, f
     assert [shard.index for shard in shards] == list(range(first, first + len(shards)))
 
 
+@given(st.integers(1, 5000), st.integers(1, 8))
+def test_towards_the_end_shards_become_smaller(rows: int, workers: int) -> None:
+    counts = [shard.rows for shard in plan_shards(column([1] * rows), 256, workers=workers)]
+    assert sum(counts) == rows
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] <= MIN_IMAGES
+
+
 @given(sizes, st.integers(1, 20))
 def test_no_shard_is_above_the_limits(values: list[int | None], size: int) -> None:
     for shard in plan_shards(column(values), size):
