@@ -16,7 +16,7 @@ from artylyze import __version__
 from artylyze.errors import ArtylyzeError, InterruptedRunError, StorageError
 
 if TYPE_CHECKING:
-    from artylyze.tagging.job import TagRequest
+    from artylyze.tagging.request import TagRequest
 
 app = typer.Typer(
     name="artylyze",
@@ -159,7 +159,7 @@ def tag(
     Example: artylyze tag s3://museum/scans -o s3://museum/catalog
     """
     from artylyze.errors import UsageError
-    from artylyze.tagging.job import TagRequest
+    from artylyze.tagging.request import TagRequest
 
     if not output:
         raise UsageError("Say where the catalog goes: -o CATALOG.")

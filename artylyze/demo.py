@@ -16,7 +16,8 @@ from artylyze.images import decode
 from artylyze.publish.contact_sheet import TILE, Tile, contact_sheet
 from artylyze.sample import write_sample
 from artylyze.storage import fetch
-from artylyze.tagging.job import TagRequest, Watcher, run
+from artylyze.tagging.job import run
+from artylyze.tagging.request import TagRequest, Watcher
 
 QUERIES = 4
 """Works on the contact sheet, each beside the works most like it."""

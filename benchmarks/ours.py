@@ -11,8 +11,9 @@ import time
 import pyarrow as pa
 
 from artylyze.progress import Reporter
-from artylyze.tagging import job as tagging
 from artylyze.tagging import pipeline
+from artylyze.tagging.job import run
+from artylyze.tagging.request import TagRequest
 from benchmarks.peers import Job, read_job
 
 
@@ -31,7 +32,7 @@ def main(job: Job) -> None:
     if "slow_seconds" in job.options:
         setattr(pipeline, "TagStage", slowed(job.options["slow_seconds"]))  # noqa: B010 - build() looks it up there
     with Reporter() as reporter:
-        request = tagging.TagRequest(
+        request = TagRequest(
             source=job.folder,
             output=job.out,
             model=job.bundle,
@@ -39,7 +40,7 @@ def main(job: Job) -> None:
             separate=True,
             shard_size=job.options.get("shard_size"),
         )
-        tagging.run(request, reporter)
+        run(request, reporter)
 
 
 if __name__ == "__main__":

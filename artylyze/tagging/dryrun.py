@@ -19,8 +19,9 @@ from artylyze.manifest import Manifest, open_rows, read_rows
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import CPU_BATCH, GPU_BATCH, resolve_device, resolve_precision
 from artylyze.storage import fetch, is_url
-from artylyze.tagging.job import Plan, TagRequest, Watcher, check, is_manifest, plan
+from artylyze.tagging.planning import Plan, check, is_manifest, plan
 from artylyze.tagging.reading import FETCHERS, Reader, Source
+from artylyze.tagging.request import TagRequest, Watcher
 from artylyze.tagging.shard import Tagger, sources, to_tag
 
 PROBE = 32

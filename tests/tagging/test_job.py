@@ -12,7 +12,9 @@ from artylyze.catalog.run import Lease, run_store
 from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
 from artylyze.storage import open_store
-from artylyze.tagging.job import TagRequest, drive, judge, plan, run
+from artylyze.tagging.job import drive, judge, run
+from artylyze.tagging.planning import plan
+from artylyze.tagging.request import TagRequest
 from tests.tagging.conftest import Quiet, fill, picture
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -9,8 +9,9 @@ import ray
 
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.snapshot import read_catalog
-from artylyze.tagging.job import TagRequest, run
+from artylyze.tagging.job import run
 from artylyze.tagging.pipeline import Workers, build
+from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings
 from tests.faults.poison import hang_jpeg, segv_jpeg
 from tests.tagging.conftest import Quiet, fill

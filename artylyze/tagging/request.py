@@ -1,0 +1,84 @@
+"""What the user asks of `artylyze tag`, and who hears of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from artylyze.errors import UsageError
+
+MOST_IN_A_SHARD = 65_536
+"""Images that `--shard-size` may ask for: their embeddings must fit a list of 32-bit offsets."""
+
+
+@dataclass(frozen=True)
+class TagRequest:
+    """What the user asks of `artylyze tag`.
+
+    Attributes:
+        source: a collection or a manifest; None only to retry what failed.
+        output: address of the catalog.
+        model: a bundle's folder, `timm:NAME`, or None for the default.
+        device: `auto`, `cpu` or `cuda`.
+        shard_size: images in a shard, None to choose.
+        top_k: terms kept for each task.
+        max_error_rate: share of the images that may fail before the exit code says so, 0 to 1.
+        limit: tag only that many images, None for all.
+        update: tag only what is new or changed since the snapshot.
+        retry_failed: tag again what failed for a reason that can pass.
+        workers: actors that hold the model, None for one per GPU or core.
+        readers: actors that fetch and decode for GPUs, None for one per core.
+        separate: three stages instead of a fused one, None for what the device asks for.
+        weights: file of weights for `timm:NAME`.
+        deadline: seconds that one image may take to decode.
+    """
+
+    source: str | None
+    output: str
+    model: str | None = None
+    device: str = "auto"
+    shard_size: int | None = None
+    top_k: int = 5
+    max_error_rate: float = 0.05
+    limit: int | None = None
+    update: bool = False
+    retry_failed: bool = False
+    workers: int | None = None
+    readers: int | None = None
+    separate: bool | None = None
+    weights: str | None = None
+    deadline: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("shard_size", "top_k", "limit", "workers", "readers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1.")
+        if (self.shard_size or 0) > MOST_IN_A_SHARD:
+            raise UsageError(f"--shard-size is at most {MOST_IN_A_SHARD:,}.")
+        if not 0 <= self.max_error_rate <= 1:
+            raise UsageError("--max-error-rate is a share between 0 and 1.")
+        if self.source is None and (self.update or not self.retry_failed):
+            raise UsageError("Give a SOURCE: a folder, an s3:// address, a table with a uri column, or a manifest.")
+        if self.limit is not None and (self.update or self.retry_failed):
+            raise UsageError("--limit starts a new catalog: it goes with neither --update nor --retry-failed.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError("--device is one of auto, cpu, cuda.")
+
+    @property
+    def operation(self) -> str:
+        """What a run of this request is called."""
+        return "update" if self.update else "retry-failed" if self.retry_failed else "tag"
+
+
+class Watcher(Protocol):
+    """Who wants to know how a run goes."""
+
+    def say(self, message: str) -> None:
+        """Take one sentence."""
+
+    def start(self, rows: int, done: int) -> None:
+        """Take the number of images, and how many of them an earlier attempt committed."""
+
+    def advance(self, rows: int, errors: int) -> None:
+        """Take what was committed now."""
