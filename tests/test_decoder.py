@@ -226,5 +226,14 @@ def test_the_child_imports_neither_ray_nor_a_model_runtime() -> None:
     assert loaded.isdisjoint({"ray", "torch", "onnxruntime", "pyarrow", "PIL.ImageCms", "scipy"})
     ours = {name for name in loaded if name.startswith("artylyze.")}
     assert ours == {
-        f"artylyze.{name}" for name in ("colour", "decoder", "errors", "formats", "images", "jpeg2000", "scaled")
+        f"artylyze.{name}"
+        for name in (
+            "decoder",
+            "errors",
+            "images",
+            "images.colour",
+            "images.formats",
+            "images.jpeg2000",
+            "images.scaled",
+        )
     }
