@@ -14,6 +14,7 @@ import typer
 
 from artylyze import __version__
 from artylyze.errors import ArtylyzeError, InterruptedRunError, StorageError
+from artylyze.training.commands import commands
 
 if TYPE_CHECKING:
     from artylyze.tagging.request import TagRequest
@@ -27,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")]

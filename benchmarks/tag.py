@@ -120,45 +120,57 @@ def compare(name: str, bench: Bench, sources: Sequence[Path], images: int, *, un
         "pixels": SIZE,
         "repeats": bench.repeats,
     }
-    for contestant in [one for one in CONTESTANTS if one in bench.contestants or not bench.contestants]:
-        try:
-            figures = _two_lengths(contestant, bench, model, folders, few, images)
-        except (ContestantError, ValueError) as error:
-            console.print(f"{contestant}: {error}", style="red", markup=False)
-            continue
-        record(name, bench, settings, contestants={contestant: figures})
+    runs = {one: _Runs() for one in CONTESTANTS if one in bench.contestants or not bench.contestants}
+    for turn in range(bench.repeats):  # in turns: what disturbs the machine for a minute disturbs them all
+        for contestant, found in list(runs.items()):
+            if turn and found.long[0].seconds >= REPEAT_BELOW:
+                continue
+            try:
+                found.add(contestant, turn, bench, model, folders)
+                record(name, bench, settings, contestants={contestant: found.figures(images)})
+            except (ContestantError, ValueError) as error:
+                console.print(f"{contestant}: {error}", style="red", markup=False)
+                del runs[contestant]
 
 
-def _two_lengths(
-    contestant: str, bench: Bench, model: dict[str, Any], folders: dict[int, Path], few: int, images: int
-) -> dict[str, Any]:
-    runs: dict[int, list[Run]] = {few: [], images: []}
-    counted: dict[int, int] = {}
-    others = busy()
-    for turn in range(bench.repeats):
-        if turn and runs[images][0].seconds >= REPEAT_BELOW:
-            break
-        for count in (images, few):
+class _Runs:
+    """What one contestant did: runs on few and on all of the images."""
+
+    def __init__(self) -> None:
+        self.short: list[Run] = []
+        self.long: list[Run] = []
+        self._counted = [0, 0]
+        self._others: list[float] = []
+
+    def add(self, contestant: str, turn: int, bench: Bench, model: dict[str, Any], folders: dict[int, Path]) -> None:
+        """Run it once more on both folders."""
+        self._others.append(busy())
+        few, many = sorted(folders)
+        for count, runs in ((many, self.long), (few, self.short)):
             out = bench.scratch / f"{contestant}-{count}-{turn}"
             job = inputs.write_job(model, folders[count], out, bench.cores, shard_size=bench.shard_size)
-            runs[count].append(_run(contestant, job, bench))
-            counted[count] = inputs.embedded(out)
+            runs.append(_run(contestant, job, bench))
+            self._counted[count == many] = inputs.embedded(out)
             shutil.rmtree(out)
-    short, long = median_run(runs[few]), median_run(runs[images])
-    found = rate(counted[few], short.seconds, counted[images], long.seconds)
-    return {
-        "images": counted[images],
-        "skipped": images - counted[images],
-        "seconds": round(long.seconds, 2),
-        "few_images": counted[few],
-        "few_seconds": round(short.seconds, 2),
-        "all_seconds": [[round(run.seconds, 2) for run in runs[count]] for count in (images, few)],
-        "per_second": round(found.overall, 2),
-        "steady_per_second": round(found.steady, 2),
-        "startup_seconds": round(found.startup, 2),
-        "peak_mib": round(long.peak / MIB),
-        "machine_busy_before_percent": others,
-    }
+
+    def figures(self, images: int) -> dict[str, Any]:
+        """What goes into the file: of the median runs."""
+        short, long = median_run(self.short), median_run(self.long)
+        few, many = self._counted
+        found = rate(few, short.seconds, many, long.seconds)
+        return {
+            "images": many,
+            "skipped": images - many,
+            "seconds": round(long.seconds, 2),
+            "few_images": few,
+            "few_seconds": round(short.seconds, 2),
+            "all_seconds": [[round(run.seconds, 2) for run in runs] for runs in (self.long, self.short)],
+            "per_second": round(found.overall, 2),
+            "steady_per_second": round(found.steady, 2),
+            "startup_seconds": round(found.startup, 2),
+            "peak_mib": round(long.peak / MIB),
+            "machine_busy_before_percent": max(self._others),
+        }
 
 
 def memory(bench: Bench, few: int, many: int) -> None:

@@ -75,7 +75,7 @@ def ray_cluster(home: Path, bundles: None) -> Iterator[None]:
     """One Ray for the whole session; its decoders know how to die, if an image asks them to."""
     import ray
 
-    from artylyze.tagging.pipeline import connect
+    from artylyze.ray_session import connect
 
     os.environ["PYTHONPATH"] = os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

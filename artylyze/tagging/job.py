@@ -60,7 +60,7 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
     conditional = probe_conditional(open_store(request.output))
     with TemporaryDirectory(prefix="artylyze-") as folder:
         planned = _in_background(plan, request, watcher, folder)  # Ray needs seconds to start
-        from artylyze.tagging.pipeline import connect
+        from artylyze.ray_session import connect
 
         if planned.done():
             planned.result()  # a mistake that was found while Ray was imported is told before Ray starts

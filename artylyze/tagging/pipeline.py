@@ -8,15 +8,11 @@ object store between them. Ray schedules; what exists is decided by the commit p
 from __future__ import annotations
 
 import json
-import logging
-import os
 import pickle
 import re
-import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +28,7 @@ from artylyze.catalog.run import RunSpec
 from artylyze.errors import ArtylyzeError, InputError, StorageError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import CPU_BATCH, Outputs, resolve_device
+from artylyze.ray_session import may_grow, resources
 from artylyze.tagging.shard import (
     Rows,
     ShardSettings,
@@ -78,41 +75,11 @@ class Workers:
     separate: bool
 
 
-def connect() -> str:
-    """Join the cluster that the environment names, or start Ray on this machine; return where its logs lie."""
-    if not ray.is_initialized():
-        handler: Any = signal.getsignal(signal.SIGTERM)
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        signal.signal(signal.SIGTERM, handler)  # Ray's own ends the process before a run can say where it stands
-    logger = logging.getLogger("ray.data")
-    for handler in list(logger.handlers):
-        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-            logger.removeHandler(handler)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.target_max_block_size = None  # a shard is a block, whatever its size
-    context.max_consecutive_actor_init_deaths = 3
-    context.memory_usage_poll_interval_s = None  # a thread in each worker that adds up its pages every second
-    context.execution_no_progress_timeout_s = -1  # a shard of slow images may take longer than any guess of ours
-    session: Any = ray._private.worker._global_node
-    return str(Path(session.get_logs_dir_path())) if session else "/tmp/ray/session_latest/logs"  # noqa: S108
-
-
 def cluster_device(device: str) -> Device:
     """Resolve `auto` to what the cluster has; one that autoscales may still grow the GPUs that are asked for."""
-    if _cluster().get("GPU") or (device == "cuda" and _may_grow()):
+    if resources().get("GPU") or (device == "cuda" and may_grow()):
         return "cpu" if device == "cpu" else "cuda"
     return resolve_device("cpu" if device == "auto" else device)
-
-
-def _may_grow() -> bool:
-    """Whether this is a cluster that somebody else runs, and that may autoscale."""
-    return "RAY_ADDRESS" in os.environ
-
-
-def _cluster() -> dict[str, float]:
-    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
 def choose_workers(spec: RunSpec, taggers: int | None, readers: int | None, *, separate: bool | None = None) -> Workers:
@@ -125,12 +92,12 @@ def choose_workers(spec: RunSpec, taggers: int | None, readers: int | None, *, s
         readers: actors that fetch and decode; None: one for each core that is there.
         separate: whether the stages are separate; None: with a GPU only.
     """
-    resources = _cluster()
-    cpus = max(1, int(resources.get("CPU", 1)))
+    found = resources()
+    cpus = max(1, int(found.get("CPU", 1)))
     if spec.device == "cpu":
         return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, 0.4, bool(separate))
-    gpus = int(resources.get("GPU", 0))
-    if not _may_grow() and gpus < (taggers or 1):
+    gpus = int(found.get("GPU", 0))
+    if not may_grow() and gpus < (taggers or 1):
         raise InputError(
             f"The run needs {taggers or 1} GPUs and Ray finds {gpus}. Run where they are; to begin on CPUs give "
             "--device cpu."
@@ -138,7 +105,7 @@ def choose_workers(spec: RunSpec, taggers: int | None, readers: int | None, *, s
     taggers = taggers or max(1, gpus)
     readers = readers or cpus
     room = cpus - COMMIT_CPUS * COMMITTERS * taggers
-    share = 1.0 if _may_grow() else max(0.05, min(1.0, room / readers))
+    share = 1.0 if may_grow() else max(0.05, min(1.0, room / readers))
     return Workers(spec.device, spec.precision, taggers, readers, share, separate=True)
 
 

@@ -20,8 +20,8 @@ from artylyze.manifest import open_rows, read_rows
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs, load_runtime
 from artylyze.models.scores import score
+from artylyze.reading import Reader, Source
 from artylyze.storage import open_store
-from artylyze.tagging.reading import Reader, Source
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from artylyze.catalog.schema import Seen
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.images import decode
-from artylyze.tagging.reading import Reader, Source
+from artylyze.reading import Reader, Source
 from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import fill, picture
 

@@ -1,0 +1,1 @@
+"""From labelled images to a model bundle: curate, train, tune, evaluate."""
