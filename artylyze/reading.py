@@ -112,7 +112,7 @@ class Reader:
         Raises:
             StorageError: if sources are refused and the canary too.
         """
-        ahead = _Fetches(self._pool, sources, self._ahead)
+        ahead = Fetches(self._pool, sources, self._ahead)
         ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=2)
         stopped = threading.Event()
         workers = [
@@ -140,12 +140,12 @@ class Reader:
                     ready.get_nowait()
             for worker in workers:
                 worker.join()
-        self._check_storage(outcomes)
+        Refusals(self._canary).settle(outcomes)
 
     def _decode(
         self,
         decoder: DecoderProcess,
-        ahead: _Fetches,
+        ahead: Fetches,
         outcomes: list[Seen | ImageError | None],
         batch_size: int,
         ready: queue.Queue[Batch | BaseException | None],
@@ -158,18 +158,16 @@ class Reader:
                     return
 
         try:
-            batch, refused = self._empty(batch_size), 0
+            batch, refusals = self._empty(batch_size), Refusals(self._canary)
             while not stopped.is_set() and (found := ahead.next()) is not None:
                 row, fetched = found
                 try:
                     header = decoder.decode(fetched.result(), batch.pixels[len(batch.rows)])
                 except ImageError as error:
                     outcomes[row] = error
-                    refused = refused + 1 if error.code in _REFUSALS else 0
-                    if refused == IN_A_ROW:
-                        self._ask_canary(error)
+                    refusals.count(error)
                     continue
-                refused = 0
+                refusals.count(None)
                 outcomes[row] = Seen(header.width, header.height, header.format)
                 batch.rows.append(row)
                 if len(batch.rows) == batch_size:
@@ -183,12 +181,31 @@ class Reader:
     def _empty(self, batch_size: int) -> Batch:
         return Batch(np.empty((batch_size, self.size, self.size, 3), np.uint8))
 
-    def _check_storage(self, outcomes: Sequence[Seen | ImageError | None]) -> None:
+
+class Refusals:
+    """Tells storage that refuses everybody from images that are refused.
+
+    Args:
+        canary: address of an object that could be read when the run began, None if there is none.
+    """
+
+    def __init__(self, canary: str | None) -> None:
+        self._canary = canary
+        self._in_a_row = 0
+
+    def count(self, error: ImageError | None) -> None:
+        """Count what became of an image. Raises StorageError if too many in a row were refused, and the canary too."""
+        self._in_a_row = self._in_a_row + 1 if error is not None and error.code in _REFUSALS else 0
+        if error is not None and self._in_a_row == IN_A_ROW:
+            self._ask(error)
+
+    def settle(self, outcomes: Sequence[Seen | ImageError | None]) -> None:
+        """Judge all images of a shard. Raises StorageError if some were refused, and the canary too."""
         refused = [one for one in outcomes if isinstance(one, ImageError) and one.code in _REFUSALS]
         if refused:
-            self._ask_canary(refused[-1])
+            self._ask(refused[-1])
 
-    def _ask_canary(self, error: ImageError) -> None:
+    def _ask(self, error: ImageError) -> None:
         if self._canary is not None and not reachable(self._canary):
             raise StorageError(
                 f"The storage refuses every image since a moment ago ({error.detail}). "
@@ -196,7 +213,7 @@ class Reader:
             )
 
 
-class _Fetches:
+class Fetches:
     """Fetches in the order of the sources, a bounded number of images and bytes ahead of whoever takes them."""
 
     def __init__(self, pool: ThreadPoolExecutor, sources: Sequence[Source], ahead: int) -> None:
@@ -227,3 +244,11 @@ class _Fetches:
         if not self._waiting:
             return True
         return len(self._waiting) < self._ahead and self._bytes < WINDOW_BYTES
+
+
+def all_of(outcomes: Sequence[Seen | ImageError | None]) -> list[Seen | ImageError]:
+    """Return the outcomes of images that were all looked at."""
+    found = [one for one in outcomes if one is not None]
+    if len(found) < len(outcomes):
+        raise AssertionError("an image was neither read nor refused")
+    return found

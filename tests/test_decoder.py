@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artylyze.decoder import DecoderProcess, DecoderStartError
+from artylyze.decoder import DecoderProcess
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import decode
+from artylyze.supervision import ChildStartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,8 +146,8 @@ def test_an_image_that_hangs_the_child_is_given_up_at_the_deadline(out: npt.NDAr
 def test_a_child_that_stops_reading_is_given_up_at_the_deadline(out: npt.NDArray[np.uint8]) -> None:
     with DecoderProcess(SIZE, deadline=1.0) as process:
         process.decode(picture(), out)
-        assert process._process is not None
-        os.kill(process._process.pid, signal.SIGSTOP)
+        assert process._child.process is not None
+        os.kill(process._child.process.pid, signal.SIGSTOP)
         assert refusal(process, bytes(50_000_000), out).code is ErrorCode.TIMEOUT
 
 
@@ -154,9 +155,9 @@ def test_a_child_killed_between_images_is_blamed_on_none_of_them(
     child: DecoderProcess, out: npt.NDArray[np.uint8]
 ) -> None:
     child.decode(picture(), out)
-    assert child._process is not None
-    child._process.kill()
-    child._process.wait()
+    assert child._child.process is not None
+    child._child.process.kill()
+    child._child.process.wait()
     child.decode(picture(), out)
 
 
@@ -169,14 +170,14 @@ def test_an_installation_that_cannot_start_the_child_is_not_an_image_error(
 ) -> None:
     (tmp_path / "numpy.py").write_text("raise ImportError('this numpy is broken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with DecoderProcess(SIZE) as process, pytest.raises(DecoderStartError, match="this numpy is broken"):
+    with DecoderProcess(SIZE) as process, pytest.raises(ChildStartError, match="this numpy is broken"):
         process.decode(picture(), out)
 
 
 def test_closing_ends_the_child(out: npt.NDArray[np.uint8]) -> None:
     with DecoderProcess(SIZE) as process:
         process.decode(picture(), out)
-        child = process._process
+        child = process._child.process
     assert child is not None
     assert child.returncode is not None
 
@@ -185,7 +186,7 @@ def test_the_child_ends_when_its_parent_is_killed() -> None:
     code = (
         "import numpy as np, os, signal, sys; from artylyze.decoder import DecoderProcess\n"
         f"p = DecoderProcess({SIZE}); p.decode(sys.stdin.buffer.read(), np.zeros(({SIZE}, {SIZE}, 3), np.uint8))\n"
-        "os.write(1, str(p._process.pid).encode()); os.kill(os.getpid(), signal.SIGKILL)"
+        "os.write(1, str(p._child.process.pid).encode()); os.kill(os.getpid(), signal.SIGKILL)"
     )
     parent = subprocess.run([sys.executable, "-c", code], input=picture(), capture_output=True, check=False)
     assert parent.returncode == -signal.SIGKILL, parent.stderr
@@ -212,11 +213,11 @@ def test_the_child_ignores_the_interrupt_that_its_parent_gets(
     child: DecoderProcess, out: npt.NDArray[np.uint8]
 ) -> None:
     child.decode(picture(), out)
-    before = child._process
+    before = child._child.process
     assert before is not None
     os.kill(before.pid, signal.SIGINT)
     child.decode(picture(), out)
-    assert child._process is before
+    assert child._child.process is before
 
 
 def test_the_child_imports_neither_ray_nor_a_model_runtime() -> None:
@@ -235,5 +236,6 @@ def test_the_child_imports_neither_ray_nor_a_model_runtime() -> None:
             "images.formats",
             "images.jpeg2000",
             "images.scaled",
+            "supervision",
         )
     }

@@ -162,6 +162,7 @@ def _settings(request: TagRequest, plan: Plan, spec: RunSpec, *, conditional: bo
         run_id=spec.run_id,
         model_id=spec.model_id,
         tasks=plan.bundle.tasks,
+        embedding_dim=plan.bundle.embedding_dim,
         size=plan.bundle.preprocessing.size,
         top_k=request.top_k,
         conditional=conditional,

@@ -27,8 +27,9 @@ from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import RunSpec
 from artylyze.errors import ArtylyzeError, InputError, StorageError
 from artylyze.models.bundle import Bundle
-from artylyze.models.runtimes import CPU_BATCH, Outputs, resolve_device
+from artylyze.models.runtimes import Outputs, resolve_device
 from artylyze.ray_session import may_grow, resources
+from artylyze.tagging.process import TaggerProcess
 from artylyze.tagging.shard import (
     Rows,
     ShardSettings,
@@ -36,6 +37,7 @@ from artylyze.tagging.shard import (
     commit_rows,
     make_reader,
     read_images,
+    sources,
     to_tag,
 )
 
@@ -140,7 +142,7 @@ def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers
     """
     dataset = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards))
     if not workers.separate:
-        return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle, workers)
+        return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle)
     _bound_memory(settings, shards, workers)
     # A GPU's worker asks for no CPU: readers, which are placed first, could leave it none beside its GPU.
     holds_model = {"num_cpus": 0, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
@@ -177,19 +179,25 @@ def _bound_memory(settings: ShardSettings, shards: Sequence[Shard], workers: Wor
 
 
 class FusedStage:
-    """Reads, tags and commits shards, all in one CPU worker."""
+    """Reads, tags and commits shards, all in one CPU worker and its child."""
 
-    def __init__(self, settings: ShardSettings, bundle: Any, workers: Workers) -> None:
+    def __init__(self, settings: ShardSettings, bundle: Any) -> None:
         self._settings = settings
         self._rows = Rows(settings)
-        self._reader = make_reader(settings)
-        self._tagger = Tagger(ray.get(bundle), workers.device, workers.precision)
+        self._process = TaggerProcess(
+            lambda: ray.get(bundle),
+            settings.tasks,
+            settings.embedding_dim,
+            deadline=settings.deadline,
+            canary=settings.canary,
+        )
+        self._process.start()
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard, return its receipt."""
         shard = _shard(block)
         planned = self._rows.planned(shard)
-        outcomes, outputs = self._tagger.read_and_tag(self._reader, to_tag(planned), CPU_BATCH)
+        outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
         return _receipt(commit_rows(self._settings, shard, planned, outcomes, outputs))
 
 

@@ -20,7 +20,7 @@ from artylyze.manifest import open_rows, read_rows
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs, load_runtime
 from artylyze.models.scores import score
-from artylyze.reading import Reader, Source
+from artylyze.reading import Reader, Source, all_of
 from artylyze.storage import open_store
 
 
@@ -33,6 +33,7 @@ class ShardSettings:
         run_id: of the run.
         model_id: of the model.
         tasks: of the model.
+        embedding_dim: of the model.
         size: side of the decoded square, pixels.
         top_k: terms kept for each task.
         conditional: whether the storage honours a put that must not replace.
@@ -44,6 +45,7 @@ class ShardSettings:
     run_id: str
     model_id: str
     tasks: tuple[Task, ...]
+    embedding_dim: int
     size: int
     top_k: int
     conditional: bool
@@ -109,7 +111,7 @@ def read_images(reader: Reader, rows: pa.Table) -> Images:
     slots = np.empty((len(wanted), reader.size, reader.size, 3), np.uint8)
     for batch in reader.read(wanted, outcomes, batch_size=16):
         slots[batch.rows] = batch.filled
-    seen = _all(outcomes)
+    seen = all_of(outcomes)
     good = [index for index, one in enumerate(seen) if isinstance(one, Seen)]
     return Images(seen, slots if len(good) == len(seen) else slots[good])
 
@@ -133,17 +135,6 @@ class Tagger:
     def tag(self, pixels: npt.NDArray[np.uint8]) -> Outputs:
         """Return embedding float32 (n, d) and for each task logits float32 (n, classes) of uint8 (n, size, size, 3)."""
         return self._runtime.run(pixels) if len(pixels) else self.nothing
-
-    def read_and_tag(self, reader: Reader, rows: pa.Table, batch_size: int) -> tuple[list[Seen | ImageError], Outputs]:
-        """Read and tag the images of a shard batch by batch, decoding the next while the last is tagged."""
-        wanted = sources(rows)
-        outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
-        order: list[int] = []
-        outputs = []
-        for batch in reader.read(wanted, outcomes, batch_size):
-            outputs.append(self.tag(batch.filled))
-            order += batch.rows
-        return _all(outcomes), _sorted(order, outputs) if outputs else self.nothing
 
 
 def commit_rows(
@@ -186,16 +177,3 @@ def _with_copies(catalog: str, planned: pa.Table, tagged: pa.Table) -> pa.Table:
     columns |= {name: copied.column(name) for name in today}  # the validator stays: it tells which version was read
     whole = pa.concat_tables([tagged, pa.table(columns).select(tagged.column_names).cast(tagged.schema)])
     return whole.sort_by("image_id")
-
-
-def _all(outcomes: Sequence[Seen | ImageError | None]) -> list[Seen | ImageError]:
-    found = [one for one in outcomes if one is not None]
-    if len(found) < len(outcomes):
-        raise AssertionError("an image was neither read nor refused")
-    return found
-
-
-def _sorted(order: Sequence[int], outputs: Sequence[Outputs]) -> Outputs:
-    places = np.argsort(order)
-    joined = {name: np.concatenate([one.logits[name] for one in outputs])[places] for name in outputs[0].logits}
-    return Outputs(np.concatenate([one.embedding for one in outputs])[places], joined)

@@ -23,7 +23,7 @@ def operators(workers: Workers) -> list[str]:
     """The physical operators of a plan, the first one first."""
     from ray.data._internal.logical.optimizers import get_execution_plan
 
-    settings = ShardSettings("catalog", "run", "model", (), 64, 5, conditional=True)
+    settings = ShardSettings("catalog", "run", "model", (), 8, 64, 5, conditional=True)
     dataset = build(settings, ray.put(None), [Shard(0, 0, 2), Shard(1, 2, 4)], workers)
     operator: Any = get_execution_plan(dataset._logical_plan)[0].dag
     names = [operator.name]

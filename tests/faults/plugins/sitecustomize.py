@@ -28,5 +28,5 @@ def _poison_pillow() -> None:
     Image.open = fatal
 
 
-if "artylyze.decoder" in sys.orig_argv:
+if {"artylyze.decoder", "artylyze.tagging.child"} & set(sys.orig_argv):
     _poison_pillow()

@@ -1,0 +1,204 @@
+"""A child process that may die or hang without harm: started when needed, bounded in memory, ended at a deadline.
+
+Work that an image can bring down is done in one. Parent and child talk over a socket; what they say is theirs, each
+module that is run as a child (`python -m MODULE`) brings both halves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+MEMORY = 4 << 30
+"""Bytes of address space the child may add to what it has when it is ready: an image of the most pixels that are
+decoded takes about a third of it."""
+
+LARGEST_FILE = MEMORY // 4
+"""Bytes that a file may have to be sent to a child."""
+
+START_SECONDS = 120.0
+"""How long a child may take to come up: 0.2 s here, minutes on a cold network file system."""
+
+_LENGTH = struct.Struct("!Q")
+_READY = b"artylyze"
+
+
+class ChildStartError(RuntimeError):
+    """The child process does not come up: an error of the installation, never of an image."""
+
+
+class Child:
+    """One child process, started when first needed and again after each death. Not for several threads at once.
+
+    Args:
+        module: that is run; its `main(arguments)` calls `serve`.
+        arguments: for it, besides the number of the socket.
+        payload: makes the bytes that it is given once, before it is ready.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[object], payload: Callable[[], bytes] = bytes) -> None:
+        self._module = module
+        self._arguments = list(map(str, arguments))
+        self._payload = payload
+        self.process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def connect(self) -> socket.socket:
+        """Return the socket to a child that was alive a moment ago. Raises ChildStartError."""
+        if self.died():
+            self.kill()  # between two images: of none of them
+        return self._socket or self._start()
+
+    def died(self) -> bool:
+        """Whether a child that was started has ended by itself."""
+        return self.process is not None and self.process.poll() is not None
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-P", "-W", "ignore", "-m", self._module, str(theirs.fileno()), *self._arguments]
+        with theirs, tempfile.TemporaryFile() as stderr:
+            self.process = subprocess.Popen(
+                command,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(theirs.fileno(),),
+            )
+            self._socket = ours
+            theirs.close()
+            self._await_ready(ours, stderr)
+        return ours
+
+    def _await_ready(self, link: socket.socket, stderr: BinaryIO) -> None:
+        end = time.monotonic() + START_SECONDS
+        try:
+            payload = self._payload()
+            send(link, [_LENGTH.pack(len(payload)), payload], end)
+            receive(link, len(_READY), end)
+        except (OSError, EOFError) as error:
+            cause = f"no answer in {START_SECONDS:g} s" if isinstance(error, TimeoutError) else self.cause_of_death()
+            self.kill()
+            stderr.seek(0)
+            said = stderr.read().decode(errors="replace").strip()
+            raise ChildStartError(f"{self._module} does not start: {cause}\n{said}".strip()) from None
+        except BaseException:
+            self.kill()
+            raise
+
+    def cause_of_death(self) -> str:
+        """How the child ended, which it has or is about to: it closed its end of the socket."""
+        process = self.process
+        self.kill(patience=1.0)
+        status = None if process is None else process.returncode
+        if status is None or status >= 0:
+            return f"exited with status {status}"
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+
+    def kill(self, patience: float = 0.0) -> None:
+        """End the child now, or after `patience` seconds if it does not end by itself. It may be started again."""
+        process, self.process = self.process, None
+        link, self._socket = self._socket, None
+        if link is not None:
+            link.close()
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+            process.kill()
+            process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """The parent's environment with its import path (Ray ships code by sys.path alone), on one thread."""
+    paths = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *(path or str(Path.cwd()) for path in sys.path)]
+    # Every thread of a BLAS or allocator reserves address space, which is what the child's limit counts.
+    single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    return {**os.environ, **single, "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths)))}
+
+
+def send(link: socket.socket, parts: Sequence[bytes | memoryview], end: float = math.inf) -> None:
+    """Send all of `parts`; the first go holds several, which saves waking the other process for each.
+
+    Raises TimeoutError at the monotonic time `end`.
+    """
+    _wait_until(link, end)
+    sent = link.sendmsg(parts)
+    for part in parts:
+        if sent < len(part):
+            _wait_until(link, end)
+            link.sendall(memoryview(part)[sent:])  # a socket's timeout covers the whole of sendall
+        sent = max(sent - len(part), 0)
+
+
+def receive(link: socket.socket, length: int, end: float = math.inf) -> bytes:
+    """Return `length` bytes; raises as `receive_into`."""
+    buffer = bytearray(length)
+    receive_into(link, memoryview(buffer), end)
+    return bytes(buffer)
+
+
+def receive_into(link: socket.socket, buffer: memoryview, end: float = math.inf) -> None:
+    """Fill `buffer`; raises TimeoutError at the monotonic time `end`, EOFError when the other end is closed."""
+    while buffer:
+        _wait_until(link, end)
+        count = link.recv_into(buffer)
+        if count == 0:
+            raise EOFError
+        buffer = buffer[count:]
+
+
+def _wait_until(link: socket.socket, end: float) -> None:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    link.settimeout(None if left == math.inf else left)
+
+
+def accept(descriptor: int) -> tuple[socket.socket, bytes]:
+    """In the child: the socket of that number to the parent, and the payload."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    link = socket.socket(fileno=descriptor)
+    (length,) = _LENGTH.unpack(receive(link, _LENGTH.size))
+    return link, receive(link, length)
+
+
+def ready(link: socket.socket) -> None:
+    """In the child: tell the parent that images may come. From here on memory is limited and stderr goes nowhere."""
+    _limit_memory()
+    link.sendall(_READY)
+    with open(os.devnull, "wb") as nowhere:  # libtiff's remarks on each image
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+
+
+def watch(seconds: float) -> None:
+    """In the child: end it in `seconds`, 0 for not at all: it may hang in C code when no parent is there to kill it."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _limit_memory() -> None:
+    """At most MEMORY bytes of address space on top of today's, lest one image take the machine; a lower limit stays."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
+        limit = _address_space() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _address_space() -> int:
+    """Bytes of address space of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
