@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from artylyze import __version__
-from artylyze.errors import ArtylyzeError, InterruptedRunError, StorageError
+from artylyze.errors import ArtylyzeError, StorageError
 from artylyze.training.commands import commands
 
 if TYPE_CHECKING:
@@ -137,7 +134,7 @@ def tag(
         int | None, typer.Option(help="Workers that fetch and decode for GPUs. Default: one per core.")
     ] = None,
     shard_size: Annotated[
-        int | None, typer.Option(help="Images that are committed together, up to 1024 by default.")
+        int | None, typer.Option(help="Images that are committed together. Default: by the size of the collection.")
     ] = None,
     top_k: Annotated[int, typer.Option(help="Terms kept for each task.")] = 5,
     max_error_rate: Annotated[
@@ -188,10 +185,10 @@ def tag(
 
 
 def _tag(request: TagRequest, as_json: bool) -> None:
-    from artylyze.progress import Reporter
+    from artylyze.progress import Reporter, stoppable
     from artylyze.tagging.job import judge, run
 
-    with _stoppable(), Reporter() as reporter:
+    with stoppable(), Reporter() as reporter:
         outcome = run(request, reporter)
     snapshot = outcome.snapshot
     found = {
@@ -281,28 +278,16 @@ def demo(
     count: Annotated[int, typer.Option(help="Number of generated images.")] = 600,
     as_json: Json = False,
 ) -> None:
-    """Generate a sample collection, scan it, tag it, and show what came out.
+    """Generate a sample collection, train a model on part of it, tag it, and show what came out.
 
     Example: artylyze demo
     """
-    from artylyze.demo import run_demo
-    from artylyze.progress import Reporter
+    from artylyze.demo import describe, run_demo
+    from artylyze.progress import Reporter, stoppable
 
-    with _stoppable(), Reporter() as reporter:
+    with stoppable(), Reporter() as reporter:
         result = run_demo(folder, count, reporter)
-    _tell(result.as_dict(), as_json, result.text)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does: resumable."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted. The same command resumes where it stopped.") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    _tell(result.as_dict(), as_json, describe(result))
 
 
 def _tell(found: dict[str, Any], as_json: bool, text: str) -> None:

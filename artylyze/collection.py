@@ -5,18 +5,10 @@ DuckDB does the join, the sorting and the check for repeated ids, on disk where 
 
 from __future__ import annotations
 
-import codecs
-import csv
 import fnmatch
-import functools
-import gzip
-import io
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,12 +17,12 @@ from artylyze.errors import InputError, UsageError
 from artylyze.images import IMAGE_EXTENSIONS
 from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
 from artylyze.storage import Entry, Store, is_url, open_store
+from artylyze.tables import listed, load_table, open_database, value_of
 
 if TYPE_CHECKING:
     import duckdb
 
 _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-_SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 
 _LISTING = pa.schema(
     [("image_id", pa.string()), ("uri", pa.string()), ("size", pa.int64()), ("validator", pa.string())]
@@ -97,7 +89,7 @@ def scan(
         raise UsageError("A manifest is a .parquet file: name it so with -o.")
     if metadata and not id_column:
         raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
-    with _database() as database:
+    with open_database() as database:
         if is_table(source):
             if metadata or glob:
                 raise UsageError("A list of addresses brings its own metadata: leave --metadata and --glob away.")
@@ -107,17 +99,6 @@ def scan(
             if metadata:
                 _join(database, metadata, str(id_column), file_column or str(id_column))
         return _write(database, source, target, passed_over)
-
-
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    import duckdb
-
-    with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/scan.duckdb") as database:
-        database.execute("SET preserve_insertion_order = true")
-        database.execute(f"SET temp_directory = '{folder}/spill'")
-        database.execute("SET enable_progress_bar = false")
-        yield database
 
 
 def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, glob: str | None) -> int:
@@ -172,12 +153,12 @@ def _text(key: str) -> str:
 
 def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column: str | None) -> int:
     """Fill the tables `images` and `catalogue` from a list of addresses."""
-    columns = _load_table(database, source)
-    uri, image = _column("uri"), _column("image_id") if "image_id" in columns else _column("uri")
+    columns = load_table(database, source)
+    uri, image = value_of("uri"), value_of("image_id") if "image_id" in columns else value_of("uri")
     if "uri" not in columns:
-        raise InputError(f"{source} has no column `uri` (it has: {_listed(columns)}).")
+        raise InputError(f"{source} has no column `uri` (it has: {listed(columns)}).")
     if id_column and id_column not in columns:
-        raise InputError(f"{source} has no column `{id_column}` (it has: {_listed(columns)}).")
+        raise InputError(f"{source} has no column `{id_column}` (it has: {listed(columns)}).")
     for what, value in (("uri", uri), ("image_id", image)):
         if empty := _one(database, f"SELECT count(*) FROM catalogue WHERE coalesce(trim({value}), '') = ''"):
             raise InputError(f"{empty:,} rows of {source} have no {what}. Remove them or fill them in.")
@@ -190,7 +171,7 @@ def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column:
                CASE WHEN regexp_matches(uri, '^([A-Za-z][A-Za-z0-9+.-]+:/)?/') THEN uri
                     ELSE $folder || '/' || uri END AS uri,
                NULL::BIGINT AS size, NULL::VARCHAR AS validator, nullif(record, '') AS record_id, row
-        FROM (SELECT {image} AS image, {uri} AS uri, {_column(record) if record else "NULL::VARCHAR"} AS record, row
+        FROM (SELECT {image} AS image, {uri} AS uri, {value_of(record) if record else "NULL::VARCHAR"} AS record, row
               FROM catalogue)
         """,
         {"folder": folder},
@@ -200,10 +181,10 @@ def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column:
 
 def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, file_column: str) -> None:
     """Give each image the catalogue row that names it most exactly."""
-    columns = _load_table(database, metadata)
+    columns = load_table(database, metadata)
     for column in (id_column, file_column):
         if column not in columns:
-            raise InputError(f"{metadata} has no column `{column}` (it has: {_listed(columns)}).")
+            raise InputError(f"{metadata} has no column `{column}` (it has: {listed(columns)}).")
     base = "regexp_replace({}, '^.*/', '')"
     levels = [f"SELECT image_id, row, {n} AS level FROM keys JOIN names ON {on}" for n, on in enumerate(_MATCHES)]
     database.execute(
@@ -211,88 +192,24 @@ def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, fi
         CREATE TABLE names AS
         SELECT row, name, CASE WHEN contains(name, '/') THEN {base.format("name")} END AS name_base
         FROM (SELECT row, nfc_normalize(regexp_replace(
-                  replace({_column(file_column)}, '\\', '/'), '^[./]+', '')) AS name FROM catalogue)
+                  replace({value_of(file_column)}, '\\', '/'), '^[./]+', '')) AS name FROM catalogue)
         WHERE name <> '';
         CREATE TABLE keys AS
         SELECT image_id, key, stem, {base.format("key")} AS base, {base.format("stem")} AS base_stem
-        FROM (SELECT image_id, nfc_normalize(image_id) AS key, {_stem("nfc_normalize(image_id)")} AS stem FROM images);
+        FROM (SELECT image_id, key, {stem_of("key")} AS stem FROM
+              (SELECT image_id, nfc_normalize(image_id) AS key FROM images));
         CREATE TABLE found AS
         SELECT image_id, arg_min(row, level * 1000000000000 + row) AS row FROM (
             {" UNION ALL ".join(levels)}
         ) GROUP BY image_id;
         CREATE OR REPLACE TABLE images AS
         SELECT images.image_id, images.uri, images.size, images.validator,
-               nullif({_column(id_column)}, '') AS record_id, found.row
+               nullif({value_of(id_column)}, '') AS record_id, found.row
         FROM images LEFT JOIN found ON found.image_id = images.image_id
              LEFT JOIN catalogue ON catalogue.row = found.row;
         CREATE TABLE repeats AS SELECT count(*) - count(DISTINCT name) AS repeated FROM names;
         """
     )
-
-
-def _load_table(database: duckdb.DuckDBPyConnection, address: str) -> list[str]:
-    """Load a CSV, TSV or Parquet table as `catalogue` (row, metadata struct<its columns>); return its columns."""
-    import duckdb
-
-    lower = address.lower()
-    if lower.endswith(_SPREADSHEETS):
-        raise InputError(f"{address} is a spreadsheet: save it as CSV (UTF-8) and give that.")
-    folder, name = split_target(address)
-    data = open_store(folder).read(name)
-    if data is None:
-        raise InputError(f"There is no file {address}.")
-    with TemporaryDirectory(prefix="artylyze-") as temporary:
-        path = Path(temporary, "table")
-        try:
-            if lower.endswith(".parquet"):
-                path.write_bytes(data)
-                rows = database.read_parquet(str(path))
-            else:
-                text = _utf8(data)
-                path.write_bytes(text)
-                rows = _read_csv(database, str(path), text)
-            names = list(rows.columns)
-            rows.project(f"(row_number() OVER ()) - 1 AS row, {_struct(names)} AS metadata").create("catalogue")
-        except (duckdb.Error, csv.Error, EOFError, OSError, zlib.error) as error:
-            what = " ".join(str(error).splitlines()[:3])
-            raise InputError(f"{address} cannot be read as a table: {what}") from error
-    return names
-
-
-def _read_csv(database: duckdb.DuckDBPyConnection, path: str, text: bytes) -> duckdb.DuckDBPyRelation:
-    """Read a CSV as text. Its first line is its header, and decides what separates columns.
-
-    DuckDB's own guess skips a first line that does not fit the others: a list of `a;b.jpg` would lose its header.
-    """
-    lines = functools.partial(io.TextIOWrapper, encoding="utf-8", newline="")
-    headers = [(next(csv.reader(lines(io.BytesIO(text)), delimiter=mark), []), mark) for mark in ",;\t|"]
-    header, mark = max(headers, key=lambda found: len(found[0]))
-    names: dict[str, str] = {}
-    for number, name in enumerate(header):
-        free = name.strip() or f"column{number}"
-        while free.lower() in names:
-            free += f"_{number}"
-        names[free.lower()] = free
-    if not names:
-        raise csv.Error("it has no header.")
-    types = dict.fromkeys(names.values(), "VARCHAR")
-    return database.read_csv(
-        path, auto_detect=False, header=True, columns=types, delimiter=mark, quotechar='"', escapechar='"'
-    )
-
-
-def _utf8(data: bytes) -> bytes:
-    """Return a CSV as UTF-8: what spreadsheets export is UTF-8, UTF-16 with a mark, or Windows-1252."""
-    if data.startswith(b"\x1f\x8b"):
-        data = gzip.decompress(data)
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", "replace").lstrip("\r\n").encode()
-    data = data.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace").encode()
-    return data
 
 
 def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int) -> ScanReport:
@@ -308,7 +225,7 @@ def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed
     tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
     described = "catalogue" in tables
     query = f"""
-        SELECT image_id, coalesce(record_id, {_stem("image_id")}) AS record_id, uri, size, validator
+        SELECT image_id, coalesce(record_id, {stem_of("image_id")}) AS record_id, uri, size, validator
                {", metadata" if described else ""}
         FROM images {"LEFT JOIN catalogue ON catalogue.row = images.row" if described else ""} ORDER BY image_id
     """
@@ -324,7 +241,7 @@ def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed
         unused_metadata=_one(database, unused) if described else 0,
         repeated_ids=_one(database, "SELECT repeated FROM repeats") if "repeats" in tables else 0,
         shared_records=images
-        - _one(database, f"SELECT count(DISTINCT coalesce(record_id, {_stem('image_id')})) FROM images"),
+        - _one(database, f"SELECT count(DISTINCT coalesce(record_id, {stem_of('image_id')})) FROM images"),
     )
 
 
@@ -333,24 +250,6 @@ def _one(database: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(found[0])
 
 
-def _quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _column(name: str) -> str:
-    """Return SQL for a column of the user's table, as text."""
-    literal = name.replace("'", "''")
-    return f"struct_extract(catalogue.metadata, '{literal}')::VARCHAR"
-
-
-def _stem(key: str) -> str:
+def stem_of(key: str) -> str:
     """Return SQL for a key without its extension; a name that begins with its only dot has none."""
     return f"regexp_replace({key}, '([^/])\\.[^./]+$', '\\1')"
-
-
-def _struct(columns: list[str]) -> str:
-    return "struct_pack(" + ", ".join(f"{_quoted(name)} := {_quoted(name)}" for name in columns) + ")"
-
-
-def _listed(columns: list[str]) -> str:
-    return ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")

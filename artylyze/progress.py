@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,11 +18,25 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from artylyze.errors import InterruptedRunError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
 LINE_EVERY = 5.0
 """Seconds between two JSON lines."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does: resumable."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted. The same command resumes where it stopped.") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Reporter:
@@ -34,6 +51,7 @@ class Reporter:
         self._task: TaskID | None = None
         self._rows = self._done = self._errors = self._resumed = 0
         self._began = 0.0
+        self._what = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._lines, name="artylyze-progress", daemon=True)
 
@@ -50,10 +68,7 @@ class Reporter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._stop.set()
-        if self._bar is not None:
-            self._bar.stop()
-        elif self._rows:
-            self._line()
+        self._finish()
         sys.stderr.flush()
         os.dup2(self._saved, 2)
         self._out.close()
@@ -67,16 +82,23 @@ class Reporter:
         else:
             self._write({"event": "message", "message": message})
 
-    def start(self, rows: int, done: int) -> None:
-        """Begin to count: `done` of `rows` images were committed by an earlier attempt."""
-        self._rows, self._done, self._resumed = rows, done, done
+    def start(self, rows: int, done: int, what: str = "Tagging") -> None:
+        """Begin to count, after another count or as the first: `done` of `rows` steps are behind us.
+
+        `what` is done to each of them, in one word.
+        """
+        if self._rows:
+            self._finish()
+        else:
+            self.say(f"What Ray and other libraries print goes to {self.log}")
+        self._rows, self._done, self._resumed, self._errors = rows, done, done, 0
+        self._what = what
         self._began = time.monotonic()
-        self.say(f"What Ray and other libraries print goes to {self.log}")
         if done:
             self.say(f"Resuming: {done:,} of {rows:,} images are already committed.")
         if self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("Tagging"),
+                TextColumn(what),
                 BarColumn(bar_width=None),
                 TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
                 _Rate(self),
@@ -86,9 +108,16 @@ class Reporter:
                 expand=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("tag", total=rows, completed=done, errors=0)
-        else:
+            self._task = self._bar.add_task(what, total=rows, completed=done, errors=0)
+        elif not self._thread.is_alive():
             self._thread.start()
+
+    def _finish(self) -> None:
+        """End the bar, or tell the last of a count."""
+        if self._bar is not None:
+            self._bar.stop()
+        elif self._rows:
+            self._line()
 
     def advance(self, rows: int, errors: int) -> None:
         """Count images that were committed now."""
@@ -111,6 +140,7 @@ class Reporter:
         self._write(
             {
                 "event": "progress",
+                "what": self._what,
                 "done": self._done,
                 "rows": self._rows,
                 "errors": self._errors,

@@ -50,7 +50,7 @@ def cosines(data: Path) -> dict[str, tuple[float, float]]:
     from artylyze.models.resolve import resolve_model
     from artylyze.models.runtimes import OnnxRuntime
 
-    bundle, reference = resolve_model(), load_backbone(OFFLINE_BACKBONE)
+    bundle, reference = resolve_model(f"timm:{OFFLINE_BACKBONE}"), load_backbone(OFFLINE_BACKBONE)
     size = bundle.preprocessing.size
     mean, std = (np.array(value, np.float32) for value in (reference.preprocessing.mean, reference.preprocessing.std))
     runtime, pixels = OnnxRuntime(bundle), np.empty((size, size, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Backbones, heads, the bundle that carries them, and the runtimes that apply them. Nothing here knows Ray.
+"""Backbones, heads, the bundle that carries them, the runtimes that apply them, the starter. Nothing here knows Ray.
 
-`bundle`, `scores` and `OnnxRuntime` need neither torch nor timm; the rest imports them when it needs them.
+`bundle`, `card`, `cache`, `scores` and `OnnxRuntime` need neither torch nor timm; the rest imports them when needed.
 """

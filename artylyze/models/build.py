@@ -31,13 +31,26 @@ def build_bundle(
     *,
     training_data: str | None = None,
     metrics: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """The bundle of `backbone` as it now is; `heads[task.name]` is weight (terms, dim), bias (terms,), for each task.
+    """The bundle of `backbone` as it now is, with a head for each task and the pooled features as embedding.
 
-    `training_data` is the digest of what the heads saw, `metrics` JSON values. Raises InputError where a head is
-    missing, unknown, or of a shape that does not fit its task.
+    `heads[task.name]` is weight (terms, backbone.feature_dim), bias (terms,); `training_data` the digest of what the
+    model saw; `metrics` and `training` JSON values. Raises InputError where a head is missing, unknown, or of a shape
+    that does not fit its task.
     """
-    heads = heads or {}
+    bundle = assemble(backbone, tasks, heads or {}, embedding_dim=backbone.dim)
+    described = replace(bundle, training_data=training_data, metrics=dict(metrics or {}), training=dict(training or {}))
+    return with_graph(described)
+
+
+def features_bundle(backbone: Backbone) -> Bundle:
+    """The bundle of `backbone` without tasks, whose embedding is all of its features: what heads are trained on."""
+    return with_graph(assemble(backbone, (), {}, embedding_dim=backbone.feature_dim))
+
+
+def assemble(backbone: Backbone, tasks: Sequence[Task], heads: Mapping[str, Head], *, embedding_dim: int) -> Bundle:
+    """What `build_bundle` begins with: the tensors and their identity, for GPUs only. Raises as it does."""
     if set(heads) != {task.name for task in tasks}:
         raise InputError(f"there are heads for {sorted(heads)} and tasks {sorted(task.name for task in tasks)}")
     tensors = {f"backbone.{name}": tensor.detach().cpu() for name, tensor in backbone.module.state_dict().items()}
@@ -46,17 +59,23 @@ def build_bundle(
         tensors[f"heads.{name}.bias"] = torch.from_numpy(np.array(bias, dtype=np.float32))
     # Copies: safetensors refuses tensors that share memory or have gaps.
     stored = safetensors.torch.save({name: tensor.clone().contiguous() for name, tensor in tensors.items()})
-    bundle = Bundle(
-        model_id=model_id(backbone.name, backbone.preprocessing, tasks, stored),
+    identity = model_id(
+        backbone.name, backbone.preprocessing, tasks, stored, embedding_dim=embedding_dim, taps=backbone.taps
+    )
+    return Bundle(
+        model_id=identity,
         backbone=backbone.name,
         preprocessing=backbone.preprocessing,
-        embedding_dim=backbone.dim,
+        embedding_dim=embedding_dim,
+        feature_dim=backbone.feature_dim,
         tasks=tuple(tasks),
         tensors=stored,
         onnx=b"",
-        training_data=training_data,
-        metrics=dict(metrics or {}),
+        taps=backbone.taps,
     )
-    # Built anew from what is stored: the two files cannot disagree, and the caller's module may live on a GPU.
-    graph = export_onnx(network_of(bundle), backbone.preprocessing, [task.name for task in tasks])
+
+
+def with_graph(bundle: Bundle) -> Bundle:
+    """The same bundle for CPUs as well: the ONNX file is built from what is stored, so the two cannot disagree."""
+    graph = export_onnx(network_of(bundle), bundle.preprocessing, [task.name for task in bundle.tasks])
     return replace(bundle, onnx=graph)

@@ -9,20 +9,21 @@ import hashlib
 import json
 import math
 import re
-import struct
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import InputError
 from artylyze.models.card import render_card
+from artylyze.models.tensors import tensor_views
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-FORMAT_VERSION = 1  # of bundle.json and the folder
-GRAPH_VERSION = 1  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are built anew
+FORMAT_VERSION = 2  # of bundle.json and the folder
+GRAPH_VERSION = 2  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are built anew
 DESCRIPTION, TENSORS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "CARD.md"
 _TASK_NAME = re.compile(r"[a-z][a-z0-9_]*")  # it becomes part of column and tensor names
 
@@ -79,24 +80,38 @@ class Task:
 class Bundle:
     """A loaded bundle. It holds plain bytes only, so it travels to workers that have no torch.
 
-    `tensors` is a safetensors file (`backbone.*`, `heads.<task>.weight` (terms, embedding_dim) and `.bias` (terms,)),
+    The features of an image are what its backbone pools, then statistics of the stages `taps`
+    (`artylyze.models.taps`). The heads act on all of them; the embedding is the first `embedding_dim` of them.
+    `tensors` is a safetensors file (`backbone.*`, `heads.<task>.weight` (terms, feature_dim) and `.bias` (terms,)),
     `onnx` an ONNX file with the input and outputs that `artylyze.models.export` describes; either is empty after
-    `for_device`. Raises InputError where heads and tasks do not fit together.
+    `for_device`. `metrics` and `training` are JSON values; the card shows those that `artylyze.models.card` names.
+    Raises InputError where the parts do not fit together.
     """
 
     model_id: str
-    backbone: str  # the timm name of the architecture
+    backbone: str  # the timm name of the architecture, or cnn3
     preprocessing: Preprocessing
     embedding_dim: int
+    feature_dim: int
     tasks: tuple[Task, ...]
     tensors: bytes = field(repr=False)
     onnx: bytes = field(repr=False)
-    training_data: str | None = None  # the digest of the data that the heads were trained on
-    metrics: Mapping[str, Any] = field(default_factory=dict)  # JSON values, as the trainer measured them
+    taps: tuple[int, ...] = ()  # indices of timm's `feature_info`, ascending
+    training_data: str | None = None  # the digest of the data that the model was trained on
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # as the trainer measured them
+    training: Mapping[str, Any] = field(default_factory=dict)  # how it was trained, and on what
 
     def __post_init__(self) -> None:
-        if type(self.embedding_dim) is not int or self.embedding_dim < 1:
-            raise InputError(f"the embedding dimension must be a whole number above 0, not {self.embedding_dim!r}")
+        widths = (self.embedding_dim, self.feature_dim)
+        if not (all(type(width) is int for width in widths) and 1 <= self.embedding_dim <= self.feature_dim):
+            raise InputError(
+                "the embedding dimension must be a whole number above 0 and at most the number of features, "
+                f"not {self.embedding_dim!r} of {self.feature_dim!r}"
+            )
+        if not (all(type(tap) is int and tap >= 0 for tap in self.taps) and list(self.taps) == sorted(set(self.taps))):
+            raise InputError(f"taps are numbers of stages from 0, in ascending order, not {self.taps!r}")
+        if not (isinstance(self.metrics, Mapping) and isinstance(self.training, Mapping)):
+            raise InputError("metrics and training are mappings of names to JSON values")
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise InputError("two tasks of the bundle have the same name")
         if self.tensors:
@@ -105,12 +120,12 @@ class Bundle:
     def _check_heads(self) -> None:
         found = {
             name: tuple(entry["shape"])
-            for name, (entry, _) in _tensor_views(self.tensors).items()
+            for name, (entry, _) in tensor_views(self.tensors).items()
             if name.startswith("heads.")
         }
         wanted: dict[str, tuple[int, ...]] = {}
         for task in self.tasks:
-            wanted[f"heads.{task.name}.weight"] = (len(task.terms), self.embedding_dim)
+            wanted[f"heads.{task.name}.weight"] = (len(task.terms), self.feature_dim)
             wanted[f"heads.{task.name}.bias"] = (len(task.terms),)
         if found != wanted:
             raise InputError(f"the heads {found} do not fit the tasks, which need {wanted}")
@@ -120,29 +135,41 @@ class Bundle:
         return replace(self, tensors=b"") if device == "cpu" else replace(self, onnx=b"")
 
 
-def model_id(backbone: str, preprocessing: Preprocessing, tasks: Sequence[Task], tensors: bytes) -> str:
+def model_id(
+    backbone: str,
+    preprocessing: Preprocessing,
+    tasks: Sequence[Task],
+    tensors: bytes,
+    *,
+    embedding_dim: int,
+    taps: Sequence[int] = (),
+) -> str:
     """The identity of what a model computes: 16 hex digits of a SHA-256.
 
-    Covers the architecture, the preprocessing, each task, and the tensors of the safetensors file `tensors` by name,
-    dtype, shape and content, in whatever order they lie. Not the ONNX bytes, which differ between exporter versions
-    for the same function, and not metrics. Raises InputError for bytes that are no safetensors file.
+    Covers the architecture, its taps, how much of the features is the embedding, the preprocessing, each task, and the
+    tensors of the safetensors file `tensors` by name, dtype, shape and content, in whatever order they lie. Not the
+    ONNX bytes, which differ between exporter versions for the same function, and neither metrics nor training. Raises
+    InputError for bytes that are no safetensors file.
     """
     described = {
         "backbone": backbone,
+        "taps": list(taps),
+        "embedding_dim": embedding_dim,
         "preprocessing": asdict(preprocessing),
         "tasks": sorted((asdict(task) for task in tasks), key=lambda task: task["name"]),
         "tensors": [
             [name, entry["dtype"], entry["shape"], hashlib.sha256(content).hexdigest()]
-            for name, (entry, content) in sorted(_tensor_views(tensors).items())
+            for name, (entry, content) in sorted(tensor_views(tensors).items())
         ],
     }
-    return _digest(described)[:16]
+    return json_digest(described)[:16]
 
 
-def save(folder: str | Path, bundle: Bundle) -> None:
+def save(folder: str | Path, bundle: Bundle, extra: Mapping[str, bytes] | None = None) -> None:
     """Write `bundle` as `folder`, which appears whole or not at all.
 
-    Raises InputError where `folder` exists and is not empty, cannot be written, or the bundle was cut by `for_device`.
+    `extra` are further files, for people, such as pictures: their bytes by name. Loading does not look at them. Raises
+    InputError where `folder` exists and is not empty, cannot be written, or the bundle was cut by `for_device`.
     """
     folder = Path(folder)
     if not (bundle.tensors and bundle.onnx):
@@ -152,7 +179,7 @@ def save(folder: str | Path, bundle: Bundle) -> None:
     files = {TENSORS: bundle.tensors, ONNX: bundle.onnx}
     described = _describe(bundle, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
     files[DESCRIPTION] = (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
-    files[CARD] = render_card(bundle).encode()
+    files = {**(extra or {}), **files, CARD: render_card(bundle).encode()}
     unfinished = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     try:
         unfinished.mkdir(parents=True)
@@ -176,17 +203,21 @@ def load(folder: str | Path) -> Bundle:
     try:
         preprocessing = Preprocessing(described["input_size"], tuple(described["mean"]), tuple(described["std"]))
         tasks = tuple(Task(**{**task, "terms": tuple(task["terms"])}) for task in described["tasks"])
-        identity = model_id(described["backbone"], preprocessing, tasks, tensors)
+        taps, dim = tuple(described["taps"]), described["embedding_dim"]
+        identity = model_id(described["backbone"], preprocessing, tasks, tensors, embedding_dim=dim, taps=taps)
         bundle = Bundle(
             model_id=identity,
             backbone=described["backbone"],
             preprocessing=preprocessing,
-            embedding_dim=described["embedding_dim"],
+            embedding_dim=dim,
+            feature_dim=described["feature_dim"],
             tasks=tasks,
             tensors=tensors,
             onnx=onnx,
+            taps=taps,
             training_data=described["training_data"],
             metrics=described["metrics"],
+            training=described["training"],
         )
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / DESCRIPTION} is not valid ({error}): build or copy the bundle again") from error
@@ -203,13 +234,16 @@ def _describe(bundle: Bundle, hashes: Mapping[str, str]) -> dict[str, Any]:
         "input_size": bundle.preprocessing.size,
         "mean": bundle.preprocessing.mean,
         "std": bundle.preprocessing.std,
+        "taps": bundle.taps,
         "embedding_dim": bundle.embedding_dim,
+        "feature_dim": bundle.feature_dim,
         "tasks": [asdict(task) for task in bundle.tasks],
         "training_data": bundle.training_data,
         "metrics": dict(bundle.metrics),
+        "training": dict(bundle.training),
         "files": dict(hashes),
     }
-    return {**described, "sha256": _digest(described)}
+    return {**described, "sha256": json_digest(described)}
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -226,7 +260,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"{folder} has bundle format {version}, this artylyze reads {FORMAT_VERSION}: "
             "install the version that wrote it, or build the bundle again"
         )
-    if recorded != _digest(described):
+    if recorded != json_digest(described):
         raise InputError(f"{path} was edited or damaged: build or copy the bundle again")
     return dict(described)
 
@@ -241,25 +275,8 @@ def _read_verified(folder: Path, name: str, described: Mapping[str, Any]) -> byt
     return content
 
 
-def _tensor_views(tensors: bytes) -> dict[str, tuple[dict[str, Any], memoryview]]:
-    """Each tensor of a safetensors file: its header entry (dtype, shape) and its bytes, without a copy.
-
-    The format: https://github.com/huggingface/safetensors#format. The library has no reader that neither copies
-    nor needs torch for bfloat16.
-    """
-    try:
-        (length,) = struct.unpack_from("<Q", tensors)
-        header = json.loads(tensors[8 : 8 + length])
-        header.pop("__metadata__", None)
-        data = memoryview(tensors)[8 + length :]
-        return {
-            name: (entry, data[entry["data_offsets"][0] : entry["data_offsets"][1]]) for name, entry in header.items()
-        }
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("the tensors are not a safetensors file") from error
-
-
-def _digest(described: object) -> str:
+def json_digest(described: object) -> str:
+    """SHA-256, in hex, of JSON values: of equal ones the same, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(described, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

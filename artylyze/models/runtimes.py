@@ -35,7 +35,7 @@ _GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 class Outputs:
     """What a model says about n images."""
 
-    embedding: NDArray[np.float32]  # (n, dim)
+    embedding: NDArray[np.float32]  # (n, embedding_dim)
     logits: dict[str, NDArray[np.float32]]  # task -> (n, terms), not calibrated
 
 

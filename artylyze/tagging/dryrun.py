@@ -22,7 +22,7 @@ from artylyze.reading import FETCHERS, Reader, Source
 from artylyze.storage import fetch, is_url
 from artylyze.tagging.planning import Plan, check, is_manifest, plan
 from artylyze.tagging.request import TagRequest, Watcher
-from artylyze.tagging.shard import Tagger, sources, to_tag
+from artylyze.tagging.shard import Tagger, rows_to_read, sources
 
 PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""
@@ -124,11 +124,10 @@ def forecast(planned: Plan, *, output: str, scanned: bool, device: str, taggers:
 
 def _sample(manifest: Manifest) -> list[Source]:
     """Return images across the run that it would read, not copy."""
-    found: list[Source] = []
     with open_rows(manifest.url) as file:
-        for row in sorted({int(row) for row in np.linspace(0, manifest.rows - 1, PROBE)} if manifest.rows else ()):
-            found += sources(to_tag(read_rows(file, row, row + 1)))
-    return found
+        rows = rows_to_read(file)
+        chosen = sorted(set(rows[np.linspace(0, len(rows) - 1, PROBE).astype(int)].tolist())) if len(rows) else []
+        return [source for row in chosen for source in sources(read_rows(file, row, row + 1))]
 
 
 def _measure(bundle: Bundle, device: str, wanted: Sequence[Source]) -> _Probe:

@@ -31,7 +31,7 @@ from artylyze.models.runtimes import resolve_precision
 from artylyze.storage import Store, fetch, is_url, open_store
 from artylyze.tagging.planning import Plan, check, plan
 from artylyze.tagging.request import TagRequest, Watcher
-from artylyze.tagging.shard import ShardSettings
+from artylyze.tagging.shard import ShardSettings, rows_to_read
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
         if pending:
             settings = _settings(request, plan, spec, conditional=conditional)
             pending.sort(key=lambda shard: -weights[shard.index])
-            settings = replace(settings, canary=probe_images(settings.manifest, plan.manifest.rows))
+            settings = replace(settings, canary=probe_images(settings.manifest))
             watcher.start(spec.rows, resumed)
             workers = choose_workers(spec, request.workers, request.readers, separate=request.separate)
             receipts = tag_shards(settings, plan.bundle, pending, workers)
@@ -211,14 +211,19 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
     return snapshot
 
 
-def probe_images(manifest: str, rows: int) -> str:
-    """Ask for a few images across the collection, without reading them; return the address of one that is there.
+def probe_images(manifest: str) -> str | None:
+    """Ask for a few of the images that a run will read, without reading them; return the address of one that is there.
+
+    None where it reads none, as an update that only drops images does.
 
     Raises:
         StorageError: if none of them can be had.
     """
-    chosen = sorted({int(row) for row in np.linspace(0, rows - 1, PROBE_IMAGES)})
     with open_rows(manifest) as file:
+        rows = rows_to_read(file)
+        if not len(rows):
+            return None
+        chosen = sorted(set(rows[np.linspace(0, len(rows) - 1, PROBE_IMAGES).astype(int)].tolist()))
         picked = [read_rows(file, row, row + 1) for row in chosen]
     uris = [str(row.column("uri")[0].as_py()) for row in picked]
     refused: list[ImageError] = []

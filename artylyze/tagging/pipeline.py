@@ -143,12 +143,13 @@ def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers
     dataset = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards))
     if not workers.separate:
         return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle)
-    _bound_memory(settings, shards, workers)
     # A GPU's worker asks for no CPU: readers, which are placed first, could leave it none beside its GPU.
     holds_model = {"num_cpus": 0, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
     read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": workers.reader_cpus}, settings)
     tagged = _stage(read, TagStage, workers.taggers, holds_model, settings, bundle, workers)
-    return _stage(tagged, CommitStage, COMMITTERS * workers.taggers, {"num_cpus": COMMIT_CPUS}, settings)
+    committed = _stage(tagged, CommitStage, COMMITTERS * workers.taggers, {"num_cpus": COMMIT_CPUS}, settings)
+    _bound_memory(committed, settings, shards, workers)
+    return committed
 
 
 def _stage(
@@ -170,12 +171,13 @@ def _stage(
         )
 
 
-def _bound_memory(settings: ShardSettings, shards: Sequence[Shard], workers: Workers) -> None:
+def _bound_memory(
+    dataset: ray.data.Dataset, settings: ShardSettings, shards: Sequence[Shard], workers: Workers
+) -> None:
     """Bound the pixels between the stages: each tagger has one shard in hand and one waiting, each reader one."""
     shard_bytes = max(shard.rows for shard in shards) * settings.size**2 * 3
     limit = shard_bytes * (workers.readers + 2 * workers.taggers + 1)
-    context = ray.data.DataContext.get_current()
-    context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=limit)
+    dataset.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=limit)
 
 
 class FusedStage:

@@ -89,6 +89,14 @@ def to_tag(planned: pa.Table) -> pa.Table:
     return planned.filter(planned.column("row").is_null())
 
 
+def rows_to_read(manifest: pq.ParquetFile) -> npt.NDArray[np.int64]:
+    """Return the numbers of the rows whose images must be read, int64 (n), ascending: as `to_tag`, of all rows."""
+    if "row" not in manifest.schema_arrow.names:
+        return np.arange(manifest.metadata.num_rows)
+    copied = manifest.read(columns=["row"]).column("row").is_valid().to_numpy()
+    return np.flatnonzero(~copied)
+
+
 def sources(rows: pa.Table) -> list[Source]:
     """Return where the images of manifest rows lie."""
     columns = (rows.column(name).to_pylist() for name in ("uri", "validator", "size"))

@@ -119,7 +119,14 @@ class Library:
 
     def _settings(self, run_id: str) -> ShardSettings:
         return ShardSettings(
-            catalog=self.catalog, run_id=run_id, model_id="model", tasks=(), size=8, top_k=5, conditional=True
+            catalog=self.catalog,
+            run_id=run_id,
+            model_id="model",
+            tasks=(),
+            embedding_dim=DIM,
+            size=8,
+            top_k=5,
+            conditional=True,
         )
 
     def _commit(self, settings: ShardSettings, shard: Shard, planned: pa.Table) -> Receipt:

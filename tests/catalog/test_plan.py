@@ -66,7 +66,7 @@ def test_every_worker_gets_several_shards_where_the_collection_allows(rows: int,
 
 
 def test_large_squares_make_small_shards() -> None:
-    assert shard_size(10**6, 1, 1000) == 53
+    assert shard_size(10**6, 1, 1000) == 21
 
 
 def test_unknown_sizes_count_with_the_mean() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from artylyze.errors import InputError
 from artylyze.models.bundle import Bundle, Preprocessing, Task, load, model_id, save
+from artylyze.models.card import render_card
 
 FILES = ["bundle.json", "model.safetensors", "model.onnx"]
 PREPROCESSING = Preprocessing(8, (0.5, 0.5, 0.5), (0.5, 0.25, 0.125))
@@ -30,10 +31,24 @@ def tensors(*tasks: Task, dim: int = 3) -> dict[str, np.ndarray[Any, Any]]:
     return values
 
 
-def bundle(*tasks: Task, preprocessing: Preprocessing = PREPROCESSING) -> Bundle:
-    stored = safetensors.numpy.save(tensors(*tasks))
-    identity = model_id("net", preprocessing, tasks, stored)
-    return Bundle(identity, "net", preprocessing, 3, tasks, stored, b"graph", "digest", {"f1": 0.75})
+def bundle(*tasks: Task, preprocessing: Preprocessing = PREPROCESSING, taps: tuple[int, ...] = ()) -> Bundle:
+    """Embeddings of 3 numbers; each tap adds 2 features."""
+    features = 3 + 2 * len(taps)
+    stored = safetensors.numpy.save(tensors(*tasks, dim=features))
+    return Bundle(
+        model_id=model_id("net", preprocessing, tasks, stored, embedding_dim=3, taps=taps),
+        backbone="net",
+        preprocessing=preprocessing,
+        embedding_dim=3,
+        feature_dim=features,
+        tasks=tasks,
+        tensors=stored,
+        onnx=b"graph",
+        taps=taps,
+        training_data="digest",
+        metrics={"f1": 0.75},
+        training={"mode": "frozen", "seed": 3, "images": {"genre": {"portrait": 7}}},
+    )
 
 
 @pytest.fixture
@@ -56,6 +71,13 @@ def test_saving_writes_four_files_and_leaves_nothing_else(folder: Path) -> None:
     ]
 
 
+def test_pictures_may_lie_beside_the_model(tmp_path: Path) -> None:
+    save(tmp_path / "bundle", bundle(GENRE), {"curves.png": b"picture"})
+
+    assert (tmp_path / "bundle" / "curves.png").read_bytes() == b"picture"
+    assert load(tmp_path / "bundle") == bundle(GENRE)
+
+
 floats = st.floats(0.001, 1000)
 triples = st.tuples(floats, floats, floats)
 task_lists = st.lists(
@@ -71,11 +93,14 @@ task_lists = st.lists(
 )
 
 
-@given(st.builds(Preprocessing, st.integers(1, 999), triples, triples), task_lists)
+tap_lists = st.sets(st.integers(0, 30), max_size=4).map(sorted).map(tuple)
+
+
+@given(st.builds(Preprocessing, st.integers(1, 999), triples, triples), task_lists, tap_lists)
 def test_any_valid_bundle_survives_save_and_load(
-    tmp_path_factory: pytest.TempPathFactory, preprocessing: Preprocessing, tasks: list[Task]
+    tmp_path_factory: pytest.TempPathFactory, preprocessing: Preprocessing, tasks: list[Task], taps: tuple[int, ...]
 ) -> None:
-    original = bundle(*tasks, preprocessing=preprocessing)
+    original = bundle(*tasks, preprocessing=preprocessing, taps=taps)
     place = tmp_path_factory.mktemp("property") / "bundle"
 
     save(place, original)
@@ -95,31 +120,49 @@ def test_the_identity_does_not_depend_on_the_order_of_tensors() -> None:
     encoded = json.dumps(header).encode()
     reordered = len(encoded).to_bytes(8, "little") + encoded + content
 
-    assert model_id("net", PREPROCESSING, [GENRE], reordered) == bundle(GENRE).model_id
+    assert model_id("net", PREPROCESSING, [GENRE], reordered, embedding_dim=3) == bundle(GENRE).model_id
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        ("twin", PREPROCESSING, [GENRE]),
-        ("net", replace(PREPROCESSING, size=9), [GENRE]),
-        ("net", replace(PREPROCESSING, mean=(0.5, 0.5, 0.4)), [GENRE]),
-        ("net", replace(PREPROCESSING, std=(0.5, 0.5, 0.4)), [GENRE]),
-        ("net", PREPROCESSING, [replace(GENRE, terms=("landscape", "portrait"))]),
-        ("net", PREPROCESSING, [replace(GENRE, temperature=1.6)]),
-        ("net", PREPROCESSING, [replace(GENRE, review_threshold=0.3)]),
+        {"backbone": "twin"},
+        {"preprocessing": replace(PREPROCESSING, size=9)},
+        {"preprocessing": replace(PREPROCESSING, mean=(0.5, 0.5, 0.4))},
+        {"preprocessing": replace(PREPROCESSING, std=(0.5, 0.5, 0.4))},
+        {"tasks": [replace(GENRE, terms=("landscape", "portrait"))]},
+        {"tasks": [replace(GENRE, temperature=1.6)]},
+        {"tasks": [replace(GENRE, review_threshold=0.3)]},
+        {"taps": (2,)},
+        {"embedding_dim": 2},
     ],
-    ids=["backbone", "size", "mean", "std", "terms", "temperature", "threshold"],
+    ids=["backbone", "size", "mean", "std", "terms", "temperature", "threshold", "taps", "embedding"],
 )
-def test_the_identity_changes_with(changed: tuple[str, Preprocessing, list[Task]]) -> None:
-    assert model_id(*changed, safetensors.numpy.save(tensors(GENRE))) != bundle(GENRE).model_id
+def test_the_identity_changes_with(changed: dict[str, Any]) -> None:
+    described: dict[str, Any] = {
+        "backbone": "net",
+        "preprocessing": PREPROCESSING,
+        "tasks": [GENRE],
+        "embedding_dim": 3,
+    }
+    stored = safetensors.numpy.save(tensors(GENRE))
+
+    assert model_id(tensors=stored, **described) == bundle(GENRE).model_id
+    assert model_id(tensors=stored, **{**described, **changed}) != bundle(GENRE).model_id
 
 
 def test_the_identity_changes_with_one_weight() -> None:
     values = tensors(GENRE)
     values["backbone.w"][0] += 1
 
-    assert model_id("net", PREPROCESSING, [GENRE], safetensors.numpy.save(values)) != bundle(GENRE).model_id
+    stored = safetensors.numpy.save(values)
+    assert model_id("net", PREPROCESSING, [GENRE], stored, embedding_dim=3) != bundle(GENRE).model_id
+
+
+def test_the_identity_is_what_is_computed_not_how_it_came_about(folder: Path, tmp_path: Path) -> None:
+    save(tmp_path / "other", replace(bundle(GENRE), metrics={}, training={"mode": "finetune"}, training_data=None))
+
+    assert load(tmp_path / "other").model_id == load(folder).model_id
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -148,7 +191,7 @@ def test_a_cut_file_is_named(folder: Path, name: str) -> None:
         load(folder)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "null", '{"format_version": 1}', "\ud800"])
+@pytest.mark.parametrize("text", ["[]", "{}", "null", '{"format_version": 2}', "\ud800"])
 def test_a_description_of_another_kind_is_refused(folder: Path, text: str) -> None:
     (folder / "bundle.json").write_text(text, "utf-8", "surrogatepass")
 
@@ -166,7 +209,7 @@ def test_an_edited_threshold_is_found(folder: Path) -> None:
 
 def test_a_newer_format_asks_for_another_version(folder: Path) -> None:
     path = folder / "bundle.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 99'))
 
     with pytest.raises(InputError, match=r"format 99.*install"):
         load(folder)
@@ -193,13 +236,40 @@ def test_a_bundle_cut_for_one_device_cannot_be_saved(tmp_path: Path) -> None:
         save(tmp_path / "bundle", bundle(GENRE).for_device("cpu"))
 
 
-def test_the_card_names_the_terms(folder: Path) -> None:
-    assert "portrait, landscape" in (folder / "CARD.md").read_text()
+def test_the_card_lies_beside_the_model(folder: Path) -> None:
+    assert (folder / "CARD.md").read_text() == render_card(bundle(GENRE))
 
 
 def test_heads_that_do_not_fit_the_tasks_are_refused() -> None:
     with pytest.raises(InputError, match="do not fit"):
         replace(bundle(GENRE), tasks=(replace(GENRE, terms=("portrait",)),))
+
+
+def test_heads_on_fewer_features_than_the_taps_give_are_refused() -> None:
+    with pytest.raises(InputError, match="do not fit"):
+        replace(bundle(GENRE, taps=(1, 2)), feature_dim=5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"taps": (2, 1)},
+        {"taps": (1, 1)},
+        {"taps": (-1,)},
+        {"taps": (True,)},
+        {"taps": ("1",)},
+        {"embedding_dim": 0},
+        {"embedding_dim": 4},
+        {"embedding_dim": 2.0},
+        {"feature_dim": "3"},
+        {"training": ["frozen"]},
+        {"metrics": None},
+    ],
+    ids=str,
+)
+def test_a_bundle_that_cannot_be_meant_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        replace(bundle(), **arguments)
 
 
 @pytest.mark.parametrize(

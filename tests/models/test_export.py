@@ -10,14 +10,18 @@ from artylyze.models.backbones import load_backbone
 from artylyze.models.build import build_bundle
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.export import OPSET
+from artylyze.models.taps import extract
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2_100", "densenet121", "vgg16"])
-def test_the_graph_computes_what_timm_computes(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "taps"),
+    [("mobilenetv2_100", (0, 1, 2, 3)), ("densenet121", (1, 4)), ("vgg16", ()), ("cnn3", (0, 2)), ("test_vit", (0,))],
+)
+def test_the_graph_computes_what_torch_computes(name: str, taps: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
-    backbone = load_backbone(name, pretrained=False, size=64)
-    head = random.normal(size=(3, backbone.dim)) / backbone.dim**0.5, random.normal(size=3)
+    backbone = load_backbone(name, pretrained=False, size=64, taps=taps)
+    head = random.normal(size=(3, backbone.feature_dim)) / backbone.feature_dim**0.5, random.normal(size=3)
     bundle = build_bundle(backbone, [Task("genre", ("a", "b", "c"))], {"genre": head})
     pixels = random.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
 
@@ -26,9 +30,17 @@ def test_the_graph_computes_what_timm_computes(name: str) -> None:
     mean, std = np.array(backbone.preprocessing.mean), np.array(backbone.preprocessing.std)
     normalised = torch.from_numpy(((pixels / 255 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        expected = backbone.module(normalised).numpy()
-    np.testing.assert_allclose(embedding, expected, atol=1e-4, rtol=1e-4)
-    np.testing.assert_allclose(logits, expected @ head[0].T + head[1], atol=1e-4, rtol=1e-4)
+        pooled, features = backbone.module(normalised).numpy(), extract(backbone.module, normalised, taps).numpy()
+    np.testing.assert_allclose(embedding, pooled, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(logits, features @ head[0].T + head[1], atol=1e-4, rtol=1e-4)
+
+
+def test_only_an_embedding_that_is_a_part_of_the_features_is_cut_out(
+    small_bundle: Bundle, tapped_bundle: Bundle
+) -> None:
+    assert "Slice" not in {node.op_type for node in onnx.load_from_string(small_bundle.onnx).graph.node}
+    (embedding, *_) = onnxruntime.InferenceSession(tapped_bundle.onnx).get_outputs()
+    assert embedding.shape == ["n", small_bundle.embedding_dim]
 
 
 def test_the_offline_graph_computes_what_timm_computes(offline_bundle: Bundle) -> None:

@@ -6,9 +6,10 @@ import pytest
 import safetensors.torch
 
 from artylyze.errors import InputError, UsageError
-from artylyze.models import backbones
+from artylyze.models import backbones, starter
 from artylyze.models.bundle import Bundle, load, save
-from artylyze.models.resolve import cache_folder, resolve_model
+from artylyze.models.cache import cache_folder
+from artylyze.models.resolve import resolve_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,14 +32,17 @@ def forbid_building(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones, "load_backbone", build)
 
 
-def test_nothing_given_means_the_offline_backbone_with_embeddings_only(offline_bundle: Bundle) -> None:
+def test_a_backbone_that_is_named_gives_embeddings_only(offline_bundle: Bundle) -> None:
     assert (offline_bundle.backbone, offline_bundle.tasks) == ("tf_efficientnet_lite0", ())
 
 
-def test_the_default_can_be_named(offline_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_starter_nothing_given_means_the_offline_backbone(
+    offline_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(starter, "FOLDER", tmp_path)
     forbid_building(monkeypatch)
 
-    assert resolve_model("timm:tf_efficientnet_lite0") == offline_bundle
+    assert resolve_model() == offline_bundle
 
 
 def test_a_bundle_is_built_once(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

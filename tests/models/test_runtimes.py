@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from artylyze.errors import InputError, UsageError
 from artylyze.models import runtimes
+from artylyze.models.build import features_bundle
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import (
     OnnxRuntime,
@@ -17,6 +19,9 @@ from artylyze.models.runtimes import (
     resolve_device,
     resolve_precision,
 )
+
+if TYPE_CHECKING:
+    from artylyze.models.backbones import Backbone
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -130,6 +135,15 @@ def test_a_gpu_in_float32_agrees_with_the_cpu(small_bundle: Bundle) -> None:
     assert_close(
         TorchRuntime(small_bundle, "cuda", "float32", batch=3).run(pixels), OnnxRuntime(small_bundle).run(pixels), 1e-3
     )
+
+
+@needs_gpu
+def test_the_taps_of_a_gpu_in_bfloat16_say_what_those_of_the_cpu_say(tapped_backbone: Backbone) -> None:
+    bundle, pixels = features_bundle(tapped_backbone), images(11)
+
+    one, other = TorchRuntime(bundle, "cuda", "bfloat16").run(pixels), OnnxRuntime(bundle).run(pixels)
+
+    assert np.corrcoef(one.embedding.ravel(), other.embedding.ravel())[0, 1] > 0.99
 
 
 @needs_gpu

@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from artylyze.catalog.run import Lease, run_store
 from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
+from artylyze.collection import scan
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
+from artylyze.manifest import write_manifest
 from artylyze.storage import open_store
 from artylyze.tagging.job import drive, judge, run
 from artylyze.tagging.planning import plan
@@ -132,6 +135,18 @@ def test_update_of_an_unchanged_collection_has_nothing_to_do(request_for: TagReq
     outcome = run(TagRequest(request_for.source, request_for.output, model=request_for.model, update=True), watcher)
     assert outcome.run_id == before.run_id
     assert "Nothing has changed: the catalog is up to date." in watcher.messages
+
+
+def test_an_update_that_only_drops_images_reads_none(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
+    manifest, fewer = str(tmp_path / "manifest.parquet"), str(tmp_path / "fewer.parquet")
+    scan(str(request_for.source), manifest)
+    run(TagRequest(manifest, request_for.output, model=request_for.model, shard_size=10), watcher)
+    table = pq.read_table(manifest)
+    write_manifest(table.slice(1).to_batches(), table.schema, fewer)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    outcome = run(TagRequest(fewer, request_for.output, model=request_for.model, shard_size=10, update=True), watcher)
+    assert outcome.snapshot.ok == outcome.snapshot.rows == 49
 
 
 def test_updating_twice_keeps_every_row_once(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:

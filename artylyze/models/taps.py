@@ -1,0 +1,50 @@
+"""What a backbone says of an image: its pooled features, then the statistics of the stages that are tapped.
+
+Style lives in texture, which the last stage has mostly forgotten: how strongly each channel of an earlier stage answers
+and how unevenly over the image brings it back. Another statistic joins by becoming a part of `statistics`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from artylyze.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Added to each variance: the root of 0 has an infinite gradient. The exporter takes 1e-8 for nothing and drops it.
+_FLAT = 1e-6
+
+
+def extract(module: torch.nn.Module, images: torch.Tensor, taps: Sequence[int]) -> torch.Tensor:
+    """float32 (n, F): the pooled features of the timm model `module`, then `statistics` of each tapped stage.
+
+    `images` is (n, 3, size, size), normalised; `taps` are indices of `module.feature_info`, ascending.
+    """
+    if not taps:
+        return torch.as_tensor(module(images)).float()
+    tapped: Any = module
+    final, stages = tapped.forward_intermediates(images, indices=list(taps))
+    return torch.cat([tapped.forward_head(final).float(), *map(statistics, stages)], dim=1)
+
+
+def statistics(stage: torch.Tensor) -> torch.Tensor:
+    """(n, C, h, w) -> float32 (n, 2C): the mean of each channel over the image, then the standard deviation of each."""
+    values = stage.float()
+    mean = values.mean((2, 3), keepdim=True)
+    variance = (values - mean).square().mean((2, 3))
+    return torch.cat([mean.flatten(1), (variance + _FLAT).sqrt()], dim=1)
+
+
+def check_taps(name: str, module: torch.nn.Module, taps: Sequence[int]) -> None:
+    """Raises InputError where the timm model `module`, called `name`, has no such stages."""
+    if not taps:
+        return
+    stages: Sequence[object] = getattr(module, "feature_info", ())
+    if not (hasattr(module, "forward_intermediates") and stages):
+        raise InputError(f"{name} has no stages to tap: choose another backbone, or tap none")
+    if list(taps) != sorted(set(taps) & set(range(len(stages)))):
+        raise InputError(f"{name} has the stages 0 to {len(stages) - 1}: tap some of them, in ascending order")

@@ -1,0 +1,232 @@
+"""Plots of training and evaluation: plain numbers and names in, the bytes of a PNG out.
+
+Names are drawn as they are, `$` included. Colours are those of Okabe and Ito (2008), which colour-blind people tell
+apart; lines differ in their marker too.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+
+DPI = 200
+"""Pixels an inch: twice what screens had, so that a page can show a plot at half its size."""
+
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = "osD^vPX"
+QUIET = "#8A8A8A"
+
+_STYLE: dict[Any, Any] = {  # matplotlib types its keys as literals
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+}
+_NAME = 28  # letters of a class before it is cut: the plot must keep room for itself
+_NUMBERED = 40  # classes above which a confusion matrix has no room for numbers
+
+
+@dataclass(frozen=True)
+class Score:
+    """One class in a bar chart: its figures between 0 and 1, and how many images have it."""
+
+    term: str
+    count: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def confusion(title: str, matrix: NDArray[np.integer[Any]], terms: Sequence[str]) -> bytes:
+    """Draw a confusion matrix, (terms, terms) counts [label, prediction]; colour is the share of the label's images."""
+    size = len(terms)
+    cell = max(0.42, 2.2 / size) if size <= _NUMBERED else 0.17
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    with _figure(title, 3.8 + cell * size, 2.5 + cell * size, layout="compressed") as (figure, out):
+        axes = figure.subplots()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        names = [_cut(term) for term in terms]
+        axes.set_xticks(range(size), names, rotation=90)
+        axes.set_yticks(range(size), names)
+        axes.tick_params(length=0, labelsize=8 if size <= _NUMBERED else 6)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        axes.set(xlabel="prediction", ylabel="label")
+        if size <= _NUMBERED:
+            _write_counts(axes, matrix, shares)
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, format=PercentFormatter(1))
+        bar.set_label("share of the label's images")
+        bar.outline.set_visible(False)
+    return out.getvalue()
+
+
+def reliability(title: str, bins: Sequence[tuple[float, float, int, float, float]], error: float) -> bytes:
+    """Draw a reliability diagram.
+
+    Args:
+        title: over the plot.
+        bins: (low, high, predictions, mean score, accuracy) of each, in order.
+        error: the expected calibration error.
+    """
+    low, high, count, _, accuracy = (np.array(column) for column in zip(*bins, strict=True))
+    some = count > 0
+    with _figure(title, 5.6, 5.6) as (figure, out):
+        top, bottom = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+        width = (high - low)[some]
+        top.bar(low[some], accuracy[some], width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
+        top.plot([0, 1], [0, 1], color="black", linestyle="--", label="accuracy that the scores promise")
+        top.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1), title=f"expected calibration error {error:.3f}")
+        top.legend(loc="upper left")
+        bottom.bar(low, count / max(1, count.sum()), high - low, align="edge", color=QUIET, edgecolor="white")
+        bottom.set(xlabel="score of the prediction", ylabel="images")
+        bottom.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return out.getvalue()
+
+
+def coverage(title: str, curve: Sequence[tuple[float, float]], marks: Mapping[str, tuple[float, float]]) -> bytes:
+    """Draw the accuracy on the most certain share of the images against that share.
+
+    Args:
+        title: over the plot.
+        curve: (share, accuracy) in the order of the shares.
+        marks: points that matter, by what they are.
+    """
+    with _figure(title, 6.4, 4.2) as (figure, out):
+        axes = figure.subplots()
+        axes.plot(*zip(*curve, strict=True), color=BLUE, linewidth=2)
+        for number, (name, point) in enumerate(marks.items(), 1):
+            label = f"{name} ({point[0]:.0%}): {point[1]:.3f}"
+            axes.plot(*point, MARKERS[number], color=PALETTE[number], markersize=9, label=label)
+        axes.set(xlabel="images kept, the most certain first", ylabel="accuracy on those (precision)", xlim=(0, 1.02))
+        floor = min(accuracy for _, accuracy in [*curve, *marks.values()])
+        axes.set_ylim(max(0.0, np.floor(floor * 10 - 0.5) / 10), 1.01)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        if marks:
+            axes.legend(loc="lower left")
+    return out.getvalue()
+
+
+def curves(title: str, series: Mapping[str, Sequence[float]]) -> bytes:
+    """Draw loss and accuracy of each epoch, side by side.
+
+    Args:
+        title: over the plot.
+        series: one value for each epoch, by `<task> loss, train`, `<task> loss, held out`, and the same for `accuracy`.
+    """
+    parts = [(*_series(name), values) for name, values in series.items()]
+    tasks = list(dict.fromkeys(task for task, *_ in parts))
+    with _figure(title, 10, 4.2) as (figure, out):
+        panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
+        for task, what, side, values in parts:
+            number = tasks.index(task)
+            panels[what].plot(
+                np.arange(1, len(values) + 1),
+                values,
+                color=PALETTE[number % len(PALETTE)],
+                linestyle="--" if side == "train" else "-",
+                marker=MARKERS[number % len(MARKERS)] if len(values) <= 40 else "",
+                markersize=3.5,
+                label=f"{task}, {side}",
+            )
+        for what, axes in panels.items():
+            axes.set(xlabel="epoch", ylabel=what)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if axes.lines:
+                axes.legend()
+        panels["accuracy"].set_ylim(0, 1.02)
+    return out.getvalue()
+
+
+def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float]]], score: str = "accuracy") -> bytes:
+    """Draw a score against the learning rate.
+
+    Args:
+        title: over the plot.
+        series: (learning rate, score) of each trial, NaN where it diverged, by what the trials have in common: a
+            backbone and its mode.
+        score: its name.
+    """
+    with _figure(title, 7, 4.4) as (figure, out):
+        axes = figure.subplots()
+        for number, (name, trials) in enumerate(series.items()):
+            rates, values = zip(*sorted(trials), strict=True)
+            colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+            axes.plot(rates, values, marker=marker, color=colour, label=name)
+        finite = [trial for trials in series.values() for trial in trials if np.isfinite(trial[1])]
+        rate, best = max(finite, key=lambda trial: trial[1], default=(np.nan, np.nan))
+        axes.plot(
+            rate, best, "o", color="black", fillstyle="none", markersize=13, label=f"best: {best:.3f} at {rate:g}"
+        )
+        axes.set(xscale="log", xlabel="learning rate", ylabel=score)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5)) if len(series) > 4 else axes.legend()
+    return out.getvalue()
+
+
+def classes(title: str, scores: Sequence[Score]) -> bytes:
+    """Draw F1, precision and recall of each class, the best on top."""
+    rows = sorted(scores, key=lambda one: (one.f1, one.count))
+    with _figure(title, 7.5, 1.7 + 0.3 * len(rows)) as (figure, out):
+        axes = figure.subplots()
+        places = np.arange(len(rows))
+        axes.barh(places, [one.f1 for one in rows], color="#A9CCE3", label="F1")
+        axes.plot([one.precision for one in rows], places, MARKERS[1], color=ORANGE, label="precision")
+        axes.plot([one.recall for one in rows], places, MARKERS[2], color=GREEN, label="recall")
+        axes.set_yticks(places, [f"{_cut(one.term)} ({one.count:,})" for one in rows])
+        axes.set(xlim=(0, 1.02), ylim=(-0.6, len(rows) - 0.4))
+        axes.grid(axis="y", visible=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25 / (0.3 * len(rows) + 0.4)), ncols=3)
+    return out.getvalue()
+
+
+def _series(name: str) -> tuple[str, str, str]:
+    """Split `<task> <figure>, <side>`."""
+    left, _, side = name.rpartition(", ")
+    task, _, figure = left.rpartition(" ")
+    return task, figure, side
+
+
+def _write_counts(axes: Axes, matrix: NDArray[np.integer[Any]], shares: NDArray[np.floating[Any]]) -> None:
+    for label, prediction in zip(*np.nonzero(matrix), strict=True):
+        colour = "white" if shares[label, prediction] > 0.55 else "black"
+        text = f"{matrix[label, prediction]}"
+        number = axes.text(prediction, label, text, ha="center", va="center", color=colour)
+        number.set(fontsize=8 if len(text) < 4 else 6, in_layout=False)  # inside its cell: no layout to compute
+
+
+@contextmanager
+def _figure(
+    title: str, width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Iterator[tuple[Figure, io.BytesIO]]:
+    """A figure of so many inches with its title; its PNG is in the second value afterwards."""
+    out = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
+        figure.suptitle(textwrap.fill(title, int(width * 11)), x=0.02, ha="left", fontsize=11, fontweight="bold")
+        yield figure, out
+        figure.savefig(out, format="png")
+
+
+def _cut(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= _NAME else f"{name[: _NAME - 3].rstrip()}..."

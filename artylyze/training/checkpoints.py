@@ -1,0 +1,70 @@
+"""What an epoch of fine-tuning leaves behind: a folder from which training goes on, and from which a model is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+import torch
+
+if TYPE_CHECKING:
+    from artylyze.training.loop import Loop, Sums
+    from artylyze.training.student import Student
+
+MODEL, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.pt", "progress.json"
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epochs: that are done.
+        curves: loss and accuracy per epoch, by series (`artylyze.publish.plots.curves` names them).
+        failed: image_id -> error code of the images that could not be read.
+        score: of each epoch; the best one is kept.
+    """
+
+    epochs: int = 0
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    score: list[float] = field(default_factory=list)
+
+    def note(self, tasks: Sequence[str], train: Sums, held_out: Sums) -> None:
+        """Add an epoch of the `tasks`, in the order of the sums."""
+        for part, sums in (("train", train), ("held out", held_out)):
+            for place, task in enumerate(tasks):
+                self.curves.setdefault(f"{task} loss, {part}", []).append(sums.loss[place])
+                self.curves.setdefault(f"{task} accuracy, {part}", []).append(sums.accuracy[place])
+        judged = [loss for loss, images in zip(held_out.loss, held_out.images, strict=True) if images]
+        self.score.append(-sum(judged) / max(1, len(judged)))
+        self.epochs += 1
+
+
+def save(folder: Path, loop: Loop, progress: Progress) -> None:
+    """Write where a training stands into an empty folder."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in loop.student.state_dict().items()}
+    safetensors.torch.save_file(tensors, folder / MODEL)
+    torch.save(loop.state(), folder / OPTIMIZER)
+    (folder / PROGRESS).write_text(json.dumps(asdict(progress)))
+
+
+def read_progress(folder: Path) -> Progress:
+    """How far the training was when it wrote `folder`."""
+    return Progress(**json.loads((folder / PROGRESS).read_text()))
+
+
+def restore(folder: Path, student: Student) -> None:
+    """Give the network the tensors that it had."""
+    student.load_state_dict(safetensors.torch.load_file(folder / MODEL))
+
+
+def resume(folder: Path, loop: Loop) -> Progress:
+    """Let a training go on from `folder`, and tell how far it was."""
+    restore(folder, loop.student)
+    loop.resume(torch.load(folder / OPTIMIZER, weights_only=True))
+    return read_progress(folder)

@@ -1,0 +1,228 @@
+"""How the head of one task learns: AdamW on standardised features, many learning rates and held-out parts at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from artylyze.training.features import cores
+from artylyze.training.heads import Head, HeadSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+    Rows = NDArray[np.int64]
+    Curves = dict[str, list[float]]
+
+TOGETHER = 4096
+"""Images whose features are in memory twice while something is computed from them."""
+
+RATES_EACH = 4
+"""Learning rates that a thread takes at least: with fewer, its products are too short to overlap with another's."""
+
+
+def class_weights(counts: NDArray[np.int64], balance: float) -> Matrix:
+    """Weights of classes of `counts` images, float32: counts ** -balance, scaled to a mean of 1 over the images.
+
+    A class without images weighs nothing.
+    """
+    weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -balance, 0.0)
+    return np.asarray(weights * counts.sum() / max((weights * counts).sum(), 1e-12), np.float32)
+
+
+def fold(weight: Matrix, bias: Matrix, mean: Matrix, std: Matrix) -> Head:
+    """The head on raw features that equals `weight` (terms, F), `bias` (terms,) on `(features - mean) / std`."""
+    scaled = weight.astype(np.float64) / std.astype(np.float64)
+    return Head(scaled.astype(np.float32), (bias - scaled @ mean.astype(np.float64)).astype(np.float32))
+
+
+def fit(
+    views: Sequence[Matrix],
+    labels: NDArray[np.int64],
+    size: int,
+    settings: HeadSettings,
+    rates: Sequence[float],
+    held_out: Sequence[Rows],
+) -> list[list[tuple[Head, Curves]]]:
+    """Train one task: for each learning rate and each part of `held_out` a head and its curves (see `_Fit`)."""
+
+    def some(chunk: Sequence[float]) -> list[list[tuple[Head, Curves]]]:
+        torch.set_num_threads(1)
+        one = _Fit(views, labels, size, settings, chunk, held_out)
+        return [list(zip(heads, curves, strict=True)) for heads, curves in zip(one.run(), one.curves, strict=True)]
+
+    count = min(cores(), len(rates) // RATES_EACH) if settings.device == "cpu" else 1
+    chunks = [chunk.tolist() for chunk in np.array_split(np.array(rates, np.float64), max(1, count))]
+    with _one_thread(), ThreadPoolExecutor(len(chunks)) as pool:
+        return [one for found in pool.map(some, chunks) for one in found]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let each thread of ours be one for torch: a step is too short to be shared, and threads that wait spin.
+
+    Measured on two cores that others used too: 2 ms of CPU time for a step of 12 rates, and 47 ms with two threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Fit:
+    """The training of one task: for each learning rate a head for each held-out part, which learns from all the rest.
+
+    All of them see the same batches, so that their weights lie side by side in one product. Each passes over what it
+    holds out. Features are standardised by all labelled images, held out or not: that needs no label.
+
+    Args:
+        views: float32 (n, F) of the images, and perhaps of their mirror images.
+        labels: int64 (n,), -1 for images that nobody is to see.
+        size: number of classes.
+        settings: but for the learning rate.
+        rates: learning rates (R).
+        held_out: for each head of a rate the rows that it does not learn from, perhaps none (P).
+    """
+
+    def __init__(
+        self,
+        views: Sequence[Matrix],
+        labels: NDArray[np.int64],
+        size: int,
+        settings: HeadSettings,
+        rates: Sequence[float],
+        held_out: Sequence[Rows],
+    ) -> None:
+        self._settings, self._size, self._rates, self._held_out = settings, size, len(rates), held_out
+        self._device = torch.device(settings.device)
+        labelled = np.flatnonzero(labels >= 0)
+        kept = np.ones((len(labels), len(held_out)), bool)
+        for place, rows in enumerate(held_out):
+            kept[rows, place] = False
+        self._train = labelled[kept[labelled].any(axis=1)]
+        counts = [
+            np.bincount(labels[labelled[kept[labelled, place]]], minlength=size) for place in range(len(held_out))
+        ]
+        if not min(map(np.sum, counts)):
+            raise ValueError("nothing is left to learn from")
+        self._class_weights = self._tensor(np.stack([class_weights(one, settings.balance) for one in counts]))
+        self.mean, self.std = _moments(views[0], labelled)
+        self._shift, self._scale = self._tensor(self.mean), self._tensor(1 / self.std)
+        self._views = [self._tensor(view) for view in views]
+        self._labels, self._kept = self._tensor(labels), self._tensor(kept)
+        shape = (views[0].shape[1], len(held_out) * size)
+        self._weights = [torch.zeros(shape, device=self._device, requires_grad=True) for _ in rates]
+        self._biases = [torch.zeros(shape[1], device=self._device, requires_grad=True) for _ in rates]
+        self._optimizer, self._schedule = self._optimize(rates)
+        self.curves: list[list[Curves]] = [[{} for _ in held_out] for _ in rates]
+
+    def _tensor(self, values: NDArray[np.generic]) -> torch.Tensor:
+        return torch.from_numpy(values).to(self._device)
+
+    def _optimize(self, rates: Sequence[float]) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """AdamW for all rates; each falls to 0 along half a cosine."""
+        groups = [
+            {"params": [tensor], "lr": rate, "weight_decay": decay}
+            for tensors, decay in ((self._weights, self._settings.weight_decay), (self._biases, 0.0))
+            for tensor, rate in zip(tensors, rates, strict=True)
+        ]
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        steps = self._settings.epochs * math.ceil(len(self._train) / self._settings.batch_size)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / steps)) / 2)
+        return optimizer, schedule
+
+    def run(self) -> list[list[Head]]:
+        """Train, draw the curves, and return the heads of each rate."""
+        random = torch.Generator().manual_seed(self._settings.seed)
+        for _ in range(self._settings.epochs):
+            self._epoch(random)
+            self._judge()
+        parts = (
+            (weight.detach().cpu().numpy(), bias.detach().cpu().numpy())
+            for weight, bias in zip(self._weights, self._biases, strict=True)
+        )
+        return [
+            [
+                fold(weight[:, one : one + self._size].T, bias[one : one + self._size], self.mean, self.std)
+                for one in range(0, weight.shape[1], self._size)
+            ]
+            for weight, bias in parts
+        ]
+
+    def _epoch(self, random: torch.Generator) -> None:
+        heads, smoothing = len(self._held_out), self._settings.label_smoothing
+        seen = torch.zeros(3, self._rates, heads, device=self._device)
+        order = torch.from_numpy(self._train)[torch.randperm(len(self._train), generator=random)]
+        for rows in torch.split(order, self._settings.batch_size):
+            at = rows.to(self._device)
+            chosen = torch.randint(len(self._views), (len(rows),), generator=random).to(self._device)
+            logits = self._features(at, chosen) @ torch.cat(self._weights, 1) + torch.cat(self._biases)
+            scores = logits.view(len(rows), self._rates, heads, self._size).log_softmax(3)
+            losses, right = self._losses(scores, at)
+            kept = self._kept[at]
+            weights = (kept * self._class_weights[:, self._labels[at]].T).unsqueeze(1)
+            smoothed = (1 - smoothing) * losses - smoothing * scores.mean(3) if smoothing else losses
+            loss = (smoothed * weights).sum(0) / weights.sum(0).clamp_min(1e-12)
+            self._optimizer.zero_grad()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            self._schedule.step()
+            count = kept.unsqueeze(1).expand(-1, self._rates, -1)
+            seen += torch.stack([losses.detach() * count, right * count, count]).sum(1)
+        self._note("train", range(heads), seen)
+
+    @torch.inference_mode()
+    def _judge(self) -> None:
+        """Ask each head about the labelled images that it holds out."""
+        for place, rows in enumerate(self._held_out):
+            judged = torch.from_numpy(rows).to(self._device)
+            judged = judged[self._labels[judged] >= 0]
+            columns = slice(place * self._size, (place + 1) * self._size)
+            weight = torch.cat([one[:, columns] for one in self._weights], 1)
+            bias = torch.cat([one[columns] for one in self._biases])
+            seen = torch.zeros(3, self._rates, 1, device=self._device)
+            for at in torch.split(judged, TOGETHER):
+                logits = (self._features(at) @ weight + bias).view(len(at), self._rates, 1, self._size)
+                losses, right = self._losses(logits.log_softmax(3), at)
+                seen += torch.stack([losses, right, torch.ones_like(losses)]).sum(1)
+            if len(judged):
+                self._note("held out", [place], seen)
+
+    def _features(self, at: torch.Tensor, chosen: torch.Tensor | None = None) -> torch.Tensor:
+        """The standardised features of images, each in its view `chosen`, or as it is."""
+        features = self._views[0][at]
+        if chosen is not None and len(self._views) > 1:
+            features[chosen == 1] = self._views[1][at[chosen == 1]]
+        return (features - self._shift) * self._scale
+
+    def _losses(self, scores: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy and whether the answer is right, (n, R, heads), of log-probabilities (n, R, heads, terms)."""
+        labels = self._labels[at].view(-1, 1, 1).expand(scores.shape[:3])
+        losses = -scores.gather(3, labels.unsqueeze(3)).squeeze(3)
+        return losses, (scores.argmax(3) == labels).float()
+
+    def _note(self, side: str, places: Sequence[int], seen: torch.Tensor) -> None:
+        """Add a point to the curves of the heads at `places`: `seen` is the sums of (2) and the count."""
+        loss, right = (seen[:2] / seen[2]).tolist()
+        for curves, losses, rights in zip(self.curves, loss, right, strict=True):
+            for place, one, share in zip(places, losses, rights, strict=True):
+                curves[place].setdefault(f"loss, {side}", []).append(one)
+                curves[place].setdefault(f"accuracy, {side}", []).append(share)
+
+
+def _moments(features: Matrix, rows: Rows) -> tuple[Matrix, Matrix]:
+    """Mean and standard deviation of each feature over `rows`; one that is the same everywhere keeps its scale."""
+    parts = np.array_split(rows, math.ceil(len(rows) / TOGETHER))
+    mean = sum(features[part].sum(0, dtype=np.float64) for part in parts) / len(rows)
+    std = np.sqrt(sum(((features[part] - mean) ** 2).sum(0) for part in parts) / len(rows))
+    std[std <= 1e-6 * np.abs(mean) + 1e-12] = 1.0
+    return mean.astype(np.float32), std.astype(np.float32)

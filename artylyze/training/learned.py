@@ -1,0 +1,53 @@
+"""What either mode of training hands over to be calibrated, measured and written as a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from artylyze.models.backbones import Backbone
+    from artylyze.training.heads import Head
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Labelled images of one task that a model answered for without having learned from them.
+
+    Attributes:
+        logits: float32 (n, terms), not calibrated.
+        labels: int64 (n,), none of them -1.
+    """
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A trained model.
+
+    Attributes:
+        backbone: float32, on the CPU, in evaluation mode.
+        heads: for each task, on all features of the backbone.
+        curves: per epoch, by series (`artylyze.publish.plots.curves` names them).
+        held_out: for each task images of the train split.
+        test: for each task those of the test split; a task without any is absent.
+        failed: image_id -> error code of the images that could not be read.
+        counts: for each task how many images of each term it learned from.
+        about: JSON values that describe how it was trained.
+    """
+
+    backbone: Backbone
+    heads: Mapping[str, Head]
+    curves: Mapping[str, Sequence[float]]
+    held_out: Mapping[str, Scored]
+    test: Mapping[str, Scored]
+    failed: Mapping[str, str]
+    counts: Mapping[str, Mapping[str, int]]
+    about: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,274 @@
+"""Label catalogues and the images they describe: which column names the images, and which row belongs to which.
+
+DuckDB reads and joins the tables, as it does for a scan; nothing here knows what a label means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artylyze.collection import is_table, scan
+from artylyze.errors import InputError, UsageError
+from artylyze.manifest import COLUMNS, looks_like_manifest, open_rows
+from artylyze.tables import listed, load_table, open_database, quoted, value_of
+from artylyze.training.matching import clean, count, detect, find, make_forms
+
+if TYPE_CHECKING:
+    import duckdb
+
+METADATA = "the manifest's own metadata"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What one table says about the images.
+
+    Attributes:
+        name: its address, or `METADATA`.
+        column: its column that names the images; None for metadata, which are joined already.
+        rows: how many it has; each is `joined` or
+        repeated: describes only images that another row describes better or as well, or
+        unnamed: names no image.
+        described: (images,) whether a row describes the image, in their order.
+        table: for each image the wanted columns that the table has, as text.
+    """
+
+    name: str
+    column: str | None
+    rows: int
+    joined: int
+    repeated: int
+    unnamed: int
+    described: pa.ChunkedArray
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The images (the columns of a manifest, sorted by image_id) and what each table says about them, in order."""
+
+    images: pa.Table
+    catalogues: tuple[Catalogue, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns are looked for.
+
+    Attributes:
+        columns: our name -> names that a table may give it, the likeliest first.
+        required: our name of a column that must be found -> what to do if it is not.
+        id_column: the column that identifies a record, if the user says it.
+        file_column: the column that names the image file, if the user says it.
+    """
+
+    columns: Mapping[str, Sequence[str]]
+    required: Mapping[str, str]
+    id_column: str | None = None
+    file_column: str | None = None
+
+    def found(self, columns: Sequence[str]) -> dict[str, str]:
+        """Return our name -> the column that a table has for it."""
+        there = {_folded(column): column for column in reversed(columns)}
+        pairs = (
+            (name, [there[_folded(c)] for c in names if _folded(c) in there]) for name, names in self.columns.items()
+        )
+        return {name: matches[0] for name, matches in pairs if matches}
+
+
+def join(labels: Sequence[str], images: str | None, wanted: Wanted) -> Joined:
+    """Join label tables to images.
+
+    Args:
+        labels: CSV, TSV or Parquet tables (.gz too); empty if the manifest brings its own metadata.
+        images: a manifest, or what `collection.scan` takes; None: the first table's rows stand for images that are
+            not here (their `uri` is null).
+        wanted: the columns that are looked for.
+
+    Raises:
+        UsageError: nothing to join, or columns that no table has.
+        InputError: a table that cannot be read, or that names no image.
+    """
+    with open_database() as database:
+        tables = [_load(database, number, address) for number, address in enumerate(labels)]
+        _check_named(tables, wanted)
+        if images is None or not is_table(images):  # there are no metadata: do not list a bucket in vain
+            _check_required({}, tables, wanted)
+        described = _stand_in(database, tables, wanted) if images is None else _take_images(database, images)
+        _check_required(described, tables, wanted)
+        make_forms(database)
+        catalogues = [_join(database, table, wanted, images) for table in tables]
+        if described:
+            catalogues.append(_metadata(database, described, wanted, tables))
+        names = ", ".join(field.name for field in COLUMNS)
+        rows = _arrow(database, f"SELECT {names} FROM images ORDER BY image_id")
+        return Joined(_with_records(rows, catalogues), tuple(catalogues))
+
+
+@dataclass(frozen=True)
+class _Table:
+    address: str
+    number: int
+    columns: list[str]
+
+
+def _load(database: duckdb.DuckDBPyConnection, number: int, address: str) -> _Table:
+    columns = load_table(database, address)
+    database.execute(f"ALTER TABLE catalogue RENAME TO labels_{number}")
+    return _Table(address, number, columns)
+
+
+def _check_named(tables: Sequence[_Table], wanted: Wanted) -> None:
+    """Check the columns that the user names, and that every table has something to say."""
+    for option, name in (("--id-column", wanted.id_column), ("--file-column", wanted.file_column)):
+        if name and not any(name in table.columns for table in tables):
+            raise UsageError(f"No catalogue has a column `{name}`, which {option} names ({_columns(tables)}).")
+    for table in tables:
+        if not wanted.found(table.columns):
+            names = ", ".join(f"`{name}`" for name in wanted.columns)
+            raise InputError(f"{table.address} has no column {names} (it has: {listed(table.columns)}).")
+
+
+def _check_required(described: Mapping[str, Any], tables: Sequence[_Table], wanted: Wanted) -> None:
+    found = {name for table in tables for name in wanted.found(table.columns)} | set(wanted.found(list(described)))
+    for name, advice in wanted.required.items():
+        if name not in found:
+            there = _columns(tables) if tables else f"the metadata have: {listed(list(described)) or 'nothing'}"
+            raise UsageError(f"No catalogue has a column `{name}` ({there}). {advice}")
+
+
+def _columns(tables: Sequence[_Table]) -> str:
+    return "; ".join(f"{Path(table.address).name} has: {listed(table.columns)}" for table in tables)
+
+
+def _take_images(database: duckdb.DuckDBPyConnection, images: str) -> dict[str, Any]:
+    """Fill the table `images` from a manifest or a scan; return the fields of its metadata."""
+    with TemporaryDirectory(prefix="artylyze-") as folder:
+        scanned = not (images.lower().endswith(".parquet") and looks_like_manifest(images))
+        manifest = str(Path(folder, "manifest.parquet")) if scanned else images
+        if scanned:
+            scan(images, manifest)
+        with open_rows(manifest) as file:
+            rows = file.read()
+    database.register("rows", rows)
+    database.execute(f"CREATE TABLE images AS SELECT *, {scanned} AS scanned FROM rows")
+    database.unregister("rows")
+    if "metadata" not in rows.column_names:
+        return {}
+    return {field.name: field.type for field in rows.schema.field("metadata").type}
+
+
+def _stand_in(database: duckdb.DuckDBPyConnection, tables: Sequence[_Table], wanted: Wanted) -> dict[str, Any]:
+    """Fill the table `images` with the first table's rows."""
+    if not tables:
+        raise UsageError("Give label catalogues, or a manifest with metadata with --images.")
+    first = tables[0]
+    _use(database, first)
+    name = _named_column(first, wanted) or _unique_column(database, first)
+    database.execute(
+        f"""
+        CREATE TABLE images AS
+        SELECT DISTINCT id AS image_id, id AS record_id, NULL::VARCHAR AS uri, NULL::BIGINT AS size,
+               NULL::VARCHAR AS validator, true AS scanned
+        FROM (SELECT {clean(value_of(name))} AS id FROM catalogue) WHERE id <> ''
+        """
+    )
+    return {}
+
+
+def _unique_column(database: duckdb.DuckDBPyConnection, table: _Table) -> str:
+    for column in table.columns:
+        value = value_of(column)
+        if not count(database, f"SELECT count(*) - count(DISTINCT nullif(trim({value}), '')) FROM catalogue"):
+            return column
+    raise UsageError(
+        f"No column of {table.address} has another value in each row: say with --id-column what names them."
+    )
+
+
+def _use(database: duckdb.DuckDBPyConnection, table: _Table) -> None:
+    database.execute(f"CREATE OR REPLACE VIEW catalogue AS SELECT * FROM labels_{table.number}")
+
+
+def _named_column(table: _Table, wanted: Wanted) -> str | None:
+    return next((name for name in (wanted.file_column, wanted.id_column) if name in table.columns), None)
+
+
+def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, images: str | None) -> Catalogue:
+    _use(database, labels)
+    column = _named_column(labels, wanted) or detect(database, labels.columns)
+    chosen = wanted.found(labels.columns)
+    values = {name: f"nullif(trim({value_of(own)}), '')" for name, own in chosen.items()}
+    record = wanted.id_column if wanted.id_column in labels.columns else chosen.get("record_id")
+    if record:  # a manifest has record ids already
+        values["record_id"] = f"CASE WHEN images.scanned THEN nullif(trim({value_of(record)}), '') END"
+    naming = find(database, column, values) if column else 0
+    if not naming:
+        raise _nothing_joined(database, labels, column, images)
+    selected = ", ".join(f"{value} AS {quoted(name)}" for name, value in values.items())
+    said = f"""
+        SELECT found.row IS NOT NULL AS described, {selected}
+        FROM images LEFT JOIN found USING (image_id) LEFT JOIN catalogue USING (row) ORDER BY image_id
+    """
+    rows = count(database, "SELECT count(*) FROM catalogue")
+    joined = count(database, "SELECT count(DISTINCT row) FROM found")
+    described, table = _parted(_arrow(database, said))
+    return Catalogue(labels.address, column, rows, joined, naming - joined, rows - naming, described, table)
+
+
+def _nothing_joined(
+    database: duckdb.DuckDBPyConnection, table: _Table, column: str | None, images: str | None
+) -> InputError:
+    shown = column or table.columns[0]
+    value = value_of(shown)
+    values = database.execute(f"SELECT {value} FROM catalogue WHERE {value} <> '' LIMIT 1").fetchall()
+    image = database.execute("SELECT min(image_id) FROM images").fetchall()[0][0]
+    given = f"`{shown}` is like {values[0][0]!r}" if values else f"`{shown}` is empty"
+    return InputError(
+        f"No row of {table.address} names an image of {images or 'the first catalogue'}: its {given}, the images are "
+        f"like {image!r}. Say which column names them with --file-column or --id-column."
+    )
+
+
+def _metadata(
+    database: duckdb.DuckDBPyConnection, described: Mapping[str, Any], wanted: Wanted, tables: Sequence[_Table]
+) -> Catalogue:
+    """Return the manifest's metadata as one more catalogue: the wanted columns that no table of labels has."""
+    given = {name for table in tables for name in wanted.found(table.columns)}
+    chosen = {name: own for name, own in wanted.found(list(described)).items() if name not in given}
+    fields = [
+        f"nullif(trim(struct_extract(metadata, '{own.replace(chr(39), chr(39) * 2)}')::VARCHAR), '') AS {quoted(name)}"
+        for name, own in chosen.items()
+        if name != "record_id"
+    ]
+    said = f"SELECT {', '.join(['metadata IS NOT NULL AS described', *fields])} FROM images ORDER BY image_id"
+    described, table = _parted(_arrow(database, said))
+    joined = int(pc.sum(described).as_py() or 0)
+    return Catalogue(METADATA, None, joined, joined, 0, 0, described, table)
+
+
+def _parted(said: pa.Table) -> tuple[pa.ChunkedArray, pa.Table]:
+    return said.column(0), said.remove_column(0)
+
+
+def _with_records(images: pa.Table, catalogues: Sequence[Catalogue]) -> pa.Table:
+    """Return the images with the record ids of the first catalogue that says them."""
+    said = [one.table.column("record_id") for one in catalogues if "record_id" in one.table.column_names]
+    records = pc.coalesce(*said, images.column("record_id"))
+    return images.set_column(images.column_names.index("record_id"), "record_id", records)
+
+
+def _arrow(database: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    found: pa.Table = database.sql(query).to_arrow_table()
+    return found
+
+
+def _folded(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())

@@ -1,0 +1,218 @@
+"""What a sweep is asked to do: which models, at which learning rates; and the trials that follow from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from artylyze.errors import UsageError
+from artylyze.storage import is_url
+from artylyze.training.request import Mode, TrainRequest
+
+Scheduler = Literal["asha", "none"]
+
+RANDOM = "random"
+"""Said of a backbone in place of a file of weights: it begins with random ones, to try the path and no more."""
+
+DIGITS = 4
+"""Significant digits of a learning rate that was drawn."""
+
+_UNIMPORTANT = ("output", "workers", "device", "dataset")  # the same sweep whatever they are
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training of one backbone, at all learning rates at once in frozen mode, at one in finetune mode.
+
+    Attributes:
+        number: among the trials of the sweep.
+        model: the backbone's name.
+        weights: `published`, `random`, `from scratch` or the file they come from.
+        rates: learning rates.
+        folder: where all that it leaves lies.
+    """
+
+    number: int
+    model: str
+    weights: str
+    rates: tuple[float, ...]
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What a terminal calls it."""
+        return self.model if len(self.rates) > 1 else f"{self.model} at {self.rates[0]:g}"
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """One sweep over learning rates and backbones. Raises UsageError for what does not go together.
+
+    Attributes:
+        dataset: the dataset, a Parquet file that `curate` wrote.
+        output: folder of the sweep, absent, empty or that of the same sweep, which then goes on.
+        rates: learning rates to try.
+        rate_range: lowest and highest learning rate: `trials` of them are drawn, evenly on a logarithmic scale.
+        trials: number of learning rates that are drawn.
+        backbones: timm's names, or cnn3; none: EfficientNet-Lite0.
+        weights: backbone -> file of its weights, or `random`; others begin with those that are published.
+        scheduler: `asha` stops trials that do worse than others did at the same epoch (finetune only), `none` lets all
+            end; None: asha for finetune.
+        tasks, mode, epochs, batch_size, image_size, taps, workers, device, precision_target, seed: of each trial, as
+            in `TrainRequest`.
+    """
+
+    dataset: str
+    output: str
+    rates: tuple[float, ...] | None = None
+    rate_range: tuple[float, float] | None = None
+    trials: int | None = None
+    tasks: tuple[str, ...] | None = None
+    backbones: tuple[str, ...] = ()
+    weights: Mapping[str, str] = field(default_factory=dict)
+    mode: Mode = "frozen"
+    scheduler: Scheduler | None = None
+    epochs: int | None = None
+    batch_size: int = 32
+    image_size: int | None = None
+    taps: tuple[int, ...] = ()
+    workers: int = 1
+    device: str = "auto"
+    precision_target: float = 0.85
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.output:
+            raise UsageError("Say where the sweep goes: -o DIR.")
+        if self.scheduler is not None and self.scheduler not in get_args(Scheduler):
+            raise UsageError(f"--scheduler {self.scheduler!r}: choose asha or none.")
+        self._check_rates()
+        if len(set(self.backbones)) != len(self.backbones):
+            raise UsageError("--backbone: name each backbone once, for example --backbone vgg16,densenet121.")
+        if foreign := [name for name in self.weights if name not in self.models]:
+            raise UsageError(f"--weights {foreign[0]}=...: the sweep has no such backbone, name it with --backbone.")
+        if self.weights.get("cnn3") == RANDOM:
+            raise UsageError("cnn3 learns from random weights as it is: leave out --weights cnn3=random.")
+        for trial in self.plan():
+            self.training(trial)
+
+    def _check_rates(self) -> None:
+        if (self.rates is None) == (self.rate_range is None):
+            raise UsageError("Give the learning rates with --lr, or a range of them with --lr-range: one of the two.")
+        if self.rate_range is None and self.trials is not None:
+            raise UsageError("--trials is the number of rates drawn from --lr-range: leave it out with --lr.")
+        if self.rate_range is not None and (self.trials is None or self.trials < 1):
+            raise UsageError("--lr-range: say how many learning rates to draw from it, for example --trials 8.")
+        given = self.rates if self.rate_range is None else self.rate_range
+        if not given or any(not 0 < rate < math.inf for rate in given):
+            raise UsageError("Learning rates must be numbers above 0.")
+        if self.rate_range is not None and not self.rate_range[0] < self.rate_range[1]:
+            raise UsageError("--lr-range: give the lower rate first, for example --lr-range 1e-5,1e-2.")
+        if self.rates is not None and len(set(self.rates)) != len(self.rates):
+            raise UsageError("--lr: give each learning rate once.")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the backbones."""
+        return self.backbones or ("tf_efficientnet_lite0",)
+
+    @property
+    def halving(self) -> bool:
+        """Whether trials that do badly are stopped."""
+        return self.mode == "finetune" and self.scheduler != "none"
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The learning rates that every backbone is trained at, ascending; the same for the same seed."""
+        if self.rate_range is None:
+            return tuple(sorted(self.rates or ()))
+        low, high = np.log(self.rate_range)
+        drawn = np.exp(np.random.default_rng(self.seed).uniform(low, high, self.trials))
+        return tuple(sorted(float(f"{rate:.{DIGITS}g}") for rate in drawn))
+
+    def plan(self) -> list[Trial]:
+        """The trials, in the order in which they begin."""
+        rates = self.learning_rates
+        parts = [rates] if self.mode == "frozen" else [(rate,) for rate in rates]
+        folder = Path(self.output, "trials")
+        found: list[Trial] = []
+        for part in parts:
+            for model in self.models:
+                name = model if self.mode == "frozen" else f"{model}-{part[0]:g}"
+                weights = self.weights.get(model, "from scratch" if model == "cnn3" else "published")
+                found.append(Trial(len(found), model, weights, part, folder / name.replace("/", "-").replace(":", "-")))
+        return found
+
+    def training(self, trial: Trial) -> TrainRequest:
+        """What a trial asks of a training; in frozen mode at the first of its rates."""
+        given = self.weights.get(trial.model)
+        random = str(trial.folder / f"{RANDOM}.safetensors")
+        return TrainRequest(
+            dataset=self.dataset,
+            output=str(trial.folder / "bundle"),
+            tasks=self.tasks,
+            backbone=trial.model,
+            weights=random if given == RANDOM else given,
+            mode=self.mode,
+            lr=trial.rates[0],
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            image_size=self.image_size,
+            workers=self.workers,
+            device=self.device,
+            precision_target=self.precision_target,
+            taps=self.taps,
+            seed=self.seed,
+        )
+
+    def settings(self, digest: str) -> dict[str, Any]:
+        """What makes it this sweep and no other, as JSON values; `digest` is that of the dataset."""
+        asked = {name: value for name, value in asdict(self).items() if name not in _UNIMPORTANT}
+        asked |= {name: list(value) for name, value in asked.items() if isinstance(value, tuple)}
+        resolved = {
+            "rates": list(self.learning_rates),
+            "backbones": list(self.models),
+            "scheduler": "asha" if self.halving else "none",
+            "epochs": self.training(self.plan()[0]).epoch_count,
+        }
+        return {"dataset": digest, **asked, **resolved}
+
+
+def absolute(request: TuneRequest) -> TuneRequest:
+    """The same request with paths that hold wherever a trial runs."""
+    dataset = request.dataset if is_url(request.dataset) else str(Path(request.dataset).absolute())
+    weights = {name: file if file == RANDOM else str(Path(file).absolute()) for name, file in request.weights.items()}
+    return replace(request, dataset=dataset, output=str(Path(request.output).absolute()), weights=weights)
+
+
+def parse_rates(text: str | None, option: str = "--lr") -> tuple[float, ...] | None:
+    """`1e-4,1e-3` as the command line gives it -> the numbers. Raises UsageError for what is no number."""
+    try:
+        return None if text is None else tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text!r}: give numbers, for example {option} 1e-4,1e-3.") from None
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """`1e-5,1e-2` as the command line gives it -> two numbers. Raises UsageError for anything else."""
+    found = parse_rates(text, "--lr-range")
+    if found is None:
+        return None
+    if len(found) != 2:
+        raise UsageError(
+            f"--lr-range {text!r}: give the lowest and the highest rate, for example --lr-range 1e-5,1e-2."
+        )
+    return found[0], found[1]
+
+
+def parse_weights(texts: Sequence[str]) -> dict[str, str]:
+    """`vgg16=vgg16.safetensors` as the command line gives it -> backbone -> file. Raises UsageError for other forms."""
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [text for text, (name, _, file) in zip(texts, pairs, strict=True) if not (name and file)]:
+        raise UsageError(f"--weights {wrong[0]!r}: give BACKBONE=FILE, or BACKBONE=random.")
+    return {name: file for name, _, file in pairs}

@@ -1,0 +1,221 @@
+"""From a dataset to a bundle that tags: the steps of a training, in order."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artylyze.models.build import build_bundle, features_bundle
+from artylyze.publish.plots import curves
+from artylyze.reading import Reader, Source
+from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
+from artylyze.training.calibration import FLAG_ALL
+from artylyze.training.dataset import Dataset, read_dataset
+from artylyze.training.examples import Examples, examples_of
+from artylyze.training.features import embed
+from artylyze.training.frozen import learn_frozen, scored
+from artylyze.training.learned import Learned, Scored
+from artylyze.training.request import TrainRequest, Watcher
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from artylyze.models.bundle import Bundle, Task
+    from artylyze.training.messages import OnEpoch
+
+__all__ = ["TrainRequest", "Trained", "Watcher", "train"]
+
+NAMED = 5
+"""Images that could not be read and are told by name; the bundle's description has more."""
+
+RECORDED = 100
+"""Images that could not be read and are named in the bundle's description."""
+
+COMPARED = 4
+"""Images that the two runtimes are compared on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training made.
+
+    Attributes:
+        bundle: the bundle that was written.
+        metrics: for each task `held_out` and, where the dataset has a test split, `test`: see `bundling.measured`.
+        curves: loss and accuracy per epoch, by series.
+        failed: image_id -> error code of the images that could not be read.
+    """
+
+    bundle: Bundle
+    metrics: Mapping[str, Any]
+    curves: Mapping[str, Sequence[float]]
+    failed: Mapping[str, str]
+
+
+def train(
+    request: TrainRequest, reporter: Watcher, *, on_epoch: OnEpoch | None = None, cores: int | None = None
+) -> Trained:
+    """Train as `request` says, and write the bundle's folder with its curves.png.
+
+    `on_epoch` and `cores` are for finetune mode: see `artylyze.training.finetune.finetune`.
+
+    Raises:
+        UsageError: for what does not go together, such as a task that the dataset does not have.
+        InputError: for a dataset, weights, a bundle or images that cannot be used.
+        ArtylyzeError: if the exported model does not equal the trained one.
+    """
+    check_folder(Path(request.output))
+    dataset = read_dataset(request.dataset)
+    examples = examples_of(dataset, request.tasks)
+    leftovers: Path | None = None
+    if request.mode == "frozen":
+        learned = learn_frozen(request, examples, reporter)
+    else:
+        learned, leftovers = _finetuned(request, dataset, examples, reporter, on_epoch, cores)
+    trained = finish(request, dataset, examples, learned, reporter)
+    if leftovers is not None:
+        shutil.rmtree(leftovers, ignore_errors=True)
+    return trained
+
+
+def judged(request: TrainRequest, examples: Examples, learned: Learned) -> tuple[list[Task], dict[str, Any]]:
+    """The calibrated tasks of what was learned, and for each its metrics. Raises InputError where it has diverged."""
+    tasks = [
+        calibrated(name, terms, learned.held_out[name], request.precision_target)
+        for name, terms in examples.tasks.items()
+    ]
+    return tasks, {task.name: measured(task, _parts(learned, task.name)) for task in tasks}
+
+
+def finish(request: TrainRequest, dataset: Dataset, examples: Examples, learned: Learned, reporter: Watcher) -> Trained:
+    """Calibrate and measure what was learned, and write its bundle. Raises as `train` does."""
+    _tell_failed(learned.failed, reporter)
+    tasks, metrics = judged(request, examples, learned)
+    _tell_review(tasks, request, reporter)
+    reporter.say("Exporting the model, and comparing it with the trained one on real images")
+    bundle = build_bundle(
+        learned.backbone,
+        tasks,
+        {name: (head.weight, head.bias) for name, head in learned.heads.items()},
+        training_data=dataset.digest,
+        metrics=metrics,
+        training=_described(request, dataset, learned),
+    )
+    check_equal(bundle, _some_pixels(examples, learned.failed, bundle.preprocessing.size))
+    picture = curves(f"Training of {', '.join(examples.tasks)}: {bundle.backbone}", learned.curves)
+    write(Path(request.output), bundle, picture)
+    return Trained(bundle, metrics, learned.curves, learned.failed)
+
+
+def describe(trained: Trained, output: str) -> str:
+    """What a training made, in words for a terminal."""
+    head = ("", "images", "accuracy", "precision", "recall", "F1", "top-5", "ECE", "unflagged", "accuracy there")
+    rows: list[tuple[str, ...]] = [head]
+    for task, parts in trained.metrics.items():
+        for part, one in parts.items():
+            kept = one["unflagged"]
+            shares = [one[name] for name in ("accuracy", "precision", "recall", "f1", "top5", "ece")]
+            shares += [kept["coverage"], kept["accuracy"]]
+            cells = ["-" if share is None else f"{share:.3f}" for share in shares]
+            rows.append((f"{task}, {part.replace('_', ' ')}", f"{one['n']:,}", *cells))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:>{width}}" if place else f"{cell:<{width}}" for place, (cell, width) in pairs).rstrip()
+        for pairs in (enumerate(zip(row, widths, strict=True)) for row in rows)
+    ]
+    skipped = f" {len(trained.failed):,} images could not be read." if trained.failed else ""
+    return "\n".join([*lines, f"Bundle: {output} (model {trained.bundle.model_id}).{skipped}"])
+
+
+def _finetuned(
+    request: TrainRequest,
+    dataset: Dataset,
+    examples: Examples,
+    reporter: Watcher,
+    on_epoch: OnEpoch | None,
+    cores: int | None,
+) -> tuple[Learned, Path]:
+    """Fine-tune, then ask the tuned model about what it did not learn from: the held-out part and the test split.
+
+    With it comes the folder that lets the same command go on after an interruption, until the bundle is written.
+    """
+    from artylyze.training.finetune import finetune
+
+    tuned = finetune(request, dataset, reporter, on_epoch=on_epoch, cores=cores)
+    held_out = np.intersect1d(tuned.held_out, examples.labelled)
+    rows = np.union1d(held_out, examples.labelled[~examples.train[examples.labelled]])
+    reporter.say(f"Asking the tuned model about {len(rows):,} images that it did not learn from")
+    features = embed(examples.table.take(rows), features_bundle(tuned.backbone), device=request.device)
+    learned_from = np.setdiff1d(examples.labelled, held_out)
+    learned = Learned(
+        backbone=tuned.backbone,
+        heads=tuned.heads,
+        curves=tuned.curves,
+        held_out=scored(examples, features, rows, tuned.heads, train=True),
+        test=scored(examples, features, rows, tuned.heads, train=False),
+        failed={**tuned.failed, **features.failed},
+        counts={task: examples.counts(task, examples.of(task, learned_from, train=True)) for task in examples.tasks},
+        about=dict(tuned.settings),
+    )
+    return learned, tuned.folder
+
+
+def _parts(learned: Learned, task: str) -> dict[str, Scored]:
+    parts = {"held_out": learned.held_out[task]}
+    return parts | ({"test": learned.test[task]} if task in learned.test else {})
+
+
+def _described(request: TrainRequest, dataset: Dataset, learned: Learned) -> dict[str, Any]:
+    """How the model was trained and on what, as JSON values."""
+    return {
+        "mode": request.mode,
+        "backbone": learned.backbone.name,
+        "init_from": request.init_from,
+        "weights": request.weights,
+        "learning_rate": request.learning_rate,
+        "epochs": request.epoch_count,
+        "batch_size": request.batch_size,
+        "label_smoothing": request.label_smoothing,
+        "weight_decay": request.weight_decay,
+        "precision_target": request.precision_target,
+        "seed": request.seed,
+        **learned.about,
+        "images": {task: dict(counts) for task, counts in learned.counts.items()},
+        "dataset": dict(dataset.settings),
+        "skipped": {
+            "images": len(learned.failed),
+            "by_reason": dict(Counter(learned.failed.values())),
+            "named": dict(list(learned.failed.items())[:RECORDED]),
+        },
+    }
+
+
+def _tell_failed(failed: Mapping[str, str], reporter: Watcher) -> None:
+    if failed:
+        named = ", ".join(f"{image} ({code})" for image, code in list(failed.items())[:NAMED])
+        more = f" and {len(failed) - NAMED:,} more" if len(failed) > NAMED else ""
+        reporter.say(f"{len(failed):,} images could not be read and were skipped: {named}{more}.")
+
+
+def _tell_review(tasks: Sequence[Task], request: TrainRequest, reporter: Watcher) -> None:
+    for task in tasks:
+        if task.review_threshold >= FLAG_ALL:
+            reporter.say(
+                f"{task.name}: no threshold reaches a precision of {request.precision_target:g} on held-out images, so "
+                "every image will be flagged for review; --precision sets another."
+            )
+
+
+def _some_pixels(examples: Examples, failed: Mapping[str, str], size: int) -> NDArray[np.uint8]:
+    """A few images of the dataset that can be read, uint8 (n, size, size, 3)."""
+    ids, uris = examples.table.column("image_id"), examples.table.column("uri")
+    good = (int(row) for row in examples.labelled if ids[int(row)].as_py() not in failed)
+    sources = [Source(uris[row].as_py()) for row, _ in zip(good, range(COMPARED), strict=False)]
+    with Reader(size) as reader:
+        return np.concatenate([batch.filled.copy() for batch in reader.read(sources, [None] * len(sources), COMPARED)])

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artylyze.errors import ArtylyzeError, InputError
+from artylyze.models.bundle import load
+from artylyze.models.scores import probabilities
+from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
+from artylyze.training.calibration import FLAG_ALL
+from artylyze.training.learned import Scored
+
+TERMS = ("landscape", "portrait", "still life")
+
+
+def guesses(count: int = 300, sure: float = 3.0) -> Scored:
+    """Answers that are more often right the surer they are."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, count)
+    strength = random.random(count) * sure
+    logits = random.normal(size=(count, 3)) + strength[:, None] * np.eye(3)[labels]
+    return Scored(logits.astype(np.float32), labels)
+
+
+def test_what_is_not_flagged_meets_the_precision_on_held_out_images() -> None:
+    held_out = guesses()
+    task = calibrated("genre", TERMS, held_out, 0.9)
+    scores = probabilities(held_out.logits, task.temperature)
+    kept = scores.max(axis=1) >= task.review_threshold
+    assert 0 < kept.sum() < 300
+    assert (scores.argmax(axis=1) == held_out.labels)[kept].mean() >= 0.9
+
+
+def test_everything_is_flagged_where_no_threshold_meets_the_precision() -> None:
+    nonsense = Scored(guesses(sure=0).logits, np.random.default_rng(1).integers(0, 3, 300))
+    assert calibrated("genre", TERMS, nonsense, 0.99).review_threshold == FLAG_ALL
+
+
+def test_a_training_that_diverged_is_refused() -> None:
+    held_out = guesses()
+    broken = replace(held_out, logits=np.where(held_out.labels[:, None] == 1, np.nan, held_out.logits))
+    with pytest.raises(InputError, match=r"genre diverged: .* --lr"):
+        calibrated("genre", TERMS, broken, 0.9)
+
+
+def test_metrics_of_each_part() -> None:
+    task = calibrated("genre", TERMS, guesses(), 0.9)
+    found = measured(task, {"held_out": guesses(), "test": guesses(30)})
+    assert found["test"]["n"] == 30
+    assert found["held_out"]["unflagged"]["accuracy"] >= 0.9
+    assert [one["term"] for one in found["test"]["per_class"]] == list(TERMS)
+
+
+def test_both_runtimes_agree(model: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    assert check_equal(load(model), pixels) < 1e-4
+
+
+def test_an_export_that_is_another_model_is_refused(model: Path, tmp_path: Path) -> None:
+    from artylyze.models.build import build_bundle
+    from artylyze.models.network import backbone_of
+
+    bundle = load(model)
+    heads = {
+        task.name: (np.ones((len(task.terms), bundle.feature_dim)), np.arange(len(task.terms), dtype=float))
+        for task in bundle.tasks
+    }
+    other = build_bundle(backbone_of(bundle), bundle.tasks, heads)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    with pytest.raises(ArtylyzeError, match="differs from the trained one"):
+        check_equal(replace(bundle, onnx=other.onnx), pixels)
+
+
+def test_a_folder_appears_whole_with_its_curves(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "bundle"
+    check_folder(folder)
+    write(folder, load(model), b"picture")
+    assert (folder / "curves.png").read_bytes() == b"picture"
+    assert load(folder).model_id == load(model).model_id
+    assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_holds_something_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        check_folder(tmp_path)
+    with pytest.raises(InputError, match="cannot be written"):
+        check_folder(tmp_path / "note.txt" / "bundle")

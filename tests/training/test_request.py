@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from artylyze.errors import UsageError
+from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, parse_taps, parse_tasks
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"output": ""}, "-o BUNDLE"),
+        ({"mode": "half"}, "--mode"),
+        ({"device": "tpu"}, "--device"),
+        ({"tasks": ()}, "--tasks"),
+        ({"tasks": ("genre", "genre")}, "--tasks"),
+        ({"weights": "w.pth", "init_from": "bundle"}, "--init-from"),
+        ({"backbone": "cnn3"}, "--mode finetune"),
+        ({"lr": 0.0}, "--lr"),
+        ({"lr": float("nan")}, "--lr"),
+        ({"epochs": 0}, "--epochs"),
+        ({"batch_size": 0}, "--batch-size"),
+        ({"image_size": 0}, "--image-size"),
+        ({"workers": 0}, "--workers"),
+        ({"precision_target": 0.0}, "--precision"),
+        ({"precision_target": 1.01}, "--precision"),
+        ({"label_smoothing": 1.0}, "--label-smoothing"),
+        ({"weight_decay": -0.1}, "--weight-decay"),
+        ({"folds": 1}, "folds"),
+        ({"taps": (-1,)}, "--taps"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_name_of_the_option(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        TrainRequest(**{"dataset": "d.parquet", "output": "bundle", **wrong})
+
+
+def test_defaults_depend_on_the_mode() -> None:
+    frozen, tuned = TrainRequest("d", "o"), TrainRequest("d", "o", mode="finetune", lr=0.5)
+    assert (frozen.learning_rate, frozen.epoch_count) == (LEARNING_RATES["frozen"], EPOCHS["frozen"])
+    assert (tuned.learning_rate, tuned.epoch_count) == (0.5, EPOCHS["finetune"])
+
+
+def test_cnn3_may_be_frozen_once_it_has_learned_something() -> None:
+    TrainRequest("d", "o", backbone="cnn3", init_from="bundle")
+    TrainRequest("d", "o", backbone="cnn3", weights="cnn3.safetensors")
+
+
+def test_lists_of_the_command_line() -> None:
+    assert parse_tasks("genre, style") == ("genre", "style")
+    assert parse_tasks(None) is None
+    assert parse_tasks(",") == ()
+    assert parse_taps("1,2, 3") == (1, 2, 3)
+    assert parse_taps(None) == ()
+    with pytest.raises(UsageError, match="--taps"):
+        parse_taps("a")
