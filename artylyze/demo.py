@@ -15,11 +15,12 @@ from artylyze.catalog.snapshot import embeddings, part_paths, read_catalog, read
 from artylyze.collection import scan
 from artylyze.errors import InputError
 from artylyze.images import decode
+from artylyze.progress import Watcher
 from artylyze.publish.contact_sheet import TILE, Tile, contact_sheet
 from artylyze.sample import write_sample
 from artylyze.storage import fetch
 from artylyze.tagging.job import run
-from artylyze.tagging.request import TagRequest, Watcher
+from artylyze.tagging.request import TagRequest
 from artylyze.training.curate import CurateRequest, curate
 from artylyze.training.evaluate import EvaluateRequest, Evaluation, evaluate
 from artylyze.training.report import write_report

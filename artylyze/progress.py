@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 5.0
 """Seconds between two JSON lines."""
+
+
+class Watcher(Protocol):
+    """Whoever follows a long command; Reporter is one."""
+
+    def say(self, message: str) -> None:
+        """Hear one sentence."""
+
+    def start(self, rows: int, done: int, what: str) -> None:
+        """Hear that counting begins, anew or for the first time: `done` of `rows` steps of `what` are behind us."""
+
+    def advance(self, rows: int, errors: int) -> None:
+        """Hear that so many steps were taken now, and so many images could not be read."""
 
 
 @contextmanager
@@ -82,7 +95,7 @@ class Reporter:
         else:
             self._write({"event": "message", "message": message})
 
-    def start(self, rows: int, done: int, what: str = "Tagging") -> None:
+    def start(self, rows: int, done: int, what: str) -> None:
         """Begin to count, after another count or as the first: `done` of `rows` steps are behind us.
 
         `what` is done to each of them, in one word.

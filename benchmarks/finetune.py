@@ -158,7 +158,7 @@ class _Deaf:
     def say(self, message: str) -> None:
         pass
 
-    def start(self, rows: int, done: int) -> None:
+    def start(self, rows: int, done: int, what: str) -> None:
         pass
 
     def advance(self, rows: int, errors: int) -> None:

@@ -18,10 +18,11 @@ from artylyze.errors import ImageError
 from artylyze.manifest import Manifest, open_rows, read_rows
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import CPU_BATCH, GPU_BATCH, resolve_device, resolve_precision
+from artylyze.progress import Watcher
 from artylyze.reading import FETCHERS, Reader, Source
 from artylyze.storage import fetch, is_url
 from artylyze.tagging.planning import Plan, check, is_manifest, plan
-from artylyze.tagging.request import TagRequest, Watcher
+from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Tagger, rows_to_read, sources
 
 PROBE = 32

@@ -28,9 +28,10 @@ from artylyze.catalog.snapshot import Part, Snapshot, read_snapshot, write_snaps
 from artylyze.errors import ErrorCode, ImageError, StorageError, TooManyErrorsError
 from artylyze.manifest import Manifest, open_rows, read_rows, write_manifest
 from artylyze.models.runtimes import resolve_precision
+from artylyze.progress import Watcher
 from artylyze.storage import Store, fetch, is_url, open_store
 from artylyze.tagging.planning import Plan, check, plan
-from artylyze.tagging.request import TagRequest, Watcher
+from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings, rows_to_read
 
 T = TypeVar("T")
@@ -128,7 +129,7 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
             settings = _settings(request, plan, spec, conditional=conditional)
             pending.sort(key=lambda shard: -weights[shard.index])
             settings = replace(settings, canary=probe_images(settings.manifest))
-            watcher.start(spec.rows, resumed)
+            watcher.start(spec.rows, resumed, "Tagging")
             workers = choose_workers(spec, request.workers, request.readers, separate=request.separate)
             receipts = tag_shards(settings, plan.bundle, pending, workers)
             _follow(receipts, lease, list(there.values()), watcher)

@@ -24,8 +24,9 @@ from artylyze.errors import InputError
 from artylyze.manifest import Manifest, looks_like_manifest, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.models.bundle import Bundle
 from artylyze.models.resolve import resolve_model
+from artylyze.progress import Watcher
 from artylyze.storage import is_url
-from artylyze.tagging.request import TagRequest, Watcher
+from artylyze.tagging.request import TagRequest
 
 OUTPUT_VERSION = 1
 """Part of every run's id. Raise it when the same image and model would give another row, to tag anew."""

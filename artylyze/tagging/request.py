@@ -1,9 +1,8 @@
-"""What the user asks of `artylyze tag`, and who hears of it."""
+"""What the user asks of `artylyze tag`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from artylyze.errors import UsageError
 
@@ -69,16 +68,3 @@ class TagRequest:
     def operation(self) -> str:
         """What a run of this request is called."""
         return "update" if self.update else "retry-failed" if self.retry_failed else "tag"
-
-
-class Watcher(Protocol):
-    """Who wants to know how a run goes."""
-
-    def say(self, message: str) -> None:
-        """Take one sentence."""
-
-    def start(self, rows: int, done: int) -> None:
-        """Take the number of images, and how many of them an earlier attempt committed."""
-
-    def advance(self, rows: int, errors: int) -> None:
-        """Take what was committed now."""

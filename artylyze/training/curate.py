@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from artylyze.errors import UsageError
 from artylyze.manifest import split_target
+from artylyze.progress import Watcher
 from artylyze.publish.charts import Bar, class_bars
 from artylyze.storage import open_store
 from artylyze.training.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
@@ -21,7 +22,6 @@ from artylyze.training.artists import ArtistsFile, read_artists
 from artylyze.training.classes import choose_classes, random_order, undersample
 from artylyze.training.dataset import SPLITS, Dataset, schema, write_dataset
 from artylyze.training.labels import Artists, Labels, filled, read_artists_of, read_labels
-from artylyze.training.request import Watcher
 from artylyze.training.selection import Mask, Selection, artists_as_units, records_as_units
 from artylyze.training.sources import Joined, Wanted, join
 from artylyze.training.split import split_selection

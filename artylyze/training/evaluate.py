@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from artylyze.models.bundle import Bundle, Task
+    from artylyze.progress import Watcher
     from artylyze.training.dataset import Dataset
-    from artylyze.training.request import Watcher
 
 FOLDS = 4
 

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artylyze.models.backbones import Backbone
+    from artylyze.progress import Watcher
     from artylyze.training.dataset import Dataset
     from artylyze.training.heads import Head
     from artylyze.training.messages import OnEpoch
-    from artylyze.training.request import TrainRequest, Watcher
+    from artylyze.training.request import TrainRequest
 
 RETRIES = 3
 """Times that lost workers are replaced before a run gives up; the same command then goes on."""
@@ -175,9 +176,12 @@ def _fit(request: TrainRequest, job: Job, folder: Path, ear: Ear, cores: int | N
     """Let Ray Train do the epochs that are left."""
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # also the pace at which reports are taken
     import ray
-    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, ScalingConfig, TrainingFailedError
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.config import RunConfig  # what ray.train gives too, but not to type checkers
+    from ray.train import LoggingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig
+
+    # What ray.train gives too, but to type checkers only in its first version, which is another class.
+    from ray.train.v2.api.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.v2.torch.torch_trainer import TorchTrainer
     from ray.util.queue import Queue
 
     from artylyze.ray_session import connect

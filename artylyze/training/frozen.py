@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from artylyze.models.backbones import Backbone
     from artylyze.models.bundle import Bundle
+    from artylyze.progress import Watcher
     from artylyze.training.examples import Examples
     from artylyze.training.features import Features
     from artylyze.training.heads import Head
-    from artylyze.training.request import TrainRequest, Watcher
+    from artylyze.training.request import TrainRequest
 
 
 def head_settings(request: TrainRequest) -> HeadSettings:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artylyze.models.backbones import Backbone
+    from artylyze.progress import Watcher
     from artylyze.training.dataset import Dataset
-    from artylyze.training.request import TrainRequest, Watcher
+    from artylyze.training.request import TrainRequest
 
 _UNIMPORTANT = ("output", "device", "workers", "precision_target", "mirror")  # the same training whatever they are
 

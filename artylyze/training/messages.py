@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from artylyze.training.request import Watcher
+    from artylyze.progress import Watcher
 
     OnEpoch = Callable[[Mapping[str, float]], None]
 

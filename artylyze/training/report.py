@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
+    from artylyze.progress import Watcher
     from artylyze.training.comparison import Side
     from artylyze.training.evaluate import Evaluation, Measured
-    from artylyze.training.request import Watcher
 
 METRICS = "metrics.json"
 

@@ -1,9 +1,9 @@
-"""What a training is asked to do, and who is told how it goes."""
+"""What a training is asked to do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 from artylyze.errors import UsageError
 
@@ -11,19 +11,6 @@ Mode = Literal["frozen", "finetune"]
 
 LEARNING_RATES: dict[Mode, float] = {"frozen": 5e-4, "finetune": 1e-4}
 EPOCHS: dict[Mode, int] = {"frozen": 20, "finetune": 10}
-
-
-class Watcher(Protocol):
-    """Whoever follows a training; `artylyze.progress.Reporter` is one."""
-
-    def say(self, message: str) -> None:
-        """Hear one sentence."""
-
-    def start(self, rows: int, done: int, what: str) -> None:
-        """Hear that counting begins, anew or for the first time: `done` of `rows` steps of `what` are behind us."""
-
-    def advance(self, rows: int, errors: int) -> None:
-        """Hear that so many steps were taken now, and so many images could not be read."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artylyze.models.build import build_bundle, features_bundle
+from artylyze.progress import Watcher
 from artylyze.publish.plots import curves
 from artylyze.reading import Reader, Source
 from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
@@ -21,7 +22,7 @@ from artylyze.training.examples import Examples, examples_of
 from artylyze.training.features import embed
 from artylyze.training.frozen import learn_frozen, scored
 from artylyze.training.learned import Learned, Scored
-from artylyze.training.request import TrainRequest, Watcher
+from artylyze.training.request import TrainRequest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from artylyze.models.bundle import Bundle, Task
     from artylyze.training.messages import OnEpoch
 
-__all__ = ["TrainRequest", "Trained", "Watcher", "train"]
+__all__ = ["TrainRequest", "Trained", "train"]
 
 NAMED = 5
 """Images that could not be read and are told by name; the bundle's description has more."""

@@ -17,8 +17,9 @@ from artylyze.errors import ArtylyzeError, InputError, StorageError, UsageError
 from artylyze.training.sweep import RANDOM
 
 if TYPE_CHECKING:
+    from artylyze.progress import Watcher
     from artylyze.training.learned import Learned
-    from artylyze.training.request import TrainRequest, Watcher
+    from artylyze.training.request import TrainRequest
     from artylyze.training.sweep import Trial, TuneRequest
     from artylyze.training.train import Trained
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from artylyze.errors import ArtylyzeError, InputError
 from artylyze.training import trials
 from artylyze.training.leaderboard import FAILED, JSON, Board, board_of, write_board
+from artylyze.training.rooms import freed
 from artylyze.training.sweep import RANDOM, Trial, TuneRequest, absolute
 
 if TYPE_CHECKING:
-    from artylyze.training.request import Watcher
+    from artylyze.progress import Watcher
 
 SETTINGS, BEST, TRIALS, RAY = "settings.json", "best", "trials", "ray"
 
@@ -160,7 +161,7 @@ def _run(request: TuneRequest, folder: Path, plan: list[Trial], watcher: Watcher
         _trial, request=request, board=told, cores=room.cores, alone=min(room.together, len(plan)) == 1
     )
     tuner = _tuner(ray_tune.with_resources(work, dict(room.resources)), request, folder, len(plan), room)
-    with _relayed(told, watcher):
+    with _relayed(told, watcher), freed():
         grid = tuner.fit()
     found = {int(one.config["number"]): one.error for one in grid if one.config}
     return {number: _last_line(error) for number, error in found.items() if error is not None}

@@ -50,7 +50,7 @@ class Quiet:
     def say(self, message: str) -> None:
         self.messages.append(message)
 
-    def start(self, rows: int, done: int) -> None:
+    def start(self, rows: int, done: int, what: str) -> None:  # noqa: ARG002 - the interface
         self.rows, self.done = rows, done
 
     def advance(self, rows: int, errors: int) -> None:

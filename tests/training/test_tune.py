@@ -95,17 +95,20 @@ def test_a_frozen_sweep_has_a_row_for_each_rate_and_keeps_the_best_bundle(
 def test_a_fine_tune_sweep_stops_bad_trials_early_and_keeps_the_best(
     folder: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
-    """The good rate is trained first, so that ASHA has something to compare the other one with."""
+    """The good rate is trained first, so that ASHA has something to compare the others with.
+
+    The third can only begin when it gets the cores of the second, whose workers were stopped.
+    """
     more: dict[str, Any] = {"mode": "finetune", "tasks": ("genre",), "batch_size": 4, "epochs": 5}
-    request = asked(folder, tmp_path / "sweep", MODEL, rates=(3e-3, 30.0), **more)
+    request = asked(folder, tmp_path / "sweep", MODEL, rates=(3e-3, 30.0, 31.0), **more)
     board = tune(request, Listener())
     states = {row.learning_rate: (row.state, row.rank) for row in board.rows}
     assert states[3e-3] == ("complete", 1)
-    assert states[30.0] == ("stopped", None)
-    (stopped,) = (row for row in board.rows if row.learning_rate == 30.0)
-    assert stopped.epochs < 5
-    assert not (stopped.trial.folder / RESULT).exists()
-    assert (stopped.trial.folder / PROGRESS).exists()
+    assert states[30.0] == states[31.0] == ("stopped", None)
+    for stopped in board.rows[1:]:
+        assert stopped.epochs < 5
+        assert not (stopped.trial.folder / RESULT).exists()
+        assert (stopped.trial.folder / PROGRESS).exists()
     assert load(tmp_path / "sweep" / "best").training["mode"] == "finetune"
     assert not list((tmp_path / "sweep" / "trials").glob("*/bundle"))
 
