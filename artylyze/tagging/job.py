@@ -13,6 +13,8 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from artylyze.catalog.parts import Receipt, read_receipts
 from artylyze.catalog.plan import Shard, known_sizes
@@ -213,30 +215,47 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
 
 
 def probe_images(manifest: str) -> str | None:
-    """Ask for a few of the images that a run will read, without reading them; return the address of one that is there.
+    """Ask for a few images of a run, without reading them; return the address of one that is there.
 
-    None where it reads none, as an update that only drops images does.
+    First for images that it will read; where none of those can be had, as when the images that failed are tried again
+    and still are not there, for some that it copies from an earlier run. None where it reads none, as an update that
+    only drops images does.
 
     Raises:
         StorageError: if none of them can be had.
     """
     with open_rows(manifest) as file:
-        rows = rows_to_read(file)
-        if not len(rows):
+        read = rows_to_read(file)
+        if not len(read):
             return None
-        chosen = sorted(set(rows[np.linspace(0, len(rows) - 1, PROBE_IMAGES).astype(int)].tolist()))
-        picked = [read_rows(file, row, row + 1) for row in chosen]
-    uris = [str(row.column("uri")[0].as_py()) for row in picked]
+        copied = np.setdiff1d(np.arange(file.metadata.num_rows), read)
+        uris, others = _some_uris(file, read), _some_uris(file, copied)
+    found, refused = _first_there(uris)
+    if found is None:
+        found, _ = _first_there(others)
+    if found is None:
+        raise StorageError(
+            f"None of the {len(uris)} images that were tried can be had, {uris[0]} for one ({refused[0].detail}). "
+            "Check that the collection is where it was, credentials, permissions and the endpoint; nothing was written."
+        )
+    return found
+
+
+def _some_uris(file: pq.ParquetFile, rows: NDArray[np.int64]) -> list[str]:
+    """The addresses of PROBE_IMAGES images across those rows of a manifest, or fewer."""
+    places = np.unique(np.linspace(0, len(rows) - 1, PROBE_IMAGES).astype(int)) if len(rows) else []
+    return [str(read_rows(file, int(rows[at]), int(rows[at]) + 1).column("uri")[0].as_py()) for at in places]
+
+
+def _first_there(uris: Sequence[str]) -> tuple[str | None, list[ImageError]]:
+    """The first image that storage does not refuse, and why it refused those before."""
     refused: list[ImageError] = []
     with ThreadPoolExecutor(PROBE_IMAGES) as pool:
         for uri, error in zip(uris, pool.map(_try, uris), strict=True):
             if error is None or error.code not in (ErrorCode.MISSING, ErrorCode.DENIED, ErrorCode.UNREACHABLE):
-                return uri
+                return uri, refused
             refused.append(error)
-    raise StorageError(
-        f"None of the {len(uris)} images that were tried can be had, {uris[0]} for one ({refused[0].detail}). "
-        "Check that the collection is where it was, credentials, permissions and the endpoint; nothing was written."
-    )
+    return None, refused
 
 
 def _try(uri: str) -> ImageError | None:

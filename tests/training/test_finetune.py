@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,11 +69,11 @@ class Killer(Listener):
 
 def one_worker() -> int:
     """The process of one of this test's own Ray Train workers."""
-    return next(
-        int(process.pid)
-        for process in psutil.Process().children(recursive=True)
-        if "RayTrainWorker" in " ".join(process.cmdline())
-    )
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may have ended meanwhile
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                return int(process.pid)
+    raise AssertionError("there is no worker")
 
 
 def epochs_said(listener: Listener) -> list[str]:

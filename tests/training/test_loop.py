@@ -120,12 +120,23 @@ def test_a_training_that_goes_on_equals_one_that_was_not_interrupted(part: Part,
         assert torch.equal(tensor, other.student.state_dict()[name]), name
 
 
-def test_mixed_precision_learns_too(part: Part) -> None:
-    loop = Loop(student(), part, replace(RECIPE, half=True), CPU)
-    loop.measure()
-    first, *_, last = (loop.train(epoch, nothing) for epoch in range(3))
-    assert last.loss < first.loss
-    assert all(tensor.dtype != torch.bfloat16 for tensor in loop.student.state_dict().values())
+def test_mixed_precision_learns_as_full_precision_does(part: Part) -> None:
+    """The first gradient has the direction of float32's, and the weights stay float32."""
+    whole, half = (Loop(student(), part, replace(RECIPE, half=half), CPU) for half in (False, True))
+    for loop in (whole, half):
+        loop.measure()
+        loop.train(0, nothing)
+    before = student().state_dict()
+    moves = [
+        torch.cat([(after - before[name]).flatten() for name, after in weights_of(loop)]) for loop in (whole, half)
+    ]
+    assert torch.nn.functional.cosine_similarity(*moves, dim=0) > 0.5
+    assert not torch.equal(*moves)
+    assert all(tensor.dtype != torch.bfloat16 for tensor in half.student.state_dict().values())
+
+
+def weights_of(loop: Loop) -> list[tuple[str, torch.Tensor]]:
+    return [(name, tensor.detach()) for name, tensor in loop.student.named_parameters()]
 
 
 @given(st.integers(1, 500))

@@ -128,7 +128,8 @@ def test_the_command_makes_the_same_model_from_kept_features(
     found = CliRunner().invoke(app, trained_as, catch_exceptions=False)
     assert json.loads(found.stdout)["failed"] == {"034.png": "truncated"}
     for name in ("genre", "style"):
-        assert np.array_equal(tensor(trained.bundle, name), tensor(load(output), name))
+        # The number of folds that are trained beside it, 3 and 5, changes the order of its sums.
+        np.testing.assert_allclose(tensor(trained.bundle, name), tensor(load(output), name), rtol=1e-4, atol=1e-5)
     assert "034.png" in capfd.readouterr().err
 
 
