@@ -243,8 +243,10 @@ def probe_images(manifest: str) -> str | None:
 
 def _some_uris(file: pq.ParquetFile, rows: NDArray[np.int64]) -> list[str]:
     """The addresses of PROBE_IMAGES images across those rows of a manifest, or fewer."""
-    places = np.unique(np.linspace(0, len(rows) - 1, PROBE_IMAGES).astype(int)) if len(rows) else []
-    return [str(read_rows(file, int(rows[at]), int(rows[at]) + 1).column("uri")[0].as_py()) for at in places]
+    if not len(rows):
+        return []
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, PROBE_IMAGES).astype(int))].tolist()
+    return [str(read_rows(file, row, row + 1).column("uri")[0].as_py()) for row in chosen]
 
 
 def _first_there(uris: Sequence[str]) -> tuple[str | None, list[ImageError]]:
