@@ -1,0 +1,1 @@
+"""Unsupervised reading of a catalog: clusters, what each holds, and which of them run through a painting."""
