@@ -1,1 +1,1 @@
-"""Unsupervised reading of a catalog: clusters, what each holds, and which of them run through a painting."""
+"""Clusters of a collection: features, KMeans, Gaussian mixtures, the choice of k, scores, and what is kept of them."""
