@@ -35,7 +35,17 @@ DATED = 0.5
 
 ARTIST = ("artist", "artistname", "artists", "creator", "maker", "painter", "author")
 TITLE = ("title", "objecttitle", "titel", "titre", "titolo", "name")
-_DATE = ("date", "dated", "year", "datecreated", "creationdate", "objectdate", "datetext", "displaydate", "creationyear")
+_DATE = (
+    "date",
+    "dated",
+    "year",
+    "datecreated",
+    "creationdate",
+    "objectdate",
+    "datetext",
+    "displaydate",
+    "creationyear",
+)
 _KINDS = (*ARTIST, "nationality", "genre", "style", "period", "timeperiod", "century", "school", "culture", "medium")
 """Names of columns that sort works into kinds however seldom their values repeat."""
 

@@ -67,9 +67,10 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Mark:
-    """A term that marks a cluster, and its column."""
+    """A term that marks a cluster, and its column (of which `kind`)."""
 
     column: str
+    kind: str
     share: Share
 
 
@@ -81,7 +82,7 @@ class Profile:
         cluster: its number.
         images: in it.
         share: of all clustered images.
-        marks: terms that mark it, the best proven first.
+        marks: terms that mark it: those that people gave, then those that were predicted, the best proven first.
         distributions: one for each column of which something is said.
         typical: rows of its most typical works, one of each record.
         marginal: rows of its most marginal works, the farthest first.
@@ -125,7 +126,7 @@ def profile(
             distribution = _distribution(column, shares)
             if distribution.said:
                 found[cluster].append(distribution)
-            marks[cluster] += [Mark(column.name, share) for share in shares if share.marks]
+            marks[cluster] += [Mark(column.name, column.kind, share) for share in shares if share.marks]
     sizes = np.bincount(members[members >= 0], minlength=k)
     total = max(1, int(sizes.sum()))
     profiles = []
@@ -135,7 +136,7 @@ def profile(
         typical = _of_different_records(order, records, works[0])
         shown = {records[row] for row in typical}
         rest = [row for row in reversed(order) if records[row] not in shown]
-        best = sorted(marks[cluster], key=lambda mark: (-mark.share.evidence, mark.column, mark.share.term))[:MARKS]
+        best = sorted(marks[cluster], key=_rank)[:MARKS]
         profiles.append(
             Profile(
                 cluster,
@@ -207,6 +208,11 @@ def _distribution(column: Column, shares: Sequence[Share]) -> Distribution:
     named = [*shares[:TOP], *proven]
     said, told = (sum(share.images for share in some) for some in (shares, named))
     return Distribution(column.name, column.kind, said, tuple(named), said - told, len(shares) - len(named))
+
+
+def _rank(mark: Mark) -> tuple[bool, float, str, str]:
+    """What people said comes first: a model that made the features agrees with their clusters by making."""
+    return mark.kind == "predicted", -mark.share.evidence, mark.column, mark.share.term
 
 
 def _of_different_records(rows: Sequence[int], records: Sequence[str], count: int) -> tuple[int, ...]:

@@ -29,7 +29,9 @@ class Thumbnail:
     def jpeg(self, longest: int = TILE) -> tuple[bytes, int, int]:
         """Return it in its own aspect as a JPEG, with its width and height in pixels."""
         wide = self.aspect >= 1
-        size = (longest, max(1, round(longest / self.aspect))) if wide else (max(1, round(longest * self.aspect)), longest)
+        size = (
+            (longest, max(1, round(longest / self.aspect))) if wide else (max(1, round(longest * self.aspect)), longest)
+        )
         out = io.BytesIO()
         Image.fromarray(self.pixels).resize(size, Image.Resampling.LANCZOS).save(out, "JPEG", quality=80)
         return out.getvalue(), *size

@@ -1,0 +1,47 @@
+"""The commands that show what was found, one short function each. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+_Clusters = Annotated[str, typer.Argument(help="What `cluster` wrote: a folder or an address.")]
+_Catalog = Annotated[str | None, typer.Option(help="The catalog that was clustered. Default: as the clusters say.")]
+_Labels = Annotated[
+    list[str] | None, typer.Option(help="A table that says more of the images: CSV, TSV or Parquet. May be repeated.")
+]
+_Artists = Annotated[str | None, typer.Option(help="A table of artists: name, nationality, years.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
+
+
+@commands.command()
+def profiles(
+    clusters: _Clusters,
+    catalog: _Catalog = None,
+    labels: _Labels = None,
+    artists: _Artists = None,
+    algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Say what each cluster holds: its terms and their lift, its typical and marginal works, with plots and sheets.
+
+    Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
+    """
+    from artylyze.clustering.profiling import make_profiles, marks_in_words, write_profiles
+    from artylyze.progress import Reporter
+
+    with Reporter() as reporter:
+        found = make_profiles(clusters, catalog, labels or (), artists, algorithm)
+        files = write_profiles(found, reporter)
+    if as_json:
+        typer.echo(json.dumps({"files": files, **found.as_dict()}, ensure_ascii=False))
+        return
+    for one in found.profiles:
+        typer.echo(f"cluster {one.cluster:>3}  {one.images:>8,} works  {marks_in_words(one)}".rstrip())
+    if found.note:
+        typer.echo(found.note)
+    typer.echo(f"Wrote {len(files)} files to {clusters}/profiles/{found.algorithm}.")
