@@ -45,3 +45,40 @@ def profiles(
     if found.note:
         typer.echo(found.note)
     typer.echo(f"Wrote {len(files)} files to {clusters}/profiles/{found.algorithm}.")
+
+
+@commands.command()
+def influences(
+    clusters: _Clusters,
+    record: Annotated[str, typer.Argument(metavar="RECORD_ID", help="Of the painting: a record's or an image's id.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Where picture and JSON go. Default: CLUSTERS/influences.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Responsibility from which a cluster is an influence.")] = 0.05,
+    catalog: _Catalog = None,
+    labels: _Labels = None,
+    artists: _Artists = None,
+    as_json: _Json = False,
+) -> None:
+    """Show which clusters run through a painting, and which pictures are perhaps the same work photographed twice.
+
+    Example: artylyze influences clusters 1975.1.3 -o influences
+    """
+    from artylyze.clustering.influences import check, describe
+    from artylyze.clustering.influences import influences as run
+    from artylyze.clustering.store import read_clusters
+    from artylyze.clustering.works import read_works
+    from artylyze.progress import Reporter
+    from artylyze.publish.influence_files import write_influences
+
+    with Reporter() as reporter:
+        stored = read_clusters(clusters)
+        check(stored, threshold)
+        reporter.say(f"Joining the works of {clusters} to what is said of them")
+        found = run(stored, read_works(stored, catalog, labels or (), artists), record, threshold)
+        where = output or f"{clusters.rstrip('/')}/influences"
+        files = write_influences(found, where)
+    if as_json:
+        typer.echo(json.dumps({"output": where, "files": files, **found.as_dict()}, ensure_ascii=False))
+    else:
+        typer.echo(f"{describe(found)}\nWrote {' and '.join(files)} to {where}.")
