@@ -82,3 +82,33 @@ def influences(
         typer.echo(json.dumps({"output": where, "files": files, **found.as_dict()}, ensure_ascii=False))
     else:
         typer.echo(f"{describe(found)}\nWrote {' and '.join(files)} to {where}.")
+
+
+@commands.command()
+def report(
+    catalog: Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The page to write, an .html file.")] = "report.html",
+    clusters: Annotated[str | None, typer.Option(help="What `cluster` wrote.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model bundle that made the catalog: a folder.")] = None,
+    evaluation: Annotated[str | None, typer.Option(help="What `evaluate` wrote.")] = None,
+    labels: _Labels = None,
+    artists: _Artists = None,
+    record: Annotated[
+        str | None, typer.Option(help="The record whose influences are shown. Default: the most mixed.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Write one self-contained HTML page: the run, failures, tags, review queue, model, clusters, an influence.
+
+    Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
+    """
+    from artylyze.progress import Reporter
+    from artylyze.publish.report.page import ReportRequest, write_report
+
+    request = ReportRequest(catalog, output, clusters, model, evaluation, tuple(labels or ()), artists, record)
+    with Reporter() as reporter:
+        size = write_report(request, reporter)
+    if as_json:
+        typer.echo(json.dumps({"report": output, "bytes": size}, ensure_ascii=False))
+    else:
+        typer.echo(f"Wrote {output} ({size / 2**20:.1f} MiB): one file, to be opened in any browser or sent on.")

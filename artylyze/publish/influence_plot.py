@@ -75,6 +75,7 @@ def _current(row: SubFigure, current: Current) -> None:
         panels = right.subplots(1, len(chosen), squeeze=False)[0]
         for axes, (name, bars) in zip(panels, chosen, strict=True):
             panel(axes, name, bars[:_BARS], _BARS)
+        row.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2, fontsize=7)
 
 
 def _pictures(row: SubFigure, shown: Sequence[Shown], title: str, columns: int) -> None:
