@@ -103,13 +103,15 @@ def describe(
     makers = read_artists_of([_as_artist(table) for table in tables], works)
     names = list(dict.fromkeys(name for table in tables for name in table.column_names))
     for name in names:
-        found = _column(name, tables, works, makers)
+        found = _column(name, tables, works, makers, artists)
         if isinstance(found, str):
             left_out[name] = found
         else:
             columns.append(found)
     if artists is not None:
-        columns = _with_facts(columns, makers, artists)
+        absent = [name for name in artists.has if name not in map(folded, names)]
+        told = (_with_facts(Column(name, "given", (), np.full(works, -1)), makers, artists) for name in absent)
+        columns += [column for column in told if _why_not(column, known=True) is None]
     for task, terms in predicted.items():
         column = _plain(f"{task} (predicted)", "predicted", terms)
         if len(column.terms) > 1:
@@ -122,7 +124,9 @@ def folded(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
-def _column(name: str, tables: Sequence[pa.Table], works: int, makers: Artists) -> Column | str:
+def _column(
+    name: str, tables: Sequence[pa.Table], works: int, makers: Artists, artists: ArtistsFile | None
+) -> Column | str:
     key = folded(name)
     if key in ARTIST:
         found = _plain(name, "given", pa.chunked_array([pa.array(makers.names, pa.string())]))
@@ -130,6 +134,8 @@ def _column(name: str, tables: Sequence[pa.Table], works: int, makers: Artists) 
         task = key if key in ("genre", "style") else name
         labels = read_labels(task, [table.rename_columns({name: task}) for table in _having(tables, name)], works)
         found = Column(name, "given", labels.terms, labels.codes)
+    if artists is not None and key in artists.has:
+        found = _with_facts(found, makers, artists)
     if key in _DATE:
         return _half_centuries(found)
     return _why_not(found, known=key in _KINDS) or found
@@ -167,22 +173,12 @@ def _half_centuries(column: Column) -> Column | str:
     return _why_not(found, known=True) or found
 
 
-def _with_facts(columns: Sequence[Column], makers: Artists, artists: ArtistsFile) -> list[Column]:
-    """Add what the artists file says of the artists, where the works' own columns do not say it."""
+def _with_facts(column: Column, makers: Artists, artists: ArtistsFile) -> Column:
+    """Fill a column with what the artists file says of the artists, where the works' own column says nothing."""
     facts = [artists.by_key.get(key) if key else None for key in makers.own_keys()]
-    columns = list(columns)
-    for name in artists.has:
-        said: list[str | None] = [None if fact is None else getattr(fact, name) for fact in facts]
-        own = next((place for place, column in enumerate(columns) if folded(column.name) == name), None)
-        nothing = Labels((), np.full(len(said), -1, np.int64), {}, 0)
-        before = nothing if own is None else Labels(columns[own].terms, columns[own].codes, {}, 0)
-        merged = filled(before, said)
-        column = Column(name if own is None else columns[own].name, "given", merged.terms, merged.codes)
-        if own is not None:
-            columns[own] = column
-        elif _why_not(column, known=True) is None:
-            columns.append(column)
-    return columns
+    said: list[str | None] = [None if fact is None else getattr(fact, folded(column.name)) for fact in facts]
+    merged = filled(Labels(column.terms, column.codes, {}, 0), said)
+    return Column(column.name, "given", merged.terms, merged.codes)
 
 
 def _plain(name: str, kind: Kind, texts: pa.ChunkedArray) -> Column:

@@ -81,20 +81,18 @@ def _tables(rows: pa.Table, labels: Sequence[str]) -> list[pa.Table]:
         for address in labels:
             names += load_table(database, address)
             database.execute("DROP TABLE catalogue")
-    wanted = {name: (name,) for name in names if folded(name) not in _OURS}
+    unlike: dict[str, str] = {}  # of names that differ in case and punctuation alone, the first
+    for name in names:
+        unlike.setdefault(folded(name), name)
+    wanted = {name: (name,) for key, name in unlike.items() if key not in _OURS}
     if not wanted:
         return []
     with TemporaryDirectory(prefix="artylyze-") as folder:
         manifest = str(Path(folder, "manifest.parquet"))
         pq.write_table(_as_manifest(rows), manifest)
-        joined = join(labels, manifest, Wanted(_unlike(wanted), {}))
+        joined = join(labels, manifest, Wanted(wanted, {}))
     order = pc.index_in(rows.column("image_id"), value_set=joined.images.column("image_id").combine_chunks())
     return [one.table.take(order) for one in joined.catalogues if one.table.num_columns]
-
-
-def _unlike(wanted: dict[str, tuple[str]]) -> dict[str, tuple[str]]:
-    """Leave one of the names that differ in case and punctuation alone."""
-    return {name: wanted[name] for name in {folded(name): name for name in reversed(wanted)}.values()}
 
 
 def _as_manifest(rows: pa.Table) -> pa.Table:

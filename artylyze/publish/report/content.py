@@ -179,5 +179,5 @@ def figure(value: Any) -> str:
 
 def facts(caption: str, pairs: Sequence[tuple[str, Any]]) -> Figures:
     """Return facts as a table of two columns, without those that are not known."""
-    rows = tuple((name, figure(value)) for name, value in pairs if value is not None)
+    rows = tuple((name.replace("_", " "), figure(value)) for name, value in pairs if value is not None)
     return Figures(caption, ("what", "value"), rows)

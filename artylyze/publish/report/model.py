@@ -51,9 +51,7 @@ def model(bundle: str | None, evaluation: str | None) -> Model | None:
         figures += [
             _of_training(name, loaded.metrics[name]) for name in loaded.metrics if _splits(loaded.metrics[name])
         ]
-        curves = plot(
-            bundle, "curves.png", "Training curves: loss and accuracy of each epoch"
-        )
+        curves = plot(bundle, "curves.png", "Training curves: loss and accuracy of each epoch")
         pictures += [curves] if curves else []
     if evaluation is not None:
         found = _read(evaluation)
@@ -73,9 +71,7 @@ def _read(evaluation: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(data)
         found["tasks"].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{evaluation}/metrics.json is not an evaluation ({error})."
-        ) from error
+        raise InputError(f"{evaluation}/metrics.json is not an evaluation ({error}).") from error
     return found
 
 
