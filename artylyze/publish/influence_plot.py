@@ -49,7 +49,7 @@ def influence_plot(title: str, images: Sequence[Shown], currents: Sequence[Curre
 
 
 def _head(row: SubFigure, images: Sequence[Shown], currents: Sequence[Current]) -> None:
-    left, right = row.subfigures(1, 2, width_ratios=(1, 1.4))
+    left, right = row.subfigures(1, 2, width_ratios=(1, 1.4), squeeze=False)[0]
     _pictures(left, images[:3], "", min(3, len(images)))
     axes = right.subplots()
     shares = [current.share for current in currents]
@@ -68,7 +68,7 @@ def _head(row: SubFigure, images: Sequence[Shown], currents: Sequence[Current]) 
 
 def _current(row: SubFigure, current: Current) -> None:
     row.suptitle(f"{cut(current.name, 90)}: {current.share:.1%}", x=0.02, ha="left", fontsize=10)
-    left, right = row.subfigures(1, 2, width_ratios=(1.5, 1))
+    left, right = row.subfigures(1, 2, width_ratios=(1.5, 1), squeeze=False)[0]
     _pictures(left, current.works, "", 6)
     chosen = current.columns[:_PANELS]
     if chosen:

@@ -86,7 +86,7 @@ def panel(axes: Axes, name: str, bars: Sequence[Bar], rows: int) -> None:
         linestyle="",
     )
     most = max([*shares, *(bar.overall for bar in bars), 0.01])
-    for place, bar in zip(places, bars, strict=True):
+    for place, bar in enumerate(bars):
         weight = "bold" if bar.marks else "normal"
         axes.text(
             max(bar.share, bar.overall) + most * 0.03,

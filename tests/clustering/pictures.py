@@ -65,7 +65,8 @@ def collection(folder: Path, images: Mapping[str, Painted]) -> str:
     schema = pa.schema(
         [*COLUMNS, *([pa.field("metadata", pa.struct([(f, pa.string()) for f in fields]))] if fields else [])]
     )
-    rows, seen = [], []
+    rows = []
+    seen: list[Seen | ImageError] = []
     (folder / "images").mkdir(parents=True)
     for key, image in sorted(images.items()):
         path = folder / "images" / key

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -9,7 +11,7 @@ from artylyze.clustering.columns import Column, Described, describe
 from artylyze.training.artists import ArtistsFile, Facts
 
 
-def described(artists: ArtistsFile | None = None, **columns: list[str | None]) -> Described:
+def described(artists: ArtistsFile | None = None, **columns: Sequence[str | None]) -> Described:
     works = len(next(iter(columns.values())))
     return describe(
         [pa.table({name: pa.array(said, pa.string()) for name, said in columns.items()})], works, {}, artists

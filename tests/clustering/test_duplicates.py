@@ -21,11 +21,13 @@ def cropped(pixels: Pixels) -> Pixels:
 
 
 def lighter(pixels: Pixels) -> Pixels:
-    return np.clip(pixels * 1.2 + 12.0, 0, 255).astype(np.uint8)
+    brighter: Pixels = np.clip(pixels * 1.2 + 12.0, 0, 255).astype(np.uint8)
+    return brighter
 
 
 def yellowed(pixels: Pixels) -> Pixels:
-    return (255 * (pixels / 255) ** 1.4 * np.array([1, 0.93, 0.8])).astype(np.uint8)
+    older: Pixels = (255 * (pixels / 255) ** 1.4 * np.array([1, 0.93, 0.8])).astype(np.uint8)
+    return older
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,7 @@ from artylyze.publish.report.page import ReportRequest
 from tests.clustering.conftest import FORMULA, MARKUP, Gallery, paintings
 from tests.clustering.pictures import clustered, collection
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "link", "img", "rect", "br"}
 
 
@@ -138,7 +137,7 @@ def test_it_can_be_read_by_everybody(page: Page) -> None:
 
 def test_headings_skip_no_level(page: Page) -> None:
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
 def test_it_tells_of_failures_model_clusters_and_an_influence(page: Page) -> None:
