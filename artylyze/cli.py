@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from artylyze import __version__
+from artylyze.clustering.commands import commands as clustering
 from artylyze.errors import ArtylyzeError, StorageError
 from artylyze.training.commands import commands
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(commands)
+app.add_typer(clustering)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")]
