@@ -108,7 +108,10 @@ class CpuKMeans:
 
 
 class GpuKMeans:
-    """cuML's KMeans; it has not run on a GPU yet. A matrix beyond the GPU's memory is fitted on a sample, and assigned chunk by chunk."""
+    """cuML's KMeans; it has not run on a GPU yet.
+
+    A matrix beyond the GPU's memory is fitted on a sample, and assigned chunk by chunk.
+    """
 
     SHARE = 0.4
     """Of the GPU's free memory, that the matrix may take: cuML holds distances beside it."""
