@@ -3,8 +3,8 @@
 python benchmarks/cluster.py CATALOG [--rows 100000] [--only kmeans,gmm,elbow]
 
 CATALOG holds real embeddings (`artylyze tag ../shared/data/paintings -o CATALOG --model timm:tf_efficientnet_lite0`);
-`benchmarks/cluster_data.py` says how the rows that are clustered are drawn after them. Seconds are those of the work, not
-of imports or of reading the rows. The naive elbow is measured at `ELBOW` values of k and interpolated between them.
+`benchmarks/cluster_data.py` says how the rows that are clustered are drawn after them. Seconds are those of the work,
+not of imports or of reading the rows. The naive elbow is measured at `ELBOW` values of k and interpolated between them.
 """
 
 from __future__ import annotations

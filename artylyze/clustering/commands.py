@@ -66,3 +66,35 @@ def cluster(
             found = {"clusters": output, **clusters.run, "scores": clusters.scores}
             text = room.describe(clusters)
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+
+
+@commands.command()
+def features(
+    source: Annotated[str, typer.Argument(help="A catalog, a manifest, or a folder, bucket or table of images.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The features file to write, .parquet.")],
+    method: Annotated[str, typer.Option(help="pca or kernel_pca of pixels, embedding, or timm:NAME.")] = "embedding",
+    variance: Annotated[float, typer.Option(help="Share of the variance that PCA and kernel PCA keep.")] = 0.95,
+    image_size: Annotated[int, typer.Option(help="Pixels a side for PCA and kernel PCA.")] = 180,
+    weights: Annotated[str | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Let timm:NAME go untrained; labelled so, never ranked.")
+    ] = False,
+    transform: Annotated[
+        str | None, typer.Option(help="Apply this fitted transform (.transform.safetensors) to other images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+) -> None:
+    """Compute features of images to cluster by, and write them as one Parquet file.
+
+    Example: artylyze features catalog -o pca.parquet --method pca
+    """
+    from artylyze.clustering.features import FeaturesRequest
+    from artylyze.clustering.features import features as run
+    from artylyze.progress import Reporter, stoppable
+
+    request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
+    with stoppable(), Reporter() as reporter:
+        found = run(request, reporter)
+    text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
