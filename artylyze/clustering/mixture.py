@@ -75,7 +75,8 @@ class Mixture:
             whitened = (points - mean) * chol if self.covariance == "diag" else (points - mean) @ chol
             log_det = float(np.log(diagonal, dtype=np.float64).sum())
             found[:, number] = log_det - 0.5 * np.einsum("ij,ij->i", whitened, whitened)
-        return found + (np.log(self.weights, dtype=np.float64) - 0.5 * p * math.log(2 * math.pi))
+        found += np.log(self.weights, dtype=np.float64) - 0.5 * p * math.log(2 * math.pi)
+        return found
 
     def responsibilities(self, matrix: Matrix) -> Matrix:
         """Share of each component in each row of features (n, d): float32 (n, m), rows make 1."""

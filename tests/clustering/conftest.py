@@ -1,45 +1,57 @@
+"""Catalogs with vectors of the tests' own, written as tagging writes them, without an image or a model."""
+
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
-from tests.clustering.pictures import CENTRES, Painted, clustered, collection, painting, reencoded
-
-MARKUP = "<script>alert('é')</script>"
-FORMULA = "=cmd|'/c calc'!A1"
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """A clustered collection: addresses of catalog and clusters."""
-
-    root: Path
-    catalog: str
-    clusters: str
+from artylyze.clustering.vectors import write_features
+from tests.clustering.pictures import Gallery, clustered, collection, paintings
 
 
-def paintings() -> dict[str, Painted]:
-    """Three kinds of eight works, one of them twice, one of two images, one between two kinds, one broken."""
-    images = {}
-    for kind, centre in enumerate(CENTRES):
-        for number in range(8):
-            x, y, z = centre.tolist()
-            place = (x + 0.1 * number, y, z + 0.05 * number)
-            said = {
-                "title": MARKUP if (kind, number) == (0, 0) else f"Étude {kind}-{number}",
-                "artist": ("Anna Ancher", FORMULA, "Šime Vulas")[kind],
-                "genre": ("portrait", "landscape", "still life")[kind] if number else None,
-                "number": f"{kind}{number}",
-            }
-            images[f"k{kind}-{number}.png"] = Painted(painting(10 * kind + number), place, metadata=said)
-    twice = reencoded(painting(1))
-    images["twin.png"] = Painted(twice, (0.1, 0.01, 0.05), metadata={"title": "A twin"})
-    images["k1-0-verso.png"] = Painted(painting(77), (9.0, 0.5, 0), "k1-0", metadata={"title": "The verso"})
-    images["between.png"] = Painted(painting(78), (5.0, 0.0, 0.0), metadata={"title": MARKUP, "artist": FORMULA})
-    images["broken.png"] = Painted(None, (0, 0, 0), metadata={"title": "Broken"})
-    return images
+class Quiet:
+    """A watcher that listens to nothing."""
+
+    def say(self, message: str) -> None: ...
+
+    def start(self, rows: int, done: int, what: str) -> None: ...
+
+    def advance(self, rows: int, errors: int) -> None: ...
+
+
+@pytest.fixture
+def watcher() -> Quiet:
+    return Quiet()
+
+
+def blobs(
+    rows: int = 300, dim: int = 12, groups: int = 4, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Well separated groups of rows, float32 (rows, dim), and the group of each."""
+    random = np.random.default_rng(seed)
+    means = random.normal(0, 8, (groups, dim))
+    labels = np.arange(rows) % groups
+    return (means[labels] + random.normal(0, 1, (rows, dim))).astype(np.float32), labels
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[Sequence[Sequence[float] | None] | NDArray[np.float32]], str]:
+    """Write vectors as a features file, None for an image without, and return its address."""
+
+    def write(vectors: Sequence[Sequence[float] | None] | NDArray[np.float32]) -> str:
+        lists = [None if one is None else [float(value) for value in one] for one in vectors]
+        ids = [f"{number:06}" for number in range(len(lists))]
+        table = pa.table({"image_id": ids, "record_id": ids, "features": pa.array(lists, pa.list_(pa.float32()))})
+        path = str(tmp_path / "features.parquet")
+        write_features(path, table, {"method": "embedding", "model_id": "m"})
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from artylyze.clustering.store import read_clusters
 from artylyze.clustering.works import read_works
 from artylyze.errors import InputError, UsageError
 from artylyze.publish.influence_files import file_name, write_influences
-from tests.clustering.conftest import MARKUP, Gallery
+from tests.clustering.pictures import MARKUP, Gallery
 
 
 def of(gallery: Gallery, record: str, threshold: float = 0.05) -> Influences:

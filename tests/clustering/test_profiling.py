@@ -17,21 +17,13 @@ from typer.testing import CliRunner
 from artylyze.cli import app
 from artylyze.clustering.profiling import NOTHING_SAID, make_profiles, write_profiles
 from artylyze.errors import InputError, UsageError
-from tests.clustering.conftest import FORMULA, Gallery, paintings
-from tests.clustering.pictures import Painted, clustered, collection, painting
-
-
-class Silent:
-    def say(self, message: str) -> None: ...
-
-    def start(self, rows: int, done: int, what: str) -> None: ...
-
-    def advance(self, rows: int, errors: int) -> None: ...
+from tests.clustering.conftest import Quiet
+from tests.clustering.pictures import FORMULA, Gallery, Painted, clustered, collection, painting, paintings
 
 
 @pytest.fixture(scope="module")
 def written(gallery: Gallery) -> Path:
-    write_profiles(make_profiles(gallery.clusters), Silent())
+    write_profiles(make_profiles(gallery.clusters), Quiet())
     return Path(gallery.clusters, "profiles", "kmeans")
 
 
@@ -88,7 +80,7 @@ def test_more_labels_can_be_given(gallery: Gallery, tmp_path: Path) -> None:
 def test_without_metadata_works_are_shown_and_a_sentence_says_why(tmp_path: Path) -> None:
     images = {f"{n}.png": Painted(painting(n), (10.0 * (n % 2), 0, 0.1 * n)) for n in range(5)}
     found = make_profiles(clustered(tmp_path, collection(tmp_path, images), images))
-    files = write_profiles(found, Silent())
+    files = write_profiles(found, Quiet())
     assert found.note == NOTHING_SAID
     assert "profiles/kmeans/cluster-000-works.png" in files
     assert not any("columns" in name for name in files)
@@ -98,7 +90,7 @@ def test_an_image_that_has_gone_is_a_grey_field(tmp_path: Path) -> None:
     images = {f"{n}.png": Painted(painting(n), (0, 0, 0.1 * n)) for n in range(3)}
     clusters = clustered(tmp_path, collection(tmp_path, images), images)
     (tmp_path / "images" / "1.png").unlink()
-    write_profiles(make_profiles(clusters), Silent())
+    write_profiles(make_profiles(clusters), Quiet())
 
 
 def test_what_cannot_be_profiled_is_told(gallery: Gallery, tmp_path: Path) -> None:

@@ -20,8 +20,7 @@ from artylyze.catalog.run import RunSpec, run_store, write_spec
 from artylyze.cli import app
 from artylyze.errors import InputError, UsageError
 from artylyze.publish.report.page import ReportRequest
-from tests.clustering.conftest import FORMULA, MARKUP, Gallery, paintings
-from tests.clustering.pictures import clustered, collection
+from tests.clustering.pictures import FORMULA, MARKUP, Gallery, clustered, collection, paintings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "link", "img", "rect", "br"}

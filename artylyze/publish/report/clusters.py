@@ -105,8 +105,20 @@ def _scores(scores: Mapping[str, Any]) -> Figures | None:
         return None
     names = list(dict.fromkeys(name for one in rows.values() for name in one))
     ordered = sorted(rows.items(), key=lambda item: int(item[0]))
-    cells = tuple((str(k), *(figure(one.get(name)) for name in names)) for k, one in ordered)
+    chosen = str(scores.get("chosen", ""))
+    cells = tuple(
+        (f"{k} (chosen)" if str(k) == chosen else str(k), *(_score(one.get(name)) for name in names))
+        for k, one in ordered
+    )
     return Figures("Scores of each number of clusters", ("k", *(name.replace("_", " ") for name in names)), cells)
+
+
+def _score(value: Any) -> str:
+    """A score as text: a number, or a value with the interval of its sample."""
+    if not isinstance(value, Mapping):
+        return figure(value)
+    interval = "" if value.get("exact") else f" ({figure(value.get('low'))} to {figure(value.get('high'))})"
+    return figure(value.get("value")) + interval
 
 
 def _most_mixed(responsibilities: Any, works: Works) -> str:
