@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from artylyze.catalog.snapshot import embeddings, part_paths, read_catalog, read_snapshot
 from artylyze.clustering.cluster import cluster
-from artylyze.clustering.profiling import make_profiles, write_profiles
+from artylyze.clustering.profile_files import write_profiles
+from artylyze.clustering.profiling import make_profiles
 from artylyze.clustering.request import ClusterRequest
 from artylyze.collection import scan
 from artylyze.errors import InputError

@@ -31,7 +31,8 @@ def profiles(
 
     Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
     """
-    from artylyze.clustering.profiling import make_profiles, marks_in_words, write_profiles
+    from artylyze.clustering.profile_files import write_profiles
+    from artylyze.clustering.profiling import make_profiles, marks_in_words
     from artylyze.progress import Reporter
 
     with Reporter() as reporter:

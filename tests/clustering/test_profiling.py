@@ -15,7 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from artylyze.cli import app
-from artylyze.clustering.profiling import NOTHING_SAID, make_profiles, write_profiles
+from artylyze.clustering.profile_files import write_profiles
+from artylyze.clustering.profiling import NOTHING_SAID, make_profiles
 from artylyze.errors import InputError, UsageError
 from tests.clustering.conftest import Quiet
 from tests.clustering.pictures import FORMULA, Gallery, Painted, clustered, collection, painting, paintings
