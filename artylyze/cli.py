@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from artylyze import __version__
+from artylyze.clustering.commands import commands as clustering
 from artylyze.errors import ArtylyzeError, StorageError
+from artylyze.publish.commands import commands as publish_commands
 from artylyze.training.commands import commands
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 
 app.add_typer(commands)
+app.add_typer(clustering)
+app.add_typer(publish_commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")]

@@ -1,4 +1,4 @@
-"""The demo: a generated collection, a model trained on part of it, all of it tagged, and what came out."""
+"""The demo: a generated collection, a model trained on part of it, all of it tagged, and a report of what came out."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from artylyze.catalog.snapshot import embeddings, part_paths, read_catalog, read_snapshot
+from artylyze.clustering.cluster import cluster
+from artylyze.clustering.profile_files import write_profiles
+from artylyze.clustering.profiling import make_profiles
+from artylyze.clustering.request import ClusterRequest
 from artylyze.collection import scan
 from artylyze.errors import InputError
 from artylyze.images import decode
 from artylyze.progress import Watcher
 from artylyze.publish.contact_sheet import TILE, Tile, contact_sheet
+from artylyze.publish.report.page import ReportRequest, write_report
 from artylyze.sample import write_sample
 from artylyze.storage import fetch
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
 from artylyze.training.curate import CurateRequest, curate
 from artylyze.training.evaluate import EvaluateRequest, Evaluation, evaluate
-from artylyze.training.report import write_report
+from artylyze.training.report import write_report as write_evaluation
 from artylyze.training.train import TrainRequest, train
 
 TASKS = ("genre", "style")
@@ -36,6 +41,8 @@ QUERIES = 4
 
 NEIGHBOURS = 5
 
+CLUSTERS = 12
+
 
 @dataclass(frozen=True)
 class DemoResult:
@@ -45,6 +52,8 @@ class DemoResult:
     bundle: str
     evaluation: str
     contact_sheet: str
+    clusters: str
+    report: str
     rows: int
     ok: int
     errors: Mapping[str, int]
@@ -66,9 +75,9 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
         raise InputError(f"--count {count}: the demo needs {LEAST} images to learn from some and be judged on others.")
     sample, manifest, dataset = folder / "sample", folder / "manifest.parquet", folder / "dataset.parquet"
     bundle, catalog, evaluation = folder / "bundle", folder / "catalog", folder / "evaluation"
-    watcher.say(f"1/6 Drawing a sample of {count:,} images, some broken on purpose: {sample}")
+    watcher.say(f"1/8 Drawing a sample of {count:,} images, some broken on purpose: {sample}")
     write_sample(sample, count, awkward=True)
-    watcher.say("2/6 Scanning it, and joining its metadata.csv")
+    watcher.say("2/8 Scanning it, and joining its metadata.csv")
     scan(
         str(sample / "images"),
         str(manifest),
@@ -76,16 +85,23 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
         id_column="record_id",
         file_column="file",
     )
-    watcher.say("3/6 Curating a dataset: no artist both learned from and judged on")
+    watcher.say("3/8 Curating a dataset: no artist both learned from and judged on")
     curate(CurateRequest((), str(manifest), str(dataset), TASKS, balance="none"), watcher)
     if not bundle.exists():
-        watcher.say("4/6 Training heads for genre and style on the offline backbone")
+        watcher.say("4/8 Training heads for genre and style on the offline backbone")
         train(TrainRequest(str(dataset), str(bundle), TASKS), watcher)
-    watcher.say("5/6 Tagging the whole sample with them")
+    watcher.say("5/8 Tagging the whole sample with them")
     run(TagRequest(source=str(manifest), output=str(catalog), model=str(bundle), max_error_rate=1.0), watcher)
-    watcher.say("6/6 Judging them on the works that were not learned from")
+    watcher.say("6/8 Judging them on the works that were not learned from")
     judged = evaluate(EvaluateRequest(str(bundle), str(dataset), str(evaluation), folds=0), watcher)
-    write_report(judged, str(evaluation), watcher)
+    write_evaluation(judged, str(evaluation), watcher)
+    clusters = str(folder / "clusters")
+    watcher.say(f"7/8 Clustering the embeddings, and saying what each of {CLUSTERS} clusters holds")
+    cluster(ClusterRequest(str(catalog), clusters, k=CLUSTERS), watcher)
+    write_profiles(make_profiles(clusters), watcher)
+    watcher.say("8/8 Writing a report of it all")
+    page = str(folder / "report.html")
+    write_report(ReportRequest(str(catalog), page, clusters, str(bundle), str(evaluation)), watcher)
     return _result(folder, judged)
 
 
@@ -98,6 +114,8 @@ def _result(folder: Path, judged: Evaluation) -> DemoResult:
         bundle=str(folder / "bundle"),
         evaluation=str(folder / "evaluation"),
         contact_sheet=str(sheet),
+        clusters=str(folder / "clusters"),
+        report=str(folder / "report.html"),
         rows=snapshot.rows,
         ok=snapshot.ok,
         errors=dict(snapshot.errors),
@@ -154,8 +172,10 @@ On {result.judged:,} works by artists that the heads did not learn from:
 {judged}
 These are drawn pictures, made so that genre and style can be seen; real paintings are harder.
 
+Report         {result.report}   (open it in a browser)
 Contact sheet  {result.contact_sheet}   (a ? marks tags for review)
 Evaluation     {result.evaluation}   (figures, confusion matrix, reliability, best and worst classes)
+Clusters       {result.clusters}   (profiles/: what each holds; `artylyze influences` shows one painting)
 Model bundle   {result.bundle}
 Catalog        {result.catalog}
 

@@ -61,10 +61,10 @@ def confusion(title: str, matrix: NDArray[np.integer[Any]], terms: Sequence[str]
     size = len(terms)
     cell = max(0.42, 2.2 / size) if size <= _NUMBERED else 0.17
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    with _figure(title, 3.8 + cell * size, 2.5 + cell * size, layout="compressed") as (figure, out):
+    with figure_of(title, 3.8 + cell * size, 2.5 + cell * size, layout="compressed") as (figure, out):
         axes = figure.subplots()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        names = [_cut(term) for term in terms]
+        names = [cut(term) for term in terms]
         axes.set_xticks(range(size), names, rotation=90)
         axes.set_yticks(range(size), names)
         axes.tick_params(length=0, labelsize=8 if size <= _NUMBERED else 6)
@@ -89,7 +89,7 @@ def reliability(title: str, bins: Sequence[tuple[float, float, int, float, float
     """
     low, high, count, _, accuracy = (np.array(column) for column in zip(*bins, strict=True))
     some = count > 0
-    with _figure(title, 5.6, 5.6) as (figure, out):
+    with figure_of(title, 5.6, 5.6) as (figure, out):
         top, bottom = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
         width = (high - low)[some]
         top.bar(low[some], accuracy[some], width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
@@ -110,7 +110,7 @@ def coverage(title: str, curve: Sequence[tuple[float, float]], marks: Mapping[st
         curve: (share, accuracy) in the order of the shares.
         marks: points that matter, by what they are.
     """
-    with _figure(title, 6.4, 4.2) as (figure, out):
+    with figure_of(title, 6.4, 4.2) as (figure, out):
         axes = figure.subplots()
         axes.plot(*zip(*curve, strict=True), color=BLUE, linewidth=2)
         for number, (name, point) in enumerate(marks.items(), 1):
@@ -134,7 +134,7 @@ def curves(title: str, series: Mapping[str, Sequence[float]]) -> bytes:
     """
     parts = [(*_series(name), values) for name, values in series.items()]
     tasks = list(dict.fromkeys(task for task, *_ in parts))
-    with _figure(title, 10, 4.2) as (figure, out):
+    with figure_of(title, 10, 4.2) as (figure, out):
         panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
         for task, what, side, values in parts:
             number = tasks.index(task)
@@ -165,7 +165,7 @@ def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float]]], score
             backbone and its mode.
         score: its name.
     """
-    with _figure(title, 7, 4.4) as (figure, out):
+    with figure_of(title, 7, 4.4) as (figure, out):
         axes = figure.subplots()
         for number, (name, trials) in enumerate(series.items()):
             rates, values = zip(*sorted(trials), strict=True)
@@ -186,13 +186,13 @@ def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float]]], score
 def classes(title: str, scores: Sequence[Score]) -> bytes:
     """Draw F1, precision and recall of each class, the best on top."""
     rows = sorted(scores, key=lambda one: (one.f1, one.count))
-    with _figure(title, 7.5, 1.7 + 0.3 * len(rows)) as (figure, out):
+    with figure_of(title, 7.5, 1.7 + 0.3 * len(rows)) as (figure, out):
         axes = figure.subplots()
         places = np.arange(len(rows))
         axes.barh(places, [one.f1 for one in rows], color="#A9CCE3", label="F1")
         axes.plot([one.precision for one in rows], places, MARKERS[1], color=ORANGE, label="precision")
         axes.plot([one.recall for one in rows], places, MARKERS[2], color=GREEN, label="recall")
-        axes.set_yticks(places, [f"{_cut(one.term)} ({one.count:,})" for one in rows])
+        axes.set_yticks(places, [f"{cut(one.term)} ({one.count:,})" for one in rows])
         axes.set(xlim=(0, 1.02), ylim=(-0.6, len(rows) - 0.4))
         axes.grid(axis="y", visible=False)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25 / (0.3 * len(rows) + 0.4)), ncols=3)
@@ -215,7 +215,7 @@ def _write_counts(axes: Axes, matrix: NDArray[np.integer[Any]], shares: NDArray[
 
 
 @contextmanager
-def _figure(
+def figure_of(
     title: str, width: float, height: float, layout: Literal["constrained", "compressed"] = "constrained"
 ) -> Iterator[tuple[Figure, io.BytesIO]]:
     """A figure of so many inches with its title; its PNG is in the second value afterwards."""
@@ -227,6 +227,7 @@ def _figure(
         figure.savefig(out, format="png")
 
 
-def _cut(name: str) -> str:
+def cut(name: str, letters: int = _NAME) -> str:
+    """Return a name of at most so many letters, on one line."""
     name = " ".join(name.split())
-    return name if len(name) <= _NAME else f"{name[: _NAME - 3].rstrip()}..."
+    return name if len(name) <= letters else f"{name[: letters - 3].rstrip()}..."

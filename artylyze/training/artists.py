@@ -76,7 +76,7 @@ def period(birth: int | None, death: int | None) -> str | None:
         return None
     end = birth + LIVES if death is None and birth is not None else death or 0
     start = end - (LIVES - BEGINS) if birth is None else min(birth + BEGINS, end)
-    return _half_century(start, end)
+    return half_century(start, end)
 
 
 def read_artists(address: str) -> ArtistsFile:
@@ -132,7 +132,7 @@ def _period(birth: str | None, death: str | None, years: str | None) -> str | No
     if born is None and died is None:
         told = _years(years)
         if _ACTIVE.search(years or "") and told:
-            return _half_century(told[0], told[-1])
+            return half_century(told[0], told[-1])
         only_death = len(told) == 1 and re.match(r"\s*(?:d|died)\b", years or "", re.IGNORECASE)
         born = told[0] if told and not only_death else None
         died = told[-1] if len(told) > 1 or only_death else None
@@ -145,7 +145,8 @@ def _years(text: str | None) -> list[int]:
     return [int(year) for year in _YEAR.findall(text or "")]
 
 
-def _half_century(start: int, end: int) -> str:
+def half_century(start: int, end: int) -> str:
+    """Return the half-century that holds the middle of two years, as "1850-1899"."""
     first = (start + end) // 2 // SPAN * SPAN
     return f"{first}-{first + SPAN - 1}"
 

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artylyze.errors import ImageError
-from artylyze.publish.contact_sheet import TILE, Tile, contact_sheet
-from artylyze.reading import Reader, Source
+from artylyze.publish.contact_sheet import Tile, contact_sheet
+from artylyze.publish.thumbnails import read_thumbnails
+from artylyze.reading import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
     from PIL import Image
 
-    from artylyze.catalog.schema import Seen
     from artylyze.training.metrics import TaskMetrics
     from artylyze.training.predictions import Answers
 
@@ -28,7 +26,6 @@ COLUMNS = 6
 MISTAKES = 24
 
 _BLANK = np.full((8, 8, 3), (250, 249, 246), np.uint8)  # the paper of a sheet
-_MISSING = np.full((8, 8, 3), 214, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -90,22 +87,12 @@ def _class_row(answers: Answers, number: int, wrong_first: bool) -> list[int | N
 def _tiles(answers: Answers, table: pa.Table, rows: Sequence[int]) -> list[Tile]:
     chosen = table.take(rows)
     columns = (chosen.column(name).to_pylist() for name in ("uri", "validator", "size"))
-    sources = [Source(*row) for row in zip(*columns, strict=True)]
-    outcomes: list[Seen | ImageError | None] = [None] * len(sources)
-    pixels: dict[int, NDArray[np.uint8]] = {}
-    with Reader(TILE) as reader:
-        for batch in reader.read(sources, outcomes, 16):
-            pixels |= dict(zip(batch.rows, batch.filled.copy(), strict=True))
-    tiles = []
-    for place, (row, record) in enumerate(zip(rows, chosen.column("record_id").to_pylist(), strict=True)):
-        outcome = outcomes[place]
-        if outcome is None or isinstance(outcome, ImageError):
-            why = "not read" if outcome is None else f"not read: {outcome.code}"
-            tiles.append(Tile(_MISSING, 1.0, (*_caption(answers, row), why)))
-        else:
-            aspect = outcome.width / outcome.height
-            tiles.append(Tile(pixels[place], aspect, (*_caption(answers, row), str(record))))
-    return tiles
+    pictures = read_thumbnails([Source(*row) for row in zip(*columns, strict=True)])
+    records = chosen.column("record_id").to_pylist()
+    return [
+        Tile(picture.pixels, picture.aspect, (*_caption(answers, row), picture.why or str(record)))
+        for row, record, picture in zip(rows, records, pictures, strict=True)
+    ]
 
 
 def _caption(answers: Answers, row: int) -> tuple[str, str]:

@@ -1,0 +1,248 @@
+"""From a catalog to its clusters: the steps in order."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from artylyze.clustering import choice, elbow, em
+from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, own_distances, sampled
+from artylyze.clustering.store import SCHEMA, Clusters, write_clusters
+from artylyze.clustering.vectors import Vectors, read_vectors
+from artylyze.errors import InputError
+from artylyze.models.runtimes import resolve_device
+
+if TYPE_CHECKING:
+    from artylyze.clustering.mixture import Mixture
+    from artylyze.clustering.request import ClusterRequest
+    from artylyze.progress import Watcher
+
+PACKAGES = ("artylyze", "numpy", "scikit-learn", "kneed")
+BIC_ROWS = 10_000
+"""Rows that mixtures are compared on where k is chosen."""
+BIC_TRIALS = 8
+"""Numbers of clusters for which a mixture is fitted where k is chosen: it costs far more than KMeans."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a clustering would do.
+
+    Attributes:
+        rows: vectors.
+        dim: of the features.
+        left_out: images without usable features, by reason.
+        k: numbers of clusters that would be fitted.
+        components: dimensions of the mixture, None without one.
+        memory_bytes: at the peak.
+        seconds_per_step: of EM, at the largest k.
+        seconds_at_most: of EM at the chosen k, were no step to spare.
+    """
+
+    rows: int
+    dim: int
+    left_out: dict[str, int]
+    k: tuple[int, ...]
+    components: int | None
+    memory_bytes: int
+    seconds_per_step: float
+    seconds_at_most: float
+
+
+def plan(request: ClusterRequest, watcher: Watcher) -> Plan:
+    """Say what a request would do and cost, from the data and a short probe of this machine."""
+    vectors, ks = _read(request, watcher)
+    rows, dim = vectors.matrix.shape
+    components, seconds = None, 0.0
+    if "gmm" in request.algorithms:
+        components = len(em.reduce(vectors.matrix, request.variance, request.seed).components)
+        seconds = em.cost(rows, components, max(ks), request.covariance) / _speed()
+    memory = rows * (2 * dim + (components or 0) * 2 + max(ks) * 2) * 4
+    return Plan(rows, dim, dict(vectors.left_out), ks, components, memory, seconds, seconds * em.STEPS)
+
+
+def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
+    """Cluster, and write the folder.
+
+    Raises:
+        InputError: for a source that cannot be clustered: one image, too few different rows, several models.
+    """
+    began, device = time.monotonic(), resolve_device(request.device)
+    vectors, ks = _read(request, watcher)
+    matrix = vectors.matrix
+    kmeans = kmeans_for(matrix, request.seed, device)
+    sketches = _sketches(kmeans, ks, watcher) if request.k is None else {}
+    chosen, why = (request.k, "as asked for") if request.k is not None else _elbow(sketches)
+    watcher.say(f"Fitting k = {chosen}: {why}")
+    fit = kmeans.fit(chosen)
+    mixture, bics, steps = _mixtures(request, vectors, sketches, fit, device, watcher)
+    watcher.say("Scoring")
+    scores = choice.judge(matrix, {**sketches, chosen: fit}, bics, request.seed)
+    found = Clusters(
+        request.output,
+        _run(request, vectors, chosen, why, device) | {"em": steps, "seconds": round(time.monotonic() - began, 2)},
+        assignments(vectors, fit if "kmeans" in request.algorithms else None, mixture),
+        fit.centroids if "kmeans" in request.algorithms else None,
+        mixture,
+        {"chosen": chosen, "why": why, "k": {str(k): one.as_dict() for k, one in sorted(scores.items())}},
+    )
+    title = f"{len(matrix):,} images, features: {vectors.method}" + (
+        " (random weights)" if vectors.random_weights else ""
+    )
+    write_clusters(found, elbow.draw(title, scores, chosen))
+    return found
+
+
+def assignments(vectors: Vectors, fit: Fit | None, mixture: Mixture | None) -> pa.Table:
+    """The table of assignments of vectors that were fitted or assigned."""
+    n = len(vectors.ids)
+    columns: list[Any] = [vectors.ids, vectors.records, *(pa.nulls(n, field.type) for field in list(SCHEMA)[2:])]
+    if fit is not None:
+        columns[2] = pa.array(fit.labels)
+        columns[3] = pa.array(own_distances(vectors.matrix, fit.centroids, fit.labels))
+    if mixture is not None:
+        shares = mixture.responsibilities(vectors.matrix)
+        columns[4] = pa.array(shares.argmax(axis=1).astype(np.int32))
+        offsets = np.arange(n + 1, dtype=np.int32) * shares.shape[1]
+        columns[5] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(shares.ravel()))
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _read(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, tuple[int, ...]]:
+    """Read the vectors, and find the numbers of clusters to fit."""
+    watcher.say(f"Reading {request.source}")
+    vectors = read_vectors(request.source)
+    for reason, count in vectors.left_out.items():
+        watcher.say(f"Left out: {count:,} images, {reason}")
+    rows = len(vectors.matrix)
+    if rows == 1:
+        raise InputError(f"{request.source} has one image: there is nothing to tell apart.")
+    low, high = request.k_range
+    most = request.k if request.k is not None else high
+    different = _different(vectors.matrix, most)
+    if request.k is not None and request.k > different:
+        what = "rows" if different == rows else "different rows"
+        raise InputError(f"--k {request.k}: {request.source} has only {different:,} {what}. Ask for fewer clusters.")
+    if request.k is not None:
+        return vectors, (request.k,)
+    if different <= low:
+        raise InputError(
+            f"--k auto: {request.source} has only {different:,} different rows, too few for k from {low}. Lower "
+            "--k-range."
+        )
+    return vectors, tuple(range(low, min(high, different - 1, rows - 1) + 1))
+
+
+def _different(matrix: Any, enough: int) -> int:
+    """Number of different rows; once `enough` are found with certainty, that of the rows."""
+    head = np.unique(matrix[: 4 * enough + 4], axis=0)
+    return len(matrix) if len(head) >= enough and len(head) == len(matrix[: 4 * enough + 4]) else _count(matrix)
+
+
+def _count(matrix: Any) -> int:
+    return len({row.tobytes() for row in matrix + np.float32(0)})  # -0 + 0 is 0
+
+
+def _sketches(kmeans: KMeans, ks: tuple[int, ...], watcher: Watcher) -> dict[int, Fit]:
+    watcher.start(len(ks), 0, "Fitting")
+    found = {}
+    for k in ks:
+        found[k] = kmeans.sketch(k)
+        watcher.advance(1, 0)
+    return found
+
+
+def _elbow(sketches: dict[int, Fit]) -> tuple[int, str]:
+    ks = sorted(sketches)
+    return choice.elbow(ks, [sketches[k].inertia for k in ks])
+
+
+def _mixtures(
+    request: ClusterRequest,
+    vectors: Vectors,
+    sketches: dict[int, Fit],
+    fit: Fit,
+    device: str,
+    watcher: Watcher,
+) -> tuple[Mixture | None, dict[int, float], dict[str, Any] | None]:
+    """The mixture at the chosen k; the BICs of several k, all on the same rows; how EM went."""
+    if "gmm" not in request.algorithms:
+        return None, {}, None
+    watcher.say(f"Fitting the mixture ({request.covariance} covariances)")
+    projection = em.reduce(vectors.matrix, request.variance, request.seed)
+    points = projection.apply(vectors.matrix)
+    bics, rows = {}, sampled(len(points), BIC_ROWS, request.seed)
+    ks = sorted(sketches)
+    tried = {ks[place] for place in np.linspace(0, len(ks) - 1, BIC_TRIALS).astype(int)} if ks else set()
+    for k, one in {k: sketches[k] for k in tried if k != len(fit.centroids)}.items():
+        labels = _dense(one.labels[rows])
+        bics[k] = em.fit_mixture(points[rows], projection, labels, request.covariance, request.seed, device).bic
+    found = em.fit_mixture(points, projection, _dense(fit.labels), request.covariance, request.seed, device)
+    bics[len(fit.centroids)] = found.bic
+    if bics.keys() - {len(fit.centroids)} and len(rows) < len(points):
+        own = em.fit_mixture(
+            points[rows], projection, _dense(fit.labels[rows]), request.covariance, request.seed, device
+        )
+        bics[len(fit.centroids)] = own.bic
+    steps = {
+        "steps": found.steps,
+        "converged": found.converged,
+        "log_likelihood": found.log_likelihood,
+        "bic": found.bic,
+        "components": points.shape[1],
+    }
+    return found.mixture, bics, steps
+
+
+def _dense(labels: Any) -> Any:
+    """Cluster numbers without gaps: a sample may miss a small cluster."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)
+
+
+def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: str) -> dict[str, Any]:
+    rows, dim = vectors.matrix.shape
+    settings = {name: value for name, value in asdict(request).items() if name not in ("source", "output", "device")}
+    return {
+        "source": vectors.source,
+        "catalog": vectors.catalog,
+        "method": vectors.method,
+        "model_id": vectors.model_id,
+        "random_weights": vectors.random_weights,
+        "rows": rows,
+        "dim": dim,
+        "left_out": dict(vectors.left_out),
+        "settings": settings
+        | {"k": k, "k_chosen": why, "algorithms": list(request.algorithms), "k_range": list(request.k_range)},
+        "versions": {name: version(name) for name in PACKAGES},
+        "device": device,
+    }
+
+
+def _speed() -> float:
+    """Floating-point operations a second of this machine's products of float32 matrices, from a short probe."""
+    probe = np.ones((2048, 512), np.float32)
+    factor = np.ones((512, 512), np.float32)
+    probe @ factor
+    began = time.perf_counter()
+    for _ in range(3):
+        probe @ factor
+    return 3 * 2 * 2048 * 512 * 512 / (time.perf_counter() - began)
+
+
+def describe(clusters: Clusters) -> str:
+    """Say in a few lines what came of a clustering."""
+    run, chosen = clusters.run, clusters.scores["chosen"]
+    score = clusters.scores["k"][str(chosen)]
+    lines = [f"{run['rows']:,} images in {chosen} clusters ({clusters.scores['why']}): {clusters.folder}"]
+    if score["silhouette"]:
+        one = score["silhouette"]
+        interval = "" if one["exact"] else f" ({one['low']:.3f} to {one['high']:.3f}, sampled)"
+        lines.append(f"silhouette {one['value']:.3f}{interval}, Davies-Bouldin {score['davies_bouldin']:.3f}")
+    if left := run["left_out"]:
+        lines.append("Left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left.items()))
+    return "\n".join(lines)

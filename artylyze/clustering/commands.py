@@ -1,0 +1,100 @@
+"""The commands of clustering, one short function each. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+
+@commands.command()
+def cluster(
+    source: Annotated[str, typer.Argument(help="A catalog, or a features file (.parquet).")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Where the clusters go: a folder or an address.")] = "",
+    algorithm: Annotated[str, typer.Option(help="kmeans, gmm, or both with a comma.")] = "kmeans,gmm",
+    k: Annotated[str, typer.Option(help="Number of clusters; auto: the elbow of inertia over --k-range.")] = "25",
+    k_range: Annotated[str, typer.Option(help="Lowest and highest k that auto tries.")] = "5,60",
+    covariance: Annotated[str, typer.Option(help="Of the mixture: diag, full or tied.")] = "diag",
+    variance: Annotated[float, typer.Option(help="Share of the variance that the mixture's components keep.")] = 0.95,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of every random choice: same seed, same result.")] = 0,
+    assign: Annotated[
+        str | None, typer.Option(help="Give the catalog's images the clusters of this folder, without fitting.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+) -> None:
+    """Cluster a collection by KMeans and a Gaussian mixture, and choose the number of clusters.
+
+    Example: artylyze cluster catalog -o clusters --k auto
+    """
+    from artylyze.clustering.request import ClusterRequest, parse_covariance, parse_k, parse_range
+    from artylyze.progress import Reporter, stoppable
+
+    request = ClusterRequest(
+        source=source,
+        output=output,
+        algorithms=tuple(part.strip() for part in algorithm.split(",") if part.strip()),
+        k=parse_k(k),
+        k_range=parse_range(k_range),
+        covariance=parse_covariance(covariance),
+        variance=variance,
+        device=device,
+        seed=seed,
+    )
+    if assign is not None:
+        from artylyze.clustering.assign import assign as run_assign
+
+        with stoppable(), Reporter() as reporter:
+            done = run_assign(assign, source, output, reporter)
+        text = f"{done['rows']:,} images were given clusters of {assign}: {output}"
+        typer.echo(json.dumps(done, ensure_ascii=False) if as_json else text)
+        return
+    from dataclasses import asdict
+
+    from artylyze.clustering import cluster as room
+
+    with stoppable(), Reporter() as reporter:
+        if dry_run:
+            found = asdict(room.plan(request, reporter))
+            text = "\n".join(f"{name}: {value}" for name, value in found.items())
+        else:
+            clusters = room.cluster(request, reporter)
+            found = {"clusters": output, **clusters.run, "scores": clusters.scores}
+            text = room.describe(clusters)
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+
+
+@commands.command()
+def features(
+    source: Annotated[str, typer.Argument(help="A catalog, a manifest, or a folder, bucket or table of images.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The features file to write, .parquet.")],
+    method: Annotated[str, typer.Option(help="pca or kernel_pca of pixels, embedding, or timm:NAME.")] = "embedding",
+    variance: Annotated[float, typer.Option(help="Share of the variance that PCA and kernel PCA keep.")] = 0.95,
+    image_size: Annotated[int, typer.Option(help="Pixels a side for PCA and kernel PCA.")] = 180,
+    weights: Annotated[str | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Let timm:NAME go untrained; labelled so, never ranked.")
+    ] = False,
+    transform: Annotated[
+        str | None, typer.Option(help="Apply this fitted transform (.transform.safetensors) to other images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+) -> None:
+    """Compute features of images to cluster by, and write them as one Parquet file.
+
+    Example: artylyze features catalog -o pca.parquet --method pca
+    """
+    from artylyze.clustering.features import FeaturesRequest
+    from artylyze.clustering.features import features as run
+    from artylyze.progress import Reporter, stoppable
+
+    request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
+    with stoppable(), Reporter() as reporter:
+        found = run(request, reporter)
+    text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)

@@ -1,0 +1,144 @@
+"""Fits Gaussian mixtures: scikit-learn's GaussianMixture, seeded with a KMeans clustering; on a GPU by the Array API.
+
+It is fitted in float32 on principal components that are scaled to a mean variance of 1, so that `REGULARISATION` means
+the same for any features and keeps covariances invertible in float32.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artylyze.clustering.kmeans import SAMPLE, sampled
+from artylyze.clustering.mixture import Covariance, Mixture, Projection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+REGULARISATION = 1e-4
+TOLERANCE = 2e-4
+"""Gain in mean log-likelihood at which EM ends, relative to the number of dimensions."""
+STEPS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureFit:
+    """A mixture, its Bayesian information criterion, the mean log-likelihood of a row, and how EM went."""
+
+    mixture: Mixture
+    bic: float
+    log_likelihood: float
+    steps: int
+    converged: bool
+
+
+def reduce(matrix: Matrix, variance: float, seed: int) -> Projection:
+    """The principal components that hold a share of the variance, scaled to a mean variance of 1; exact on a sample.
+
+    The components are those of at most SAMPLE rows, or of three times as many rows as columns if that is more.
+    """
+    sample = matrix[sampled(len(matrix), max(SAMPLE, 3 * matrix.shape[1]), seed)].astype(np.float64)
+    mean = sample.mean(axis=0)
+    sample -= mean
+    variances, axes = np.linalg.eigh(sample.T @ sample / max(1, len(sample) - 1))
+    variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
+    total = variances.sum()
+    count = int(np.searchsorted(np.cumsum(variances), variance * total * (1 - 1e-9))) + 1 if total > 0 else 1
+    count = min(count, len(sample))
+    scale = np.sqrt(max(variances[:count].mean(), 1e-30))
+    return Projection(mean.astype(np.float32), np.ascontiguousarray((axes[:, :count] / scale).T, np.float32))
+
+
+def fit_mixture(
+    points: Matrix, projection: Projection, labels: NDArray[np.int32], covariance: Covariance, seed: int, device: str
+) -> MixtureFit:
+    """Fit a mixture to projected rows, float32 (n, p), beginning with clusters 0..m-1 in `labels`."""
+    from sklearn import config_context
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    weights, means, precisions = start_of(points, labels, covariance)
+    model = GaussianMixture(
+        len(weights),
+        covariance_type=covariance,
+        tol=TOLERANCE * points.shape[1],
+        reg_covar=REGULARISATION,
+        max_iter=STEPS,
+        init_params="random_from_data",  # not used, for all is given; the only kind that the Array API takes
+        random_state=seed,
+        **{
+            name: on_device(value, device)
+            for name, value in (("weights_init", weights), ("means_init", means), ("precisions_init", precisions))
+        },
+    )
+    with config_context(array_api_dispatch=device != "cpu"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        data = on_device(points, device)
+        model.fit(data)
+        bic, likelihood = float(model.bic(data)), float(model.score(data))
+    mixture = Mixture(
+        covariance,
+        _plain(model.weights_),
+        _plain(model.means_),
+        _plain(model.precisions_cholesky_),
+        projection,
+    )
+    return MixtureFit(mixture, bic, likelihood, int(model.n_iter_), bool(model.converged_))
+
+
+def start_of(points: Matrix, labels: NDArray[np.int32], covariance: Covariance) -> tuple[Matrix, Matrix, Matrix]:
+    """Weights (m,), means (m, p) and precisions of the clusters, all float32.
+
+    Each cluster's covariance is drawn towards the variance of all rows as if it had p more rows of that kind: a cluster
+    of fewer rows than dimensions has no covariance of its own.
+    """
+    m, p = int(labels.max()) + 1, points.shape[1]
+    counts = np.maximum(np.bincount(labels, minlength=m), 1)
+    common = points.var(axis=0, dtype=np.float64) + REGULARISATION
+    means = np.stack([points[labels == one].mean(axis=0) for one in range(m)])
+    pooled, precisions = np.zeros((p, p)), []
+    for one in range(m):
+        away = points[labels == one] - means[one]
+        if covariance == "diag":
+            spread = (np.square(away, dtype=np.float64).sum(axis=0) + p * common) / (counts[one] + p)
+            precisions.append(1 / spread)
+            continue
+        scatter = (away.T @ away).astype(np.float64)
+        pooled += scatter
+        if covariance == "full":
+            precisions.append(_inverse((scatter + p * np.diag(common)) / (counts[one] + p)))
+    found = (
+        _inverse(pooled / len(points) + REGULARISATION * np.eye(p)) if covariance == "tied" else np.stack(precisions)
+    )
+    weights = (counts / counts.sum()).astype(np.float32)
+    return weights / weights.sum(), means.astype(np.float32), found.astype(np.float32)
+
+
+def cost(rows: int, dimensions: int, k: int, covariance: Covariance) -> float:
+    """Floating-point operations of one step of EM: the products of rows with factors, and the covariances."""
+    per_row = {"full": 4 * dimensions**2 * k, "tied": 2 * dimensions**2 * (k + 1), "diag": 8 * dimensions * k}
+    return float(rows) * per_row[covariance]
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    inverse = np.linalg.inv(matrix)
+    symmetric: NDArray[np.float64] = (inverse + inverse.T) / 2
+    return symmetric
+
+
+def on_device(array: Matrix, device: str) -> Any:
+    """The array as GaussianMixture takes it: numpy on the CPU, torch on `cuda` (and on `torch`, the CPU for tests)."""
+    if device == "cpu":
+        return array
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array)).to("cpu" if device == "torch" else device)
+
+
+def _plain(array: Any) -> Matrix:
+    return np.asarray(array if isinstance(array, np.ndarray) else array.cpu(), np.float32)

@@ -1,0 +1,195 @@
+"""From a catalog or a source to a features file: PCA or kernel PCA of pixels, embeddings, features of a timm model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artylyze.clustering.vectors import read_vectors, write_features
+from artylyze.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from artylyze.progress import Watcher
+
+METHODS = ("pca", "kernel_pca", "embedding")
+
+
+@dataclass(frozen=True)
+class FeaturesRequest:
+    """Features of the images of a source. Raises UsageError for what does not go together.
+
+    Attributes:
+        source: a catalog, a manifest, or what `artylyze scan` takes.
+        output: the features file, .parquet.
+        method: pca, kernel_pca, embedding or timm:NAME.
+        variance: share of the variance that PCA and kernel PCA keep.
+        image_size: side of the images for PCA and kernel PCA, pixels.
+        weights: a file of weights for timm:NAME.
+        random_weights: whether timm:NAME may go without weights; the features say so, and are never ranked.
+        transform: a fitted transform to apply in place of fitting one.
+        seed: of every random choice.
+    """
+
+    source: str
+    output: str
+    method: str
+    variance: float = 0.95
+    image_size: int = 180
+    weights: str | None = None
+    random_weights: bool = False
+    transform: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        timm = self.method.startswith("timm:")
+        if not self.output.lower().endswith(".parquet"):
+            raise UsageError("Features are a .parquet file: name it so with -o.")
+        if self.method not in METHODS and not timm:
+            raise UsageError(f"--method {self.method}: choose {', '.join(METHODS)} or timm:NAME.")
+        if not timm and (self.weights is not None or self.random_weights):
+            raise UsageError("--weights and --random-weights go with --method timm:NAME.")
+        if self.weights is not None and self.random_weights:
+            raise UsageError("Give --weights or --random-weights, not both.")
+        if self.transform is not None and self.method not in ("pca", "kernel_pca"):
+            raise UsageError("--transform goes with --method pca or kernel_pca.")
+        if not 0 < self.variance <= 1:
+            raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
+        if self.image_size < 1:
+            raise UsageError(f"--image-size {self.image_size}: a number of pixels.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Features float32 (n, d) of some rows of a table, why others have none, and what is known of how they came."""
+
+    table: pa.Table
+    matrix: NDArray[np.float32]
+    left_out: Mapping[str, int]
+    about: Mapping[str, Any]
+
+
+def features(request: FeaturesRequest, watcher: Watcher) -> dict[str, Any]:
+    """Compute features and write them; return what the file's metadata says, with rows and dim.
+
+    Raises:
+        InputError: a source, weights or a transform that cannot be used.
+    """
+    if request.method == "embedding":
+        vectors = read_vectors(request.source)
+        table = pa.table({"image_id": vectors.ids, "record_id": vectors.records})
+        found = _Found(table, vectors.matrix, vectors.left_out, {"model_id": vectors.model_id})
+    else:
+        images = _images(request.source)
+        found = _pixels(request, images, watcher) if request.method in METHODS else _timm(request, images, watcher)
+    rows, dim = found.matrix.shape
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * dim)
+    column = pa.ListArray.from_arrays(offsets, pa.array(found.matrix.ravel()))
+    about = {
+        "method": request.method,
+        "source": request.source,
+        "catalog": request.source if _is_catalog(request.source) else None,
+        "model_id": None,
+        "random_weights": request.random_weights,
+        "left_out": dict(found.left_out),
+        "settings": asdict(request),
+        **found.about,
+    }
+    write_features(
+        request.output, found.table.select(["image_id", "record_id"]).append_column("features", column), about
+    )
+    return {"features": request.output, "rows": rows, "dim": dim, **about}
+
+
+def _is_catalog(source: str) -> bool:
+    from artylyze.storage import open_store
+
+    return not source.lower().endswith((".parquet", ".csv", ".tsv")) and bool(
+        open_store(source).version("catalog.json")
+    )
+
+
+def _images(source: str) -> pa.Table:
+    """The images of a source: image_id, record_id, uri, size, validator, in image_id order."""
+    names = ["image_id", "record_id", "uri", "size", "validator"]
+    if _is_catalog(source):
+        from artylyze.catalog.snapshot import read_catalog
+
+        rows = read_catalog(source, ["image_id", "record_id", "uri", "validator", "status"])
+        rows = rows.filter(pc.equal(rows.column("status"), "ok"))
+        return rows.append_column("size", pa.nulls(rows.num_rows, pa.int64())).select(names).sort_by("image_id")
+    from artylyze import collection
+    from artylyze.manifest import looks_like_manifest, open_rows
+
+    if source.lower().endswith(".parquet") and looks_like_manifest(source):
+        with open_rows(source) as file:
+            return file.read(names)
+    with TemporaryDirectory(prefix="artylyze-") as folder:
+        manifest = str(Path(folder, "manifest.parquet"))
+        collection.scan(source, manifest)
+        with open_rows(manifest) as file:
+            return file.read(names)
+
+
+def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:
+    from artylyze.clustering.transform import fit, load_transform, save_transform
+    from artylyze.reading import Source
+    from artylyze.training.features import cores
+    from artylyze.training.images import images_folder, read_images
+
+    fitted = None if request.transform is None else load_transform(Path(request.transform))
+    if fitted is not None and fitted.method != request.method:
+        raise InputError(f"{request.transform} is a transform of --method {fitted.method}.")
+    columns = (images.column(name).to_pylist() for name in ("uri", "validator", "size"))
+    sources = [Source(*row) for row in zip(*columns, strict=True)]
+    watcher.start(len(sources), 0, "Reading")
+    size = request.image_size if fitted is None else fitted.size
+    read = read_images(sources, size, images_folder(), decoders=cores(), advance=watcher.advance)
+    if not len(read.read):
+        raise InputError(f"None of the {len(sources):,} images of {request.source} can be read.")
+    pixels = read.pixels if not read.failed else read.pixels[read.read]
+    about: dict[str, Any] = {}
+    if fitted is None:
+        watcher.say(f"Fitting {request.method}")
+        fitted = fit(request.method, pixels, request.variance, request.seed)
+        path = Path(request.output).with_suffix(".transform.safetensors")
+        save_transform(path, fitted)
+        about["transform"] = str(path)
+    watcher.say("Projecting")
+    left_out = Counter(read.failed.values())
+    about["variance_kept"] = round(fitted.variance, 4)
+    return _Found(images.take(pa.array(read.read)), fitted.apply(pixels), left_out, about)
+
+
+def _timm(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:
+    import torch
+
+    from artylyze.models.backbones import load_backbone
+    from artylyze.models.build import features_bundle
+    from artylyze.training.features import embed
+
+    torch.manual_seed(request.seed)
+    name = request.method.removeprefix("timm:")
+    weights = None if request.weights is None else Path(request.weights)
+    try:
+        backbone = load_backbone(name, weights=weights, pretrained=not request.random_weights)
+    except InputError as error:
+        if request.random_weights or weights is not None:
+            raise
+        raise InputError(
+            f"{error}. To see what an untrained network gives, and never to rank it: --random-weights."
+        ) from error
+    bundle = features_bundle(backbone)
+    watcher.start(images.num_rows, 0, "Embedding")
+    found = embed(images, bundle, advance=lambda count: watcher.advance(count, 0))
+    left_out = Counter(found.failed.values())
+    return _Found(images.take(pa.array(found.rows)), found.matrix, left_out, {"model_id": bundle.model_id})

@@ -1,0 +1,197 @@
+"""KMeans: on CPUs scikit-learn's, from coarse to fine; on a GPU cuML's. One call fits either.
+
+On CPUs most of the work is done on `COARSE` principal components of a sample, then on those of all rows, and the end in
+full: Lloyd's steps in full cost d / COARSE times as much, and from there a few are enough.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from artylyze.clustering.mixture import Projection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+COARSE = 64
+SAMPLE = 10_000
+"""Rows that starts are tried on, and from which principal components are computed; with fewer, all is done in full."""
+STARTS = 4
+REFINEMENTS = 5
+CHUNK = 8_192
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Centroids float32 (k, d), the cluster of each row int32 (n,), and the sum of squared distances."""
+
+    centroids: Matrix
+    labels: NDArray[np.int32]
+    inertia: float
+
+
+class KMeans(Protocol):
+    """Fits KMeans to one matrix, for one k after the other."""
+
+    def fit(self, k: int) -> Fit:
+        """Fit k clusters, as well as this way can."""
+
+    def sketch(self, k: int) -> Fit:
+        """Fit k clusters well enough to compare numbers of clusters; the inertia is exact for the labels."""
+
+
+def kmeans_for(matrix: Matrix, seed: int, device: str) -> KMeans:
+    """The way to fit that suits a device, `cpu` or `cuda`."""
+    return GpuKMeans(matrix, seed) if device == "cuda" else CpuKMeans(matrix, seed)
+
+
+def principal(matrix: Matrix, count: int, seed: int) -> Projection:
+    """The first `count` principal components of a sample of the rows, by randomised SVD (Halko et al. 2011)."""
+    from sklearn.utils.extmath import randomized_svd
+
+    rows = sampled(len(matrix), SAMPLE, seed)
+    sample = matrix[rows]
+    mean = sample.mean(axis=0)
+    _, _, components = randomized_svd(sample - mean, count, n_iter=2, random_state=seed)
+    return Projection(mean, np.ascontiguousarray(components, np.float32))
+
+
+def sampled(rows: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Numbers of at most `most` rows, drawn without replacement, ascending."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+class CpuKMeans:
+    """scikit-learn's KMeans, from coarse to fine."""
+
+    def __init__(self, matrix: Matrix, seed: int) -> None:
+        self._matrix, self._seed = matrix, seed
+        self._coarse = matrix
+        if len(matrix) > SAMPLE and matrix.shape[1] > 2 * COARSE:
+            self._coarse = principal(matrix, COARSE, seed).apply(matrix)
+        self._sample = self._coarse[sampled(len(matrix), SAMPLE, seed)]
+
+    def sketch(self, k: int) -> Fit:
+        """On the sample with one start, then on the components of all rows."""
+        return self._labelled(k, self._coarse_labels(k, 1))
+
+    def fit(self, k: int) -> Fit:
+        """As `sketch` with more starts, then in full."""
+        labels = self._coarse_labels(k, STARTS)
+        start = means_of(self._matrix, labels, k)
+        fitted = _sklearn(k, start, self._seed, max_iter=REFINEMENTS if self._in_two_steps else 300).fit(self._matrix)
+        return Fit(fitted.cluster_centers_, fitted.labels_.astype(np.int32), float(fitted.inertia_))
+
+    @property
+    def _in_two_steps(self) -> bool:
+        return self._coarse is not self._matrix
+
+    def _coarse_labels(self, k: int, starts: int) -> NDArray[np.int32]:
+        fitted = _sklearn(k, "k-means++", self._seed, starts).fit(self._sample)
+        if len(self._sample) < len(self._matrix):
+            fitted = _sklearn(k, fitted.cluster_centers_, self._seed).fit(self._coarse)
+        labels: NDArray[np.int32] = fitted.labels_.astype(np.int32)
+        return labels
+
+    def _labelled(self, k: int, labels: NDArray[np.int32]) -> Fit:
+        centroids = means_of(self._matrix, labels, k)
+        distances = own_distances(self._matrix, centroids, labels)
+        return Fit(centroids, labels, float(np.square(distances, dtype=np.float64).sum()))
+
+
+class GpuKMeans:
+    """cuML's KMeans; it has not run on a GPU yet.
+
+    A matrix beyond the GPU's memory is fitted on a sample, and assigned chunk by chunk.
+    """
+
+    SHARE = 0.4
+    """Of the GPU's free memory, that the matrix may take: cuML holds distances beside it."""
+
+    def __init__(self, matrix: Matrix, seed: int) -> None:
+        import cupy
+
+        free = int(cupy.cuda.runtime.memGetInfo()[0])
+        self._matrix, self._seed = matrix, seed
+        self._rows = sampled(len(matrix), rows_within(matrix, int(free * self.SHARE)), seed)
+
+    def sketch(self, k: int) -> Fit:
+        """On the GPU there is no need for less than `fit`."""
+        return self.fit(k)
+
+    def fit(self, k: int) -> Fit:
+        """Fit on what fits into memory, and assign all rows."""
+        from cuml.cluster import KMeans as CumlKMeans
+
+        sample = self._matrix if len(self._rows) == len(self._matrix) else self._matrix[self._rows]
+        fitted = CumlKMeans(**cuml_arguments(k, self._seed)).fit(sample)
+        centroids = np.asarray(fitted.cluster_centers_, np.float32)
+        labels, distances = assign(self._matrix, centroids)
+        return Fit(centroids, labels, float(np.square(distances, dtype=np.float64).sum()))
+
+
+def cuml_arguments(k: int, seed: int) -> dict[str, Any]:
+    """What cuML's KMeans is made with; a test holds it against the signature in cuML's own wheel."""
+    return {
+        "n_clusters": k,
+        "max_iter": 300,
+        "tol": 1e-4,
+        "random_state": seed,
+        "init": "k-means++",
+        "n_init": STARTS,
+        "output_type": "numpy",
+    }
+
+
+def rows_within(matrix: Matrix, budget: int) -> int:
+    """Rows of a matrix that fit into a budget of bytes; one at least."""
+    return max(1, budget // int(matrix.shape[1] * matrix.itemsize))
+
+
+def means_of(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
+    """Mean of each cluster's rows, float32 (k, d); an empty cluster gets the mean of all."""
+    from scipy.sparse import csr_matrix
+
+    n = len(labels)
+    member = csr_matrix((np.ones(n, np.float32), (labels, np.arange(n))), shape=(k, n))
+    counts = np.bincount(labels, minlength=k)
+    means: Matrix = (member @ matrix) / np.maximum(counts, 1)[:, None].astype(np.float32)
+    if not counts.all():
+        means[counts == 0] = matrix.mean(axis=0)
+    return means
+
+
+def assign(matrix: Matrix, centroids: Matrix) -> tuple[NDArray[np.int32], Matrix]:
+    """Nearest centroid of each row, int32 (n,), and the Euclidean distance to it, float32 (n,)."""
+    labels = np.empty(len(matrix), np.int32)
+    squares = np.einsum("ij,ij->i", centroids, centroids)
+    for start in range(0, len(matrix), CHUNK):
+        rows = matrix[start : start + CHUNK]
+        labels[start : start + CHUNK] = (squares - 2 * (rows @ centroids.T)).argmin(axis=1)
+    return labels, own_distances(matrix, centroids, labels)
+
+
+def own_distances(matrix: Matrix, centroids: Matrix, labels: NDArray[np.int32]) -> Matrix:
+    """Euclidean distance of each row to its cluster's centroid, float32 (n,); from differences, so 0 is 0."""
+    distances = np.empty(len(matrix), np.float32)
+    for start in range(0, len(matrix), CHUNK):
+        part = slice(start, start + CHUNK)
+        away = matrix[part] - centroids[labels[part]]
+        distances[part] = np.sqrt(np.einsum("ij,ij->i", away, away))
+    return distances
+
+
+def _sklearn(k: int, init: Any, seed: int, starts: int = 1, max_iter: int = 300) -> Any:
+    from sklearn.cluster import KMeans as SklearnKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.filterwarnings("ignore", category=ConvergenceWarning, module="sklearn.cluster")
+    return SklearnKMeans(k, init=init, n_init=starts, max_iter=max_iter, random_state=seed)

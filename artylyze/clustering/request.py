@@ -1,0 +1,84 @@
+"""What a user can ask a clustering for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast, get_args
+
+from artylyze.errors import UsageError
+
+if TYPE_CHECKING:
+    from artylyze.clustering.mixture import Covariance
+
+ALGORITHMS = ("kmeans", "gmm")
+
+
+@dataclass(frozen=True)
+class ClusterRequest:
+    """One clustering. Raises UsageError for what does not go together.
+
+    Attributes:
+        source: a catalog or a features file.
+        output: the folder of the clusters.
+        algorithms: `kmeans`, `gmm` or both; the mixture begins with a KMeans clustering in any case.
+        k: number of clusters, None for the elbow.
+        k_range: lowest and highest k that are tried.
+        covariance: of the mixture: `diag`, `full` or `tied`.
+        variance: share of the variance that the mixture's principal components keep.
+        device: auto, cpu or cuda.
+        seed: of every random choice.
+    """
+
+    source: str
+    output: str
+    algorithms: tuple[str, ...] = ALGORITHMS
+    k: int | None = 25
+    k_range: tuple[int, int] = (5, 60)
+    covariance: Covariance = "diag"
+    variance: float = 0.95
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        from artylyze.clustering.mixture import Covariance as Kinds
+
+        if not self.output:
+            raise UsageError("Say where the clusters go: -o CLUSTERS.")
+        if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
+            raise UsageError(f"--algorithm {','.join(self.algorithms)}: choose kmeans, gmm or kmeans,gmm.")
+        if self.k is not None and self.k < 1:
+            raise UsageError(f"--k {self.k}: ask for at least 1 cluster.")
+        if not 1 <= self.k_range[0] < self.k_range[1]:
+            raise UsageError("--k-range: give the lowest and the highest k, such as 5,60.")
+        if self.covariance not in get_args(Kinds):
+            raise UsageError(f"--covariance {self.covariance}: choose diag, full or tied.")
+        if not 0 < self.variance <= 1:
+            raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device {self.device}: choose auto, cpu or cuda.")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: a seed is 0 or more.")
+
+
+def parse_k(text: str) -> int | None:
+    """Return `25` as a number and `auto` as None; raise UsageError for anything else."""
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--k {text}: give a number of clusters, or auto.") from None
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """Return `5,60` as two numbers; raise UsageError for anything else."""
+    try:
+        low, high = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--k-range {text}: give the lowest and the highest k, such as 5,60.") from None
+    return low, high
+
+
+def parse_covariance(text: str) -> Covariance:
+    """Return the word; ClusterRequest judges it."""
+    return cast("Covariance", text)

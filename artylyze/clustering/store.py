@@ -1,0 +1,137 @@
+"""CLUSTERS, the folder of a clustering: what is in it, how it is written, and how it is read back.
+
+run.json (what was clustered and how) is written last: with it, the folder is complete.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artylyze.clustering.mixture import Mixture, Projection
+from artylyze.errors import InputError
+from artylyze.storage import open_store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT = 1
+RUN, ASSIGNMENTS, SCORES, ELBOW = "run.json", "assignments.parquet", "scores.json", "elbow.png"
+KMEANS, MIXTURE = "kmeans.safetensors", "mixture.safetensors"
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("record_id", pa.string(), nullable=False),
+        pa.field("kmeans", pa.int32()),
+        pa.field("distance", pa.float32()),
+        pa.field("gmm", pa.int32()),
+        pa.field("responsibilities", pa.list_(pa.float32())),
+    ]
+)
+"""Columns of the assignments, in image_id order: null where an algorithm was not run. `distance` is Euclidean, to the
+own centroid, in feature space."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """A clustering as it is kept.
+
+    Attributes:
+        folder: where it lies: a folder or an address.
+        run: run.json. source, catalog (None if unknown), method, model_id, random_weights, rows, dim, left_out
+            {reason: count}, settings (algorithms, k, covariance, seed, variance, ...), versions, device, seconds.
+        assignments: a row for each image, see SCHEMA.
+        centroids: float32 (k, d), None if KMeans was not run.
+        mixture: None if the mixture was not run.
+        scores: scores.json: see `artylyze.clustering.choice`.
+    """
+
+    folder: str
+    run: Mapping[str, Any]
+    assignments: pa.Table
+    centroids: NDArray[np.float32] | None
+    mixture: Mixture | None
+    scores: Mapping[str, Any]
+
+
+def read_clusters(folder: str) -> Clusters:
+    """Read a clustering.
+
+    Raises:
+        InputError: if there is none, it is of another format, or a part of it is missing or damaged.
+    """
+    store = open_store(folder)
+    found = store.read(RUN)
+    if found is None:
+        raise InputError(f"There are no clusters in {folder}. Make them with `artylyze cluster CATALOG -o {folder}`.")
+    try:
+        run = json.loads(found)
+        if run["format"] != FORMAT:
+            raise ValueError("its format is not ours")
+        algorithms = run["settings"]["algorithms"]
+        table = pq.read_table(io.BytesIO(_needed(folder, ASSIGNMENTS))).select(SCHEMA.names).cast(SCHEMA)
+        scores = json.loads(_needed(folder, SCORES))
+        centroids = _tensors(folder, KMEANS)["centroids"] if "kmeans" in algorithms else None
+        mixture = _mixture(_tensors(folder, MIXTURE), run["settings"]["covariance"]) if "gmm" in algorithms else None
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise InputError(f"{folder} is not a clustering that this version reads ({error}): cluster again.") from error
+    return Clusters(folder, run, table, centroids, mixture, scores)
+
+
+def write_clusters(clusters: Clusters, elbow: bytes | None = None) -> None:
+    """Write a clustering into its folder, with the picture of how k was chosen."""
+    from safetensors.numpy import save
+
+    store = open_store(clusters.folder)
+    if clusters.centroids is not None:
+        store.put(KMEANS, save({"centroids": np.ascontiguousarray(clusters.centroids)}))
+    if (mixture := clusters.mixture) is not None:
+        tensors = {
+            "weights": mixture.weights,
+            "means": mixture.means,
+            "precisions_cholesky": mixture.precisions_cholesky,
+            "projection.mean": mixture.projection.mean,
+            "projection.components": mixture.projection.components,
+        }
+        store.put(MIXTURE, save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
+    table = io.BytesIO()
+    pq.write_table(clusters.assignments.cast(SCHEMA), table, compression="zstd")
+    store.put(ASSIGNMENTS, table.getvalue())
+    store.put(SCORES, _json(clusters.scores))
+    if elbow is not None:
+        store.put(ELBOW, elbow)
+    store.put(RUN, _json({"format": FORMAT, **clusters.run}))
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _needed(folder: str, name: str) -> bytes:
+    data = open_store(folder).read(name)
+    if data is None:
+        raise InputError(f"{folder}/{name} is missing: cluster again.")
+    return data
+
+
+def _tensors(folder: str, name: str) -> dict[str, NDArray[np.float32]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        found: dict[str, NDArray[np.float32]] = load(_needed(folder, name))
+    except SafetensorError as error:
+        raise InputError(f"{folder}/{name} is damaged ({error}): cluster again.") from error
+    return found
+
+
+def _mixture(tensors: Mapping[str, NDArray[np.float32]], covariance: Any) -> Mixture:
+    projection = Projection(tensors["projection.mean"], tensors["projection.components"])
+    return Mixture(covariance, tensors["weights"], tensors["means"], tensors["precisions_cholesky"], projection)

@@ -1,0 +1,101 @@
+"""The works of a clustering: its images joined to their catalog rows, and to all that is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artylyze.catalog.snapshot import read_catalog, read_snapshot
+from artylyze.clustering.columns import Described, describe, folded
+from artylyze.clustering.store import Clusters
+from artylyze.errors import InputError, UsageError
+from artylyze.manifest import COLUMNS
+from artylyze.tables import load_table, open_database
+from artylyze.training.artists import read_artists
+from artylyze.training.sources import Wanted, join
+
+_NAMES = ("image_id", "record_id", "uri", "validator")
+_OURS = ("recordid", "described")
+
+
+@dataclass(frozen=True, eq=False)
+class Works:
+    """The clustered images and what is said of them.
+
+    Attributes:
+        catalog: address of the catalog they are rows of.
+        table: image_id, record_id, uri, validator (n rows), in the order of the assignments.
+        said: what catalogues and the model say of them.
+    """
+
+    catalog: str
+    table: pa.Table
+    said: Described
+
+
+def read_works(
+    clusters: Clusters, catalog: str | None = None, labels: Sequence[str] = (), artists: str | None = None
+) -> Works:
+    """Join clustered images to their catalog and to catalogues of labels.
+
+    Args:
+        clusters: the clustering.
+        catalog: its catalog; None: the one that the clustering names.
+        labels: CSV, TSV or Parquet tables that say more of the images; the catalog's own metadata is the last.
+        artists: a table of artists with their nationality and years.
+
+    Raises:
+        UsageError: no catalog is known.
+        InputError: a clustered image is not in the catalog, or a table cannot be used.
+    """
+    catalog = catalog or clusters.run.get("catalog")
+    if not catalog:
+        raise UsageError(f"{clusters.folder} does not say which catalog it was made from: give --catalog CATALOG.")
+    tasks = read_snapshot(catalog).tasks
+    ids = clusters.assignments.column("image_id").combine_chunks()
+    rows = read_catalog(catalog, [*_NAMES, *tasks, "metadata"])  # without metadata there is no such column
+    places = pc.index_in(ids, value_set=rows.column("image_id").combine_chunks())
+    if places.null_count:
+        missing = ids.filter(pc.is_null(places))[0].as_py()
+        raise InputError(
+            f"{places.null_count:,} images of {clusters.folder} are not in the catalog {catalog}, the first is "
+            f"{missing!r}: give the catalog that was clustered, or cluster this one."
+        )
+    rows = rows.take(places)
+    tables = _tables(rows, labels)
+    predicted = {task: rows.column(task) for task in tasks}
+    said = describe(tables, rows.num_rows, predicted, None if artists is None else read_artists(artists))
+    return Works(catalog, rows.select(list(_NAMES)), said)
+
+
+def _tables(rows: pa.Table, labels: Sequence[str]) -> list[pa.Table]:
+    """Return what each table says of the rows, as text, then what their metadata say."""
+    names = [] if "metadata" not in rows.column_names else [f.name for f in rows.schema.field("metadata").type]
+    with open_database() as database:
+        for address in labels:
+            names += load_table(database, address)
+            database.execute("DROP TABLE catalogue")
+    unlike: dict[str, str] = {}  # of names that differ in case and punctuation alone, the first
+    for name in names:
+        unlike.setdefault(folded(name), name)
+    wanted = {name: (name,) for key, name in unlike.items() if key not in _OURS}
+    if not wanted:
+        return []
+    with TemporaryDirectory(prefix="artylyze-") as folder:
+        manifest = str(Path(folder, "manifest.parquet"))
+        pq.write_table(_as_manifest(rows), manifest)
+        joined = join(labels, manifest, Wanted(wanted, {}))
+    order = pc.index_in(rows.column("image_id"), value_set=joined.images.column("image_id").combine_chunks())
+    return [one.table.take(order) for one in joined.catalogues if one.table.num_columns]
+
+
+def _as_manifest(rows: pa.Table) -> pa.Table:
+    sized = rows.append_column("size", pa.nulls(rows.num_rows, pa.int64())).sort_by("image_id")
+    names = [field.name for field in COLUMNS] + (["metadata"] if "metadata" in rows.column_names else [])
+    return sized.select(names)

@@ -1,0 +1,115 @@
+"""The commands that show what was found, one short function each. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer()
+
+_Clusters = Annotated[str, typer.Argument(help="What `cluster` wrote: a folder or an address.")]
+_Catalog = Annotated[str | None, typer.Option(help="The catalog that was clustered. Default: as the clusters say.")]
+_Labels = Annotated[
+    list[str] | None, typer.Option(help="A table that says more of the images: CSV, TSV or Parquet. May be repeated.")
+]
+_Artists = Annotated[str | None, typer.Option(help="A table of artists: name, nationality, years.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
+
+
+@commands.command()
+def profiles(
+    clusters: _Clusters,
+    catalog: _Catalog = None,
+    labels: _Labels = None,
+    artists: _Artists = None,
+    algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Say what each cluster holds: its terms and their lift, its typical and marginal works, with plots and sheets.
+
+    Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
+    """
+    from artylyze.clustering.profile_files import write_profiles
+    from artylyze.clustering.profiling import make_profiles, marks_in_words
+    from artylyze.progress import Reporter
+
+    with Reporter() as reporter:
+        found = make_profiles(clusters, catalog, labels or (), artists, algorithm)
+        files = write_profiles(found, reporter)
+    if as_json:
+        typer.echo(json.dumps({"files": files, **found.as_dict()}, ensure_ascii=False))
+        return
+    for one in found.profiles:
+        typer.echo(f"cluster {one.cluster:>3}  {one.images:>8,} works  {marks_in_words(one)}".rstrip())
+    if found.note:
+        typer.echo(found.note)
+    typer.echo(f"Wrote {len(files)} files to {clusters}/profiles/{found.algorithm}.")
+
+
+@commands.command()
+def influences(
+    clusters: _Clusters,
+    record: Annotated[str, typer.Argument(metavar="RECORD_ID", help="Of the painting: a record's or an image's id.")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Where picture and JSON go. Default: CLUSTERS/influences.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Responsibility from which a cluster is an influence.")] = 0.05,
+    catalog: _Catalog = None,
+    labels: _Labels = None,
+    artists: _Artists = None,
+    as_json: _Json = False,
+) -> None:
+    """Show which clusters run through a painting, and which pictures are perhaps the same work photographed twice.
+
+    Example: artylyze influences clusters 1975.1.3 -o influences
+    """
+    from artylyze.clustering.influences import check, describe
+    from artylyze.clustering.influences import influences as run
+    from artylyze.clustering.store import read_clusters
+    from artylyze.clustering.works import read_works
+    from artylyze.progress import Reporter
+    from artylyze.publish.influence_files import write_influences
+
+    with Reporter() as reporter:
+        stored = read_clusters(clusters)
+        check(stored, threshold)
+        reporter.say(f"Joining the works of {clusters} to what is said of them")
+        found = run(stored, read_works(stored, catalog, labels or (), artists), record, threshold)
+        where = output or f"{clusters.rstrip('/')}/influences"
+        files = write_influences(found, where)
+    if as_json:
+        typer.echo(json.dumps({"output": where, "files": files, **found.as_dict()}, ensure_ascii=False))
+    else:
+        typer.echo(f"{describe(found)}\nWrote {' and '.join(files)} to {where}.")
+
+
+@commands.command()
+def report(
+    catalog: Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The page to write, an .html file.")] = "report.html",
+    clusters: Annotated[str | None, typer.Option(help="What `cluster` wrote.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model bundle that made the catalog: a folder.")] = None,
+    evaluation: Annotated[str | None, typer.Option(help="What `evaluate` wrote.")] = None,
+    labels: _Labels = None,
+    artists: _Artists = None,
+    record: Annotated[
+        str | None, typer.Option(help="The record whose influences are shown. Default: the most mixed.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Write one self-contained HTML page: the run, failures, tags, review queue, model, clusters, an influence.
+
+    Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
+    """
+    from artylyze.progress import Reporter
+    from artylyze.publish.report.page import ReportRequest, write_report
+
+    request = ReportRequest(catalog, output, clusters, model, evaluation, tuple(labels or ()), artists, record)
+    with Reporter() as reporter:
+        size = write_report(request, reporter)
+    if as_json:
+        typer.echo(json.dumps({"report": output, "bytes": size}, ensure_ascii=False))
+    else:
+        typer.echo(f"Wrote {output} ({size / 2**20:.1f} MiB): one file, to be opened in any browser or sent on.")

@@ -1,0 +1,214 @@
+"""Clustering against scikit-learn's defaults and faiss, each in a process of its own, on the same rows.
+
+python benchmarks/cluster.py CATALOG [--rows 100000] [--only kmeans,gmm,elbow]
+
+CATALOG holds real embeddings (`artylyze tag ../shared/data/paintings -o CATALOG --model timm:tf_efficientnet_lite0`);
+`benchmarks/cluster_data.py` says how the rows that are clustered are drawn after them. Seconds are those of the work,
+not of imports or of reading the rows. The naive elbow is measured at `ELBOW` values of k and interpolated between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.measure import busy, machine, run_contestant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float32]
+
+RESULTS = Path(__file__).resolve().parent / "results"
+K, COMPONENTS, SEED = 25, 128, 0
+RANGE = (5, 60)
+ELBOW = (5, 30, 60)
+GROUPS = {
+    "kmeans": ("kmeans-sklearn", "kmeans-faiss", "kmeans-artylyze"),
+    "gmm": ("gmm-sklearn", "gmm-artylyze"),
+    "elbow": ("elbow-sklearn", "elbow-artylyze"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, or be one of those that are measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("catalog", help="a catalog of real embeddings")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--only", default=",".join(GROUPS))
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    asked = parser.parse_args(arguments)
+    if asked.contestant:
+        print(json.dumps(CONTESTANTS[asked.contestant](np.load(asked.catalog))))
+        return
+    with tempfile.TemporaryDirectory(prefix="artylyze-cluster-") as temporary:
+        paths, data = _draw(asked.catalog, asked.rows, Path(temporary))
+        for group in asked.only.split(","):
+            _measure(group, paths[group == "gmm"], data, Path(temporary))
+
+
+def _draw(catalog: str, rows: int, folder: Path) -> tuple[tuple[Path, Path], dict[str, Any]]:
+    """Draw the rows, and their principal components for the mixtures; say how alike both are."""
+    from artylyze.catalog.snapshot import embeddings
+    from artylyze.clustering.kmeans import principal
+    from benchmarks.cluster_data import model_of, spectrum
+
+    _, real = embeddings(catalog)
+    drawn = model_of(real).draw(rows)
+    points = principal(drawn, COMPONENTS, SEED).apply(drawn)
+    paths = folder / "rows.npy", folder / "points.npy"
+    np.save(paths[0], drawn)
+    np.save(paths[1], points / np.sqrt(points.var(axis=0).mean()))
+    about = {"rows": rows, "dim": drawn.shape[1], "real_rows": len(real)}
+    return paths, {**about, "variance_held_by_components": {"real": spectrum(real), "drawn": spectrum(drawn)}}
+
+
+def _measure(group: str, path: Path, data: dict[str, Any], folder: Path) -> None:
+    before, found = busy(), {}
+    for name in GROUPS[group]:
+        log = folder / f"{name}.txt"
+        run = run_contestant([sys.executable, __file__, str(path), "--contestant", name], log)
+        found[name] = {**json.loads(log.read_text().splitlines()[-1]), "peak_mib": round(run.peak / 2**20)}
+        print(name, found[name], flush=True)
+    result = {
+        "benchmark": f"cluster-{group}",
+        "settings": {"k": K, "components": COMPONENTS, "seed": SEED, **data},
+        "contestants": found,
+        "checks": _checks(group, found, path.stat().st_size / 2**20),
+        "busy_before_percent": before,
+        "machine": machine(),
+        "versions": {name: version(name) for name in ("artylyze", "numpy", "scikit-learn", "faiss-cpu", "kneed")},
+    }
+    (RESULTS / f"cluster-{group}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _checks(group: str, found: dict[str, dict[str, Any]], matrix_mib: float) -> list[dict[str, Any]]:
+    from benchmarks.report import Check
+
+    seconds = {name.rpartition("-")[2]: one["seconds"] for name, one in found.items()}
+    ours = found[f"{group}-artylyze"]
+    faster = seconds["sklearn"] / seconds["artylyze"]
+    checks = [Check("scikit-learn's seconds / ours", faster, least=5 if group == "elbow" else 3)]
+    if group == "kmeans":
+        checks.append(Check("our seconds / faiss's", seconds["artylyze"] / seconds["faiss"], most=1.5))
+        ratio = ours["inertia"] / found["kmeans-sklearn"]["inertia"]
+        checks.append(Check("our inertia / scikit-learn's", ratio, most=1.001))
+    if group == "gmm":
+        theirs = found["gmm-sklearn"]["log_likelihood"]
+        lost = (theirs - ours["log_likelihood"]) / abs(theirs)
+        checks.append(Check("share of scikit-learn's log-likelihood lost", lost, most=0.001))
+    else:
+        checks.append(Check("peak memory / size of the matrix", ours["peak_mib"] / matrix_mib, most=3))
+    return [check.as_dict() for check in checks]
+
+
+def _timed(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    began = time.perf_counter()
+    found = work()
+    return {"seconds": round(time.perf_counter() - began, 2), **found}
+
+
+def _kmeans_sklearn(rows: Matrix) -> dict[str, Any]:
+    from sklearn.cluster import KMeans
+
+    def work() -> dict[str, Any]:
+        fitted = KMeans(K, random_state=SEED).fit(rows)
+        return {"inertia": float(fitted.inertia_), "steps": int(fitted.n_iter_)}
+
+    return _timed(work)
+
+
+def _kmeans_faiss(rows: Matrix) -> dict[str, Any]:
+    import faiss
+
+    fitted = faiss.Kmeans(rows.shape[1], K, niter=25, seed=1, max_points_per_centroid=len(rows))
+    found = _timed(lambda: {"steps": 25} if fitted.train(rows) is not None else {})
+    return found | {"inertia": float(fitted.index.search(rows, 1)[0].sum(dtype=np.float64))}
+
+
+def _kmeans_artylyze(rows: Matrix) -> dict[str, Any]:
+    import sklearn.cluster  # noqa: F401 - as for the others, its import is not counted
+
+    from artylyze.clustering.kmeans import kmeans_for
+
+    return _timed(lambda: {"inertia": kmeans_for(rows, SEED, "cpu").fit(K).inertia})
+
+
+def _gmm_sklearn(points: Matrix) -> dict[str, Any]:
+    from sklearn.mixture import GaussianMixture
+
+    def work() -> dict[str, Any]:
+        fitted = GaussianMixture(K, random_state=SEED).fit(points)
+        return {"steps": int(fitted.n_iter_), "converged": bool(fitted.converged_), "model": fitted}
+
+    found = _timed(work)
+    return found | {"log_likelihood": float(found.pop("model").score(points))}
+
+
+def _gmm_artylyze(points: Matrix) -> dict[str, Any]:
+    import sklearn.mixture  # noqa: F401
+
+    from artylyze.clustering.em import fit_mixture
+    from artylyze.clustering.kmeans import kmeans_for
+    from artylyze.clustering.mixture import Projection
+
+    same = Projection(np.zeros(COMPONENTS, np.float32), np.eye(COMPONENTS, dtype=np.float32))
+
+    def work() -> dict[str, Any]:
+        labels = kmeans_for(points, SEED, "cpu").sketch(K).labels
+        fitted = fit_mixture(points, same, labels, "full", SEED, "cpu")
+        return {"steps": fitted.steps, "converged": fitted.converged, "log_likelihood": fitted.log_likelihood}
+
+    return _timed(work)
+
+
+def _elbow_sklearn(rows: Matrix) -> dict[str, Any]:
+    from sklearn.cluster import KMeans
+
+    def one(k: int) -> dict[str, Any]:
+        return {"k": k, "inertia": float(KMeans(k, random_state=SEED).fit(rows).inertia_)}
+
+    taken = [_timed(partial(one, k)) for k in ELBOW]
+    ks = range(RANGE[0], RANGE[1] + 1)
+    total = float(np.interp(ks, ELBOW, [run["seconds"] for run in taken]).sum())
+    return {"seconds": round(total, 2), "interpolated_from": taken}
+
+
+def _elbow_artylyze(rows: Matrix) -> dict[str, Any]:
+    import kneed  # noqa: F401
+    import sklearn.cluster  # noqa: F401
+
+    from artylyze.clustering.choice import elbow
+    from artylyze.clustering.kmeans import kmeans_for
+
+    def work() -> dict[str, Any]:
+        kmeans, ks = kmeans_for(rows, SEED, "cpu"), range(RANGE[0], RANGE[1] + 1)
+        inertias = [kmeans.sketch(k).inertia for k in ks]
+        at = {str(k): inertias[k - RANGE[0]] for k in ELBOW}
+        return {"chosen": elbow(list(ks), inertias)[0], "inertias": at}
+
+    return _timed(work)
+
+
+CONTESTANTS: dict[str, Callable[[Matrix], dict[str, Any]]] = {
+    "kmeans-sklearn": _kmeans_sklearn,
+    "kmeans-faiss": _kmeans_faiss,
+    "kmeans-artylyze": _kmeans_artylyze,
+    "gmm-sklearn": _gmm_sklearn,
+    "gmm-artylyze": _gmm_artylyze,
+    "elbow-sklearn": _elbow_sklearn,
+    "elbow-artylyze": _elbow_artylyze,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from artylyze.clustering.cluster import cluster, describe, plan
+from artylyze.clustering.request import ClusterRequest, parse_k, parse_range
+from artylyze.clustering.store import read_clusters
+from artylyze.errors import InputError, UsageError
+from tests.clustering.conftest import Quiet, blobs
+
+Write = Callable[[Any], str]
+
+
+def test_groups_are_found_and_read_back_as_written(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    matrix, groups = blobs()
+    request = ClusterRequest(written(matrix), str(tmp_path / "out"), k=None, k_range=(2, 8), covariance="full")
+    made = cluster(request, watcher)
+    found = read_clusters(str(tmp_path / "out"))
+    assert found.scores["chosen"] == 4
+    for column in ("kmeans", "gmm"):
+        assert adjusted_rand_score(groups, found.assignments.column(column).to_numpy()) == 1
+    shares = np.array(found.assignments.column("responsibilities").to_pylist())
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+    assert found.assignments.equals(made.assignments)
+    assert found.centroids is not None
+    assert found.mixture is not None
+    labels = found.assignments.column("kmeans").to_numpy()
+    away = np.linalg.norm(matrix - found.centroids[labels], axis=1)
+    assert np.allclose(found.assignments.column("distance").to_numpy(), away, rtol=1e-4)
+    assert np.allclose(found.mixture.responsibilities(matrix), shares, atol=1e-5)
+    assert (tmp_path / "out" / "elbow.png").read_bytes().startswith(b"\x89PNG")
+    assert "elbow" in describe(found)
+    assert json.dumps(dict(found.run))
+
+
+def test_the_same_seed_gives_the_same_result(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    source = written(blobs()[0])
+    first, second = (
+        cluster(ClusterRequest(source, str(tmp_path / name), k=7, seed=3), watcher).assignments for name in "ab"
+    )
+    assert first.equals(second)
+
+
+def test_images_without_usable_vectors_are_left_out_and_counted(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    vectors: list[Any] = list(blobs(40)[0])
+    vectors[3], vectors[5] = None, [float("nan")] * 12
+    found = cluster(ClusterRequest(written(vectors), str(tmp_path / "out"), k=3), watcher)
+    assert found.run["left_out"] == {"without_features": 1, "not_finite": 1}
+    assert found.assignments.num_rows == 38
+    assert not {"000003", "000005"} & set(found.assignments.column("image_id").to_pylist())
+
+
+def test_an_algorithm_that_was_not_run_leaves_nulls(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    request = ClusterRequest(written(blobs(40)[0]), str(tmp_path / "out"), ("gmm",), k=2)
+    cluster(request, watcher)
+    found = read_clusters(str(tmp_path / "out"))
+    assert found.centroids is None
+    assert found.assignments.column("kmeans").null_count == 40
+
+
+def test_constant_columns_do_no_harm(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    matrix, groups = blobs(80)
+    matrix[:, 3:6] = 2
+    found = cluster(ClusterRequest(written(matrix), str(tmp_path / "out"), k=4, covariance="full"), watcher)
+    assert adjusted_rand_score(groups, found.assignments.column("gmm").to_numpy()) == 1
+
+
+@pytest.mark.parametrize(
+    ("vectors", "k", "says"),
+    [
+        (np.eye(3, 4), 5, "only 3 rows"),
+        (np.ones((20, 4)), 2, "only 1 different rows"),
+        (np.ones((20, 4)), None, "only 1 different rows"),
+        (np.ones((1, 4)), 1, "one image"),
+    ],
+)
+def test_what_cannot_be_clustered_gets_a_clear_answer(
+    written: Write, tmp_path: Path, watcher: Quiet, vectors: Any, k: int | None, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        cluster(ClusterRequest(written(vectors), str(tmp_path / "out"), k=k), watcher)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_tells_the_cost_and_writes_nothing(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    found = plan(ClusterRequest(written(blobs()[0]), str(tmp_path / "out"), k=4), watcher)
+    assert (found.rows, found.dim, found.k) == (300, 12, (4,))
+    assert found.components
+    assert found.seconds_per_step > 0
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"k": 0}, {"k_range": (9, 3)}, {"covariance": "x"}, {"algorithms": ("x",)}, {"variance": 0}, {"seed": -1}],
+)
+def test_nonsense_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        ClusterRequest("in", "out", **change)
+
+
+def test_words_of_the_command_line() -> None:
+    assert (parse_k("auto"), parse_k("7"), parse_range("2,9")) == (None, 7, (2, 9))
+    for wrong in (lambda: parse_k("x"), lambda: parse_range("3")):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def test_no_clusters_are_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="artylyze cluster"):
+        read_clusters(str(tmp_path))

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture
+
+from artylyze.clustering.em import fit_mixture, reduce
+from artylyze.clustering.mixture import Covariance
+from tests.clustering.conftest import blobs
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full", "tied"])
+def test_a_mixture_equals_scikit_learns(covariance: Covariance) -> None:
+    matrix, groups = blobs(600)
+    projection = reduce(matrix, 1.0, 0)
+    points = projection.apply(matrix)
+    found = fit_mixture(points, projection, groups.astype(np.int32), covariance, 0, "cpu")
+    theirs = GaussianMixture(4, covariance_type=covariance, random_state=0).fit(points.astype(np.float64))
+    assert found.log_likelihood >= theirs.score(points) - 0.01
+    assert np.allclose(found.mixture.responsibilities(matrix), theirs_of(found, points, theirs), atol=1e-3)
+
+
+def theirs_of(found: Any, points: Any, theirs: Any) -> Any:
+    """scikit-learn's responsibilities, its components in the order of ours."""
+    order = [int(np.linalg.norm(theirs.means_ - mean, axis=1).argmin()) for mean in found.mixture.means]
+    return theirs.predict_proba(points)[:, order]
+
+
+def test_the_components_hold_the_variance_that_was_asked_for() -> None:
+    matrix, _ = blobs(400, 20)
+    points = reduce(matrix, 0.9, 0).apply(matrix)
+    assert 1 < points.shape[1] < 20
+    assert np.isclose(points.var(axis=0, ddof=1).mean(), 1, atol=1e-3)
+    assert np.allclose(points.mean(axis=0), 0, atol=1e-3)
+
+
+def test_a_component_of_one_row_keeps_a_covariance() -> None:
+    matrix, groups = blobs(200)
+    groups[groups == 3] = 0
+    groups[0] = 3
+    projection = reduce(matrix, 1.0, 0)
+    found = fit_mixture(projection.apply(matrix), projection, groups.astype(np.int32), "full", 0, "cpu")
+    assert np.isfinite(found.mixture.precisions_cholesky).all()
+    assert np.isfinite(found.bic)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import ast
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans as SklearnKMeans
+
+from artylyze.clustering import kmeans
+from artylyze.clustering.kmeans import CpuKMeans, assign, cuml_arguments, means_of, rows_within
+from tests.clustering.conftest import blobs
+
+
+def test_coarse_to_fine_is_as_good_as_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kmeans, "SAMPLE", 400)
+    matrix, _ = blobs(2_000, 160, 9)
+    theirs = SklearnKMeans(9, random_state=0, n_init=4).fit(matrix).inertia_
+    ours = CpuKMeans(matrix, 0)
+    assert ours.fit(9).inertia <= theirs * 1.001
+    assert ours.sketch(9).inertia >= ours.fit(9).inertia * 0.999
+
+
+def test_a_label_is_the_nearest_centroid() -> None:
+    matrix, _ = blobs(200)
+    centroids = matrix[:7]
+    labels, distances = assign(matrix, centroids)
+    every = np.linalg.norm(matrix[:, None] - centroids, axis=2)
+    assert np.array_equal(labels, every.argmin(axis=1))
+    assert np.allclose(distances, every.min(axis=1), atol=1e-3)
+
+
+def test_means_of_clusters_and_of_an_empty_one() -> None:
+    matrix, groups = blobs(40, groups=2)
+    found = means_of(matrix, groups.astype(np.int32), 3)
+    assert np.allclose(found[0], matrix[groups == 0].mean(axis=0), atol=1e-4)
+    assert np.allclose(found[2], matrix.mean(axis=0), atol=1e-4)
+
+
+def test_a_budget_of_memory_in_rows() -> None:
+    assert rows_within(np.zeros((10, 4), np.float32), 64) == 4
+    assert rows_within(np.zeros((10, 4), np.float32), 1) == 1
+
+
+def test_the_calls_fit_cumls_own_signature() -> None:
+    """Where ARTYLYZE_CUML_WHEEL names a wheel of cuml-cu13 (`pip download --no-deps cuml-cu13`)."""
+    wheel = os.environ.get("ARTYLYZE_CUML_WHEEL")
+    if not wheel:
+        pytest.skip("ARTYLYZE_CUML_WHEEL names no wheel")
+    source = zipfile.ZipFile(Path(wheel)).read("cuml/cluster/kmeans.pyx").decode()
+    body = source[source.index("class KMeans(") :]
+    start = body.index("def __init__(")
+    signature = body[start : body.index("):", start)] + "): pass"
+    (function,) = ast.parse(signature).body
+    assert isinstance(function, ast.FunctionDef)
+    assert set(cuml_arguments(3, 0)) <= {one.arg for one in function.args.kwonlyargs}
+    assert "def fit(self, X," in body
+
+
+def test_the_gpu_finds_what_the_cpu_finds() -> None:
+    pytest.importorskip("cuml")
+    pytest.importorskip("cupy")
+    matrix, _ = blobs(2_000)
+    assert kmeans.kmeans_for(matrix, 0, "cuda").fit(4).inertia <= CpuKMeans(matrix, 0).fit(4).inertia * 1.001

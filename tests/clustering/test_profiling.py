@@ -1,0 +1,117 @@
+"""From a clustering on disk to tables, plots and sheets; what museums write is data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from artylyze.cli import app
+from artylyze.clustering.profile_files import write_profiles
+from artylyze.clustering.profiling import NOTHING_SAID, make_profiles
+from artylyze.errors import InputError, UsageError
+from tests.clustering.conftest import Quiet
+from tests.clustering.pictures import FORMULA, Gallery, Painted, clustered, collection, painting, paintings
+
+
+@pytest.fixture(scope="module")
+def written(gallery: Gallery) -> Path:
+    write_profiles(make_profiles(gallery.clusters), Quiet())
+    return Path(gallery.clusters, "profiles", "kmeans")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
+
+
+def test_every_cluster_has_its_terms_works_and_pictures(written: Path) -> None:
+    found = json.loads((written / "profiles.json").read_text())
+    assert found["columns"] == ["artist", "genre"]
+    assert set(found["left_out"]) == {"number", "title"}
+    first = found["profiles"][0]
+    assert {mark["share"]["term"] for mark in first["marks"]} == {"Anna Ancher", "portrait"}
+    assert first["typical"][0]["image_id"] == "k0-0.png"
+    names = {path.name for path in written.iterdir()}
+    assert {"clusters.csv", "clusters.parquet", "distributions.csv", "works.csv", "column-01-artist.png"} <= names
+    assert {"cluster-000-works.png", "cluster-002-columns.png"} <= names
+    for path in written.glob("*.png"):
+        Image.open(path).verify()
+
+
+def test_the_three_forms_of_the_table_agree(written: Path) -> None:
+    table = pq.read_table(written / "clusters.parquet").to_pylist()
+    sheet = rows_of(written / "clusters.csv")
+    data = json.loads((written / "profiles.json").read_text())["profiles"]
+    images = [one["images"] for one in table]
+    assert images == [int(one["images"]) for one in sheet] == [one["images"] for one in data]
+    assert sum(images) == len([one for one in paintings().values() if one.pixels is not None])
+
+
+def test_no_cell_is_a_formula(written: Path) -> None:
+    for name in ("clusters", "distributions", "works"):
+        assert not any(
+            cell.startswith(("=", "+", "@")) for row in rows_of(written / f"{name}.csv") for cell in row.values()
+        )
+    assert FORMULA in pq.read_table(written / "distributions.parquet").column("term").to_pylist(), "as data it is whole"
+
+
+def test_the_mixture_has_profiles_of_its_own(gallery: Gallery) -> None:
+    found = make_profiles(gallery.clusters, algorithm="gmm")
+    assert found.algorithm == "gmm"
+    assert found.works.table.column("image_id")[found.profiles[0].typical[0]].as_py() == "k0-0.png"
+
+
+def test_more_labels_can_be_given(gallery: Gallery, tmp_path: Path) -> None:
+    table = tmp_path / "more.csv"
+    table.write_text(
+        "file,Technique\n" + "".join(f"k{n % 3}-{n}.png,{'oil' if n % 3 else 'pastel'}\n" for n in range(8))
+    )
+    found = make_profiles(gallery.clusters, labels=[str(table)])
+    assert "Technique" in [column.name for column in found.works.said.columns]
+
+
+def test_without_metadata_works_are_shown_and_a_sentence_says_why(tmp_path: Path) -> None:
+    images = {f"{n}.png": Painted(painting(n), (10.0 * (n % 2), 0, 0.1 * n)) for n in range(5)}
+    found = make_profiles(clustered(tmp_path, collection(tmp_path, images), images))
+    files = write_profiles(found, Quiet())
+    assert found.note == NOTHING_SAID
+    assert "profiles/kmeans/cluster-000-works.png" in files
+    assert not any("columns" in name for name in files)
+
+
+def test_an_image_that_has_gone_is_a_grey_field(tmp_path: Path) -> None:
+    images = {f"{n}.png": Painted(painting(n), (0, 0, 0.1 * n)) for n in range(3)}
+    clusters = clustered(tmp_path, collection(tmp_path, images), images)
+    (tmp_path / "images" / "1.png").unlink()
+    write_profiles(make_profiles(clusters), Quiet())
+
+
+def test_what_cannot_be_profiled_is_told(gallery: Gallery, tmp_path: Path) -> None:
+    images = {"other.png": Painted(painting(1), (0, 0, 0))}
+    other = collection(tmp_path, images)
+    with pytest.raises(InputError, match=r"27 images of .* are not in the catalog .*'between.png'"):
+        make_profiles(gallery.clusters, other)
+    with pytest.raises(UsageError, match="kmeans or gmm"):
+        make_profiles(gallery.clusters, algorithm="dbscan")
+    unknown = tmp_path / "unknown"
+    shutil.copytree(gallery.clusters, unknown)
+    run = json.loads((unknown / "run.json").read_text())
+    (unknown / "run.json").write_text(json.dumps(run | {"catalog": None}))
+    with pytest.raises(UsageError, match="give --catalog"):
+        make_profiles(str(unknown))
+
+
+def test_the_command(gallery: Gallery) -> None:
+    result = CliRunner().invoke(app, ["profiles", gallery.clusters, "--json"])
+    found = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert "profiles/kmeans/profiles.json" in found["files"]
+    assert len(found["profiles"]) == 3

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
+
+from artylyze.clustering import scores
+from artylyze.clustering.choice import elbow
+from artylyze.clustering.kmeans import CpuKMeans
+from artylyze.clustering.scores import calinski_harabasz, davies_bouldin, silhouettes, total_squares
+from tests.clustering.conftest import blobs
+
+
+@given(st.integers(2, 9), st.integers(0, 5))
+def test_scores_are_scikit_learns(k: int, seed: int) -> None:
+    matrix, _ = blobs(120, 6, 5, seed)
+    fit = CpuKMeans(matrix, seed).fit(k)
+    (found,) = silhouettes(matrix, [fit.labels], 0)
+    assert found.exact
+    assert found.value == pytest.approx(silhouette_score(matrix, fit.labels), abs=1e-4)
+    assert davies_bouldin(matrix, fit) == pytest.approx(davies_bouldin_score(matrix, fit.labels), rel=1e-3)
+    theirs = calinski_harabasz_score(matrix, fit.labels)
+    assert calinski_harabasz(total_squares(matrix), fit) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_a_sampled_silhouette_has_the_true_one_in_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "EXACT_ROWS", 500)
+    matrix, groups = blobs(3_000, 6, 5)
+    (found,) = silhouettes(matrix, [groups.astype(np.int32)], 0)
+    assert not found.exact
+    assert found.low < silhouette_score(matrix, groups) < found.high
+
+
+def test_an_elbow_is_where_the_curve_bends() -> None:
+    ks = list(range(2, 12))
+    assert elbow(ks, [1000 - 200 * k if k < 5 else 150 - 5 * k for k in ks])[0] == 5
+    assert "no elbow" in elbow([2, 3], [2.0, 1.0])[1]

@@ -1,0 +1,196 @@
+"""The report is one page that is whole, safe and accessible; Chromium reads it where there is one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from artylyze.catalog.run import RunSpec, run_store, write_spec
+from artylyze.cli import app
+from artylyze.errors import InputError, UsageError
+from artylyze.publish.report.page import ReportRequest
+from tests.clustering.pictures import FORMULA, MARKUP, Gallery, clustered, collection, paintings
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+VOID = {"meta", "link", "img", "rect", "br"}
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, its text, and what is wrong with its nesting."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    root = tmp_path_factory.mktemp("gallery")
+    catalog = collection(root, paintings())
+    spec = RunSpec("run0", "tag", None, "model", (), 3, {}, "cpu", "float32", {}, "digest", ())
+    write_spec(run_store(catalog, "run0"), spec)
+    return Gallery(root, catalog, clustered(root, catalog, paintings()))
+
+
+@pytest.fixture(scope="module")
+def evaluation(gallery: Gallery) -> Path:
+    folder = gallery.root / "evaluation"
+    folder.mkdir()
+    side = {"name": "artist-disjoint", "images": 9, "mean": {"accuracy": 0.5}, "spread": None, "folds": 4}
+    told = {"notes": [MARKUP], "kind": "test images", "tasks": {"genre": {"n": 9, "accuracy": 0.625, "splits": [side]}}}
+    (folder / "metrics.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(gallery: Gallery, evaluation: Path) -> Path:
+    target = gallery.root / "report.html"
+    result = CliRunner().invoke(
+        app,
+        ["report", gallery.catalog, "--clusters", gallery.clusters, "--evaluation", str(evaluation), "-o", str(target)],
+    )
+    assert result.exit_code == 0, result.output
+    return target
+
+
+@pytest.fixture(scope="module")
+def page(html: Path) -> Page:
+    return Page(html.read_text("utf-8"))
+
+
+def test_the_page_is_well_formed(page: Page) -> None:
+    assert page.wrong == []
+    assert page.open == []
+
+
+def test_nothing_is_fetched_and_nothing_runs(page: Page, html: Path) -> None:
+    (policy,) = (meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    style = re.search(r"<style>(.*?)</style>", html.read_text("utf-8"), re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    assert not any(tag in ("script", "iframe", "object", "form") for tag, _ in page.elements)
+    addresses = [one[name] or "" for _, one in page.elements for name in ("src", "href") if name in one]
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not any(name.startswith("on") or name == "style" for _, one in page.elements for name in one)
+
+
+def test_what_museums_write_is_text(page: Page, html: Path) -> None:
+    text = "".join(page.words)
+    assert MARKUP in text
+    assert FORMULA in text
+    assert "Étude 1-1" in text
+    assert "<script" not in html.read_text("utf-8")
+    assert any(MARKUP in (image["alt"] or "") for image in page.all("img"))
+
+
+def test_it_can_be_read_by_everybody(page: Page) -> None:
+    tags = Counter(tag for tag, _ in page.elements)
+    assert all((image.get("alt") or "").strip() for image in page.all("img"))
+    assert (tags["main"], tags["header"], tags["nav"], tags["footer"], tags["h1"]) == (1, 1, 1, 1, 1)
+    assert tags["table"] == tags["caption"] > 5
+    assert all(cell.get("scope") in ("col", "row") for cell in page.all("th"))
+    assert page.all("html") == [{"lang": "en"}]
+    ids = [one["id"] for _, one in page.elements if "id" in one]
+    assert len(ids) == len(set(ids))
+    named = [one[key] for _, one in page.elements for key in ("aria-labelledby",) if key in one]
+    targets = [(one["href"] or "")[1:] for one in page.all("a")]
+    assert {*named, *targets} <= set(ids)
+
+
+def test_headings_skip_no_level(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def test_it_tells_of_failures_model_clusters_and_an_influence(page: Page) -> None:
+    text = " ".join(page.words)
+    for said in (
+        "28 images, 27 of them read, 1 not.",
+        "the format is known, the content is not valid",
+        "artist-disjoint",
+        "0.625",
+        "Cluster 2",
+        "artist: Anna Ancher",
+        "Scores of each number of clusters",
+        "What runs through one painting",
+    ):
+        assert said in text
+
+
+def test_a_catalog_alone_is_enough(gallery: Gallery, tmp_path: Path) -> None:
+    target = tmp_path / "alone.html"
+    result = CliRunner().invoke(app, ["report", gallery.catalog, "-o", str(target), "--json"])
+    assert json.loads(result.stdout) == {"report": str(target), "bytes": target.stat().st_size}
+    assert not Page(target.read_text("utf-8")).wrong
+
+
+def test_what_cannot_be_reported_is_told(gallery: Gallery, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ends in \.html"):
+        ReportRequest("catalog", "report.pdf")
+    with pytest.raises(UsageError, match="--clusters"):
+        ReportRequest("catalog", "report.html", artists="artists.csv")
+    result = CliRunner().invoke(app, ["report", gallery.catalog, "--evaluation", str(tmp_path), "-o", "r.html"])
+    assert isinstance(result.exception, InputError)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [1280, 500])
+def test_chromium_reads_it_without_complaint(html: Path, tmp_path: Path, width: int) -> None:
+    """500 pixels is the least that a window has in some versions."""
+    shot = tmp_path / "shot.png"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    quiet = ["--disable-quic", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+    told = subprocess.run(
+        [
+            str(CHROMIUM),
+            *options,
+            *quiet,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr",
+            f"--window-size={width},2000",
+            f"--screenshot={shot}",
+            html.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ":CONSOLE" not in told.stderr
+    assert shot.stat().st_size > 10_000
