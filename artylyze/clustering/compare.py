@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.clustering import em
-from artylyze.clustering.kmeans import Fit, kmeans_for, means_of, own_distances
+from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
 from artylyze.clustering.scores import davies_bouldin, silhouettes
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.errors import InputError, UsageError
