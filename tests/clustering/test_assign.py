@@ -68,6 +68,6 @@ def test_a_catalog_of_several_models_is_refused_and_they_are_named(library: Libr
     path = Path(library.catalog, part.path)
     table = pq.read_table(path)
     place = table.column_names.index("model_id")
-    pq.write_table(table.set_column(place, "model_id", [["another"] * table.num_rows]), path)
+    pq.write_table(table.set_column(place, table.schema.field("model_id"), [["another"] * table.num_rows]), path)
     with pytest.raises(InputError, match="2 models \\(another, model\\)"):
         read_vectors(library.catalog)
