@@ -56,6 +56,8 @@ def cluster(
     from dataclasses import asdict
 
     from artylyze.clustering import cluster as room
+    from artylyze.clustering.profile_files import write_profiles
+    from artylyze.clustering.profiling import make_profiles
 
     with stoppable(), Reporter() as reporter:
         if dry_run:
@@ -63,6 +65,8 @@ def cluster(
             text = "\n".join(f"{name}: {value}" for name, value in found.items())
         else:
             clusters = room.cluster(request, reporter)
+            if clusters.run["catalog"] is not None:
+                write_profiles(make_profiles(output), reporter)
             found = {"clusters": output, **clusters.run, "scores": clusters.scores}
             text = room.describe(clusters)
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
@@ -98,3 +102,30 @@ def features(
         found = run(request, reporter)
     text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+
+
+@commands.command("compare-features")
+def compare_features(
+    sources: Annotated[list[str], typer.Argument(help="Catalogs and features files of the same images.")],
+    labels: Annotated[
+        str | None, typer.Option(help="A catalog whose metadata labels the images. Default: one of the sources'.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Columns of its metadata to compare with.")] = "genre,style",
+    k: Annotated[int, typer.Option(help="Number of clusters.")] = 25,
+    covariance: Annotated[str, typer.Option(help="Of the mixtures: diag, full or tied.")] = "diag",
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+) -> None:
+    """Compare features by how they cluster, and by how the clusters agree with known labels.
+
+    Example: artylyze compare-features catalog pca.parquet vgg16.parquet
+    """
+    from artylyze.clustering.compare import CompareRequest, as_dicts, compare, tables
+    from artylyze.clustering.request import parse_covariance
+    from artylyze.progress import Reporter, stoppable
+
+    wanted = tuple(part.strip() for part in columns.split(",") if part.strip())
+    request = CompareRequest(tuple(sources), labels, wanted, k, parse_covariance(covariance), seed=seed)
+    with stoppable(), Reporter() as reporter:
+        rows = compare(request, reporter)
+    typer.echo(json.dumps({"rows": as_dicts(rows)}, ensure_ascii=False) if as_json else tables(rows))

@@ -6,6 +6,7 @@ the same for any features and keeps covariances invertible in float32.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 REGULARISATION = 1e-4
-TOLERANCE = 2e-4
+TOLERANCE = 5e-4
 """Gain in mean log-likelihood at which EM ends, relative to the number of dimensions."""
 STEPS = 100
 
@@ -80,7 +81,7 @@ def fit_mixture(
         warnings.simplefilter("ignore", ConvergenceWarning)
         data = on_device(points, device)
         model.fit(data)
-        bic, likelihood = float(model.bic(data)), float(model.score(data))
+        likelihood = float(model.score(data))
     mixture = Mixture(
         covariance,
         _plain(model.weights_),
@@ -88,7 +89,15 @@ def fit_mixture(
         _plain(model.precisions_cholesky_),
         projection,
     )
+    rows, dimensions = points.shape
+    bic = free_parameters(dimensions, len(weights), covariance) * math.log(rows) - 2 * likelihood * rows
     return MixtureFit(mixture, bic, likelihood, int(model.n_iter_), bool(model.converged_))
+
+
+def free_parameters(dimensions: int, k: int, covariance: Covariance) -> int:
+    """Parameters of a mixture that are free: for the BIC (Schwarz 1978)."""
+    triangle = dimensions * (dimensions + 1) // 2
+    return k * dimensions + k - 1 + {"full": k * triangle, "tied": triangle, "diag": k * dimensions}[covariance]
 
 
 def start_of(points: Matrix, labels: NDArray[np.int32], covariance: Covariance) -> tuple[Matrix, Matrix, Matrix]:

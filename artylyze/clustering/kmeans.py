@@ -81,18 +81,16 @@ class CpuKMeans:
 
     def sketch(self, k: int) -> Fit:
         """On the sample with one start, then on the components of all rows."""
-        return self._labelled(k, self._coarse_labels(k, 1))
+        labels = self._coarse_labels(k, 1)
+        centroids = means_of(self._matrix, labels, k)
+        return Fit(centroids, labels, squares(own_distances(self._matrix, centroids, labels)))
 
     def fit(self, k: int) -> Fit:
         """As `sketch` with more starts, then in full."""
-        labels = self._coarse_labels(k, STARTS)
-        start = means_of(self._matrix, labels, k)
-        fitted = _sklearn(k, start, self._seed, max_iter=REFINEMENTS if self._in_two_steps else 300).fit(self._matrix)
+        if self._coarse is not self._matrix:
+            return refine(self._matrix, self._coarse_labels(k, STARTS), k)
+        fitted = _sklearn(k, "k-means++", self._seed, STARTS).fit(self._matrix)
         return Fit(fitted.cluster_centers_, fitted.labels_.astype(np.int32), float(fitted.inertia_))
-
-    @property
-    def _in_two_steps(self) -> bool:
-        return self._coarse is not self._matrix
 
     def _coarse_labels(self, k: int, starts: int) -> NDArray[np.int32]:
         fitted = _sklearn(k, "k-means++", self._seed, starts).fit(self._sample)
@@ -100,11 +98,6 @@ class CpuKMeans:
             fitted = _sklearn(k, fitted.cluster_centers_, self._seed).fit(self._coarse)
         labels: NDArray[np.int32] = fitted.labels_.astype(np.int32)
         return labels
-
-    def _labelled(self, k: int, labels: NDArray[np.int32]) -> Fit:
-        centroids = means_of(self._matrix, labels, k)
-        distances = own_distances(self._matrix, centroids, labels)
-        return Fit(centroids, labels, float(np.square(distances, dtype=np.float64).sum()))
 
 
 class GpuKMeans:
@@ -135,7 +128,7 @@ class GpuKMeans:
         fitted = CumlKMeans(**cuml_arguments(k, self._seed)).fit(sample)
         centroids = np.asarray(fitted.cluster_centers_, np.float32)
         labels, distances = assign(self._matrix, centroids)
-        return Fit(centroids, labels, float(np.square(distances, dtype=np.float64).sum()))
+        return Fit(centroids, labels, squares(distances))
 
 
 def cuml_arguments(k: int, seed: int) -> dict[str, Any]:
@@ -156,6 +149,21 @@ def rows_within(matrix: Matrix, budget: int) -> int:
     return max(1, budget // int(matrix.shape[1] * matrix.itemsize))
 
 
+def refine(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Fit:
+    """At most REFINEMENTS of Lloyd's steps from labels; scikit-learn's would copy the matrix, twice."""
+    for _ in range(REFINEMENTS):
+        centroids = means_of(matrix, labels, k)
+        before, (labels, distances) = labels, assign(matrix, centroids)
+        if np.array_equal(before, labels):
+            break
+    return Fit(centroids, labels, squares(distances))
+
+
+def squares(distances: Matrix) -> float:
+    """Sum of squares, in float64."""
+    return float(np.square(distances, dtype=np.float64).sum())
+
+
 def means_of(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
     """Mean of each cluster's rows, float32 (k, d); an empty cluster gets the mean of all."""
     from scipy.sparse import csr_matrix
@@ -172,10 +180,10 @@ def means_of(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
 def assign(matrix: Matrix, centroids: Matrix) -> tuple[NDArray[np.int32], Matrix]:
     """Nearest centroid of each row, int32 (n,), and the Euclidean distance to it, float32 (n,)."""
     labels = np.empty(len(matrix), np.int32)
-    squares = np.einsum("ij,ij->i", centroids, centroids)
+    lengths = np.einsum("ij,ij->i", centroids, centroids)
     for start in range(0, len(matrix), CHUNK):
         rows = matrix[start : start + CHUNK]
-        labels[start : start + CHUNK] = (squares - 2 * (rows @ centroids.T)).argmin(axis=1)
+        labels[start : start + CHUNK] = (lengths - 2 * (rows @ centroids.T)).argmin(axis=1)
     return labels, own_distances(matrix, centroids, labels)
 
 

@@ -19,6 +19,7 @@ def test_a_mixture_equals_scikit_learns(covariance: Covariance) -> None:
     found = fit_mixture(points, projection, groups.astype(np.int32), covariance, 0, "cpu")
     theirs = GaussianMixture(4, covariance_type=covariance, random_state=0).fit(points.astype(np.float64))
     assert found.log_likelihood >= theirs.score(points) - 0.01
+    assert found.bic == pytest.approx(theirs.bic(points), rel=1e-3)
     assert np.allclose(found.mixture.responsibilities(matrix), theirs_of(found, points, theirs), atol=1e-3)
 
 

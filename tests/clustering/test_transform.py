@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,32 +13,32 @@ from artylyze.errors import InputError
 
 
 @pytest.fixture
-def pixels() -> np.ndarray:
+def pixels() -> Any:
     random = np.random.default_rng(0)
     parts = random.random((60, 5)) @ random.random((5, 8 * 8 * 3))
-    return (parts / parts.max() * 255).astype(np.uint8).reshape(60, 8, 8, 3)
+    return np.asarray(parts / parts.max() * 255, np.uint8).reshape(60, 8, 8, 3)
 
 
-def agreement(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def agreement(ours: Any, theirs: Any) -> Any:
     """Cosines between pairs of components over the images, signs apart."""
     return np.abs((ours * theirs).sum(axis=0)) / np.linalg.norm(ours, axis=0) / np.linalg.norm(theirs, axis=0)
 
 
-def test_pca_is_scikit_learns(pixels: np.ndarray) -> None:
+def test_pca_is_scikit_learns(pixels: Any) -> None:
     found = fit("pca", pixels, 0.95, 0)
     theirs = PCA(0.95, svd_solver="full").fit_transform(flat(pixels))
     assert found.apply(pixels).shape == theirs.shape
     assert (agreement(found.apply(pixels), theirs) > 0.999).all()
 
 
-def test_kernel_pca_is_scikit_learns_where_it_is_exact(pixels: np.ndarray) -> None:
+def test_kernel_pca_is_scikit_learns_where_it_is_exact(pixels: Any) -> None:
     found = fit("kernel_pca", pixels, 0.9, 0)
     count = len(found.components)
     theirs = KernelPCA(count, kernel="rbf", gamma=found.gamma).fit_transform(flat(pixels).astype(np.float64))
     assert (agreement(found.apply(pixels), theirs) > 0.99).all()
 
 
-def test_nystroem_is_near_the_exact_one(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nystroem_is_near_the_exact_one(pixels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = fit("kernel_pca", pixels, 0.9, 0)
     monkeypatch.setattr(transform, "EXACT_ROWS", 10)
     monkeypatch.setattr(transform, "LANDMARKS", 30)
@@ -48,7 +49,7 @@ def test_nystroem_is_near_the_exact_one(pixels: np.ndarray, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("method", ["pca", "kernel_pca"])
-def test_a_kept_transform_says_the_same_of_other_images(pixels: np.ndarray, method: str, tmp_path: Path) -> None:
+def test_a_kept_transform_says_the_same_of_other_images(pixels: Any, method: str, tmp_path: Path) -> None:
     fitted = fit(method, pixels[:40], 0.9, 0)
     save_transform(tmp_path / "t.safetensors", fitted)
     assert np.array_equal(load_transform(tmp_path / "t.safetensors").apply(pixels[40:]), fitted.apply(pixels[40:]))

@@ -1,0 +1,204 @@
+"""Which features cluster best: KMeans and mixtures over several kinds of them, by scores and by known labels.
+
+Silhouettes alone mislead: few dimensions flatter them, whatever they mean. So agreement with labels stands beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artylyze.clustering import em
+from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
+from artylyze.clustering.scores import davies_bouldin, silhouettes
+from artylyze.clustering.vectors import Vectors, read_vectors
+from artylyze.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from artylyze.clustering.mixture import Covariance
+    from artylyze.progress import Watcher
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """One comparison. Raises UsageError for what does not go together.
+
+    Attributes:
+        sources: catalogs and features files of the same images.
+        labels: a catalog whose metadata labels the images; None: that of the first source which has one.
+        columns: labels to compare with.
+        k: number of clusters.
+        covariance: of the mixtures.
+        variance: share of it that the mixtures' components keep.
+        seed: of every random choice.
+    """
+
+    sources: tuple[str, ...]
+    labels: str | None = None
+    columns: tuple[str, ...] = ("genre", "style")
+    k: int = 25
+    covariance: Covariance = "diag"
+    variance: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise UsageError("Name catalogs or features files to compare.")
+        if self.k < 2:
+            raise UsageError(f"--k {self.k}: compare at least 2 clusters.")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """With one label: images that have it, adjusted mutual information (Vinh et al. 2010), purity."""
+
+    images: int
+    adjusted_mutual_information: float
+    purity: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of features with one algorithm. `rank` is by silhouette, None for random weights."""
+
+    source: str
+    method: str
+    algorithm: str
+    random_weights: bool
+    rows: int
+    dim: int
+    silhouette: float
+    davies_bouldin: float
+    agreement: dict[str, Agreement]
+    rank: int | None = None
+
+
+def compare(request: CompareRequest, watcher: Watcher) -> list[Row]:
+    """Cluster each source's images that all sources have; return the rows of both tables, the best first.
+
+    Raises:
+        InputError: sources that share too few images, labels that are not there.
+    """
+    found = [read_vectors(source) for source in request.sources]
+    shared = sorted(set.intersection(*(set(one.ids.to_pylist()) for one in found)))
+    if len(shared) <= request.k:
+        raise InputError(f"The sources share {len(shared):,} images: too few for --k {request.k}.")
+    ids = pa.array(shared, pa.string())
+    labels = _labels(request, found, ids)
+    rows = []
+    for one in found:
+        watcher.say(f"Clustering {one.source} ({one.method})")
+        matrix = one.matrix[pc.index_in(ids, value_set=one.ids).to_numpy()]
+        for algorithm, fit in _fits(request, matrix).items():
+            rows.append(_row(one, algorithm, matrix, fit, labels, request.seed))
+    return _ranked(rows)
+
+
+def _fits(request: CompareRequest, matrix: NDArray[np.float32]) -> dict[str, Fit]:
+    fit = kmeans_for(matrix, request.seed, "cpu").fit(request.k)
+    projection = em.reduce(matrix, request.variance, request.seed)
+    labels = np.unique(fit.labels, return_inverse=True)[1].astype(np.int32)
+    points = projection.apply(matrix)
+    mixture = em.fit_mixture(points, projection, labels, request.covariance, request.seed, "cpu").mixture
+    likeliest = mixture.responsibilities(matrix).argmax(axis=1).astype(np.int32)
+    return {"kmeans": fit, "gmm": Fit(means_of(matrix, likeliest, len(mixture.weights)), likeliest, 0.0)}
+
+
+def _row(one: Vectors, algorithm: str, matrix: NDArray[np.float32], fit: Fit, labels: dict[str, Any], seed: int) -> Row:
+    (silhouette,) = silhouettes(matrix, [fit.labels], seed)
+    agreement = {name: agree(fit.labels, values) for name, values in labels.items()}
+    return Row(
+        one.source,
+        one.method,
+        algorithm,
+        one.random_weights,
+        len(matrix),
+        matrix.shape[1],
+        silhouette.value,
+        davies_bouldin(matrix, fit),
+        agreement,
+    )
+
+
+def agree(clusters: NDArray[np.int32], labels: NDArray[np.object_]) -> Agreement:
+    """Agreement of clusters with labels, None where an image has none."""
+    from sklearn.metrics import adjusted_mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix
+
+    some = np.array([one is not None for one in labels])
+    if not some.any():
+        return Agreement(0, 0.0, 0.0)
+    mine, known = clusters[some], labels[some].astype(str)
+    purity = contingency_matrix(known, mine).max(axis=0).sum() / some.sum()
+    return Agreement(int(some.sum()), float(adjusted_mutual_info_score(known, mine)), float(purity))
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    """The rows by algorithm, the best silhouette first; random weights after all others, without a rank."""
+    ordered = []
+    for algorithm in ("kmeans", "gmm"):
+        mine = [row for row in rows if row.algorithm == algorithm]
+        ranked = sorted((row for row in mine if not row.random_weights), key=lambda row: -row.silhouette)
+        ordered += [replace(row, rank=place) for place, row in enumerate(ranked, 1)]
+        ordered += [row for row in mine if row.random_weights]
+    return ordered
+
+
+def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array) -> dict[str, Any]:
+    """For each column the labels of the images, objects (n,), None where there is none."""
+    catalog = request.labels or next((one.catalog for one in found if one.catalog), None)
+    if catalog is None:
+        return {}
+    from artylyze.catalog.snapshot import read_catalog
+
+    table = read_catalog(catalog)
+    places = pc.index_in(ids, value_set=table.column("image_id").combine_chunks())
+    table = table.take(places)
+    labels = {}
+    for name in request.columns:
+        values = _column(table, name)
+        if values is not None:
+            labels[name] = np.array([one or None for one in values.to_pylist()], object)
+    return labels
+
+
+def _column(table: pa.Table, name: str) -> Any:
+    """A column of the user's metadata. What a model says of the images would only agree with itself."""
+    if "metadata" not in table.column_names:
+        return None
+    metadata = table.column("metadata")
+    if metadata.type.get_field_index(name) < 0:
+        return None
+    return pc.struct_field(metadata, name)
+
+
+def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows as JSON values."""
+    return [asdict(row) for row in rows]
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Both tables as text, for a terminal or a page."""
+    names = list(rows[0].agreement)
+    agreement = [f"{name} {what}" for name in names for what in ("AMI", "purity")]
+    heads = ["rank", "features", "dim", "silhouette", "Davies-Bouldin", *agreement]
+    parts = []
+    for algorithm, title in (("kmeans", "KMeans"), ("gmm", "Gaussian mixture")):
+        lines = [heads, ["---"] * len(heads), *(_cells(row, names) for row in rows if row.algorithm == algorithm)]
+        parts.append(f"{title}\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(parts)
+
+
+def _cells(row: Row, names: Sequence[str]) -> list[str]:
+    label = f"{row.method} (random weights, not ranked)" if row.random_weights else row.method
+    told = [row.agreement[name] for name in names]
+    figures = [f"{one:.3f}" for pair in told for one in (pair.adjusted_mutual_information, pair.purity)]
+    rank = "" if row.rank is None else str(row.rank)
+    return [rank, label, f"{row.dim:,}", f"{row.silhouette:.3f}", f"{row.davies_bouldin:.3f}", *figures]

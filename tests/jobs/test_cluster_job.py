@@ -1,0 +1,24 @@
+"""Clustering as a job: the same arguments, answers and exit codes as `artylyze cluster`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from artylyze.clustering.store import read_clusters
+from artylyze.clustering.vectors import write_features
+from tests.jobs.conftest import Cluster
+
+
+def test_a_submitted_job_leaves_its_clusters(cluster: Cluster, tmp_path: Path) -> None:
+    ids = [f"{number:03}" for number in range(60)]
+    rows = np.random.default_rng(0).normal(size=(60, 4)).tolist()
+    table = pa.table({"image_id": ids, "record_id": ids, "features": pa.array(rows, pa.list_(pa.float32()))})
+    source, output = str(tmp_path / "features.parquet"), str(tmp_path / "clusters")
+    write_features(source, table, {"method": "pca"})
+    ended = cluster.submit("python", "jobs/cluster.py", source, "-o", output, "--k", "3")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert read_clusters(output).run["settings"]["k"] == 3
+    assert "Traceback" not in ended.stdout
