@@ -33,7 +33,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(INSTALL) --editable ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: demo test lint format bench constraints clean help
+.PHONY: demo test lint format bench starter constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -52,6 +52,12 @@ format: $(VENV)/.dev ## Format the code and fix what can be fixed
 
 bench: $(VENV)/.dev ## Measure against peers and limits (DATA=folder with real images)
 	$(BIN)/python benchmarks/tag.py --data $(DATA) --out benchmarks/results
+
+starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=folder with paintings)
+	rm -rf build/starter && mkdir -p build/starter
+	$(BIN)/artylyze curate $(DATA)/paintings.csv --images $(DATA)/paintings -o build/starter/dataset.parquet \
+	  --tasks genre,style --classes 10 --balance none --group none
+	$(BIN)/python -m artylyze.training.starter build/starter/dataset.parquet --results benchmarks/results/starter.json
 
 constraints: $(VENV)/.uv ## Pin the newest versions again into constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-annotate --no-header \
