@@ -145,7 +145,8 @@ class Reporter:
 
     def _lines(self) -> None:
         while not self._stop.wait(LINE_EVERY):
-            self._line()
+            if self._done < self._rows:  # the last line is told when the count ends
+                self._line()
 
     def _line(self) -> None:
         rate = self.rate()
