@@ -1,6 +1,6 @@
 """Runs a contestant as a process tree of its own, with a clock and a memory gauge; and the arithmetic of rates.
 
-Rates. Every contestant is run twice, on the first n1 images and on all n2 of the same list, each time from a cold
+Rates. Every contestant is run twice, on the first n1 and on the first n2 images of the same list, each time from a cold
 process to its end; the steady rate is (n2 - n1) / (t2 - t1), and start-up is what the line through both points leaves
 at zero images. So whatever a contestant does once (imports, Ray's start, loading the model, filling its pipeline, the
 last flush) cancels out, none needs a hook inside, and none gains by the size of its batches or commits: a first-result-
@@ -57,14 +57,16 @@ class Rate:
     """What two runs of different length tell.
 
     Attributes:
-        overall: images per second of the longer run, start-up included.
-        steady: images per second without it.
+        steady: images per second, start-up left out.
         startup: seconds that do not depend on the number of images.
     """
 
-    overall: float
     steady: float
     startup: float
+
+    def overall(self, images: int) -> float:
+        """Images per second from the start to the end of a run of so many images."""
+        return images / (self.startup + images / self.steady)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def rate(few: int, few_seconds: float, many: int, many_seconds: float) -> Rate:
             "take more images, or a quieter machine"
         )
     steady = (many - few) / (many_seconds - few_seconds)
-    return Rate(overall=many / many_seconds, steady=steady, startup=many_seconds - many / steady)
+    return Rate(steady=steady, startup=many_seconds - many / steady)
 
 
 def median_run(runs: Sequence[Run]) -> Run:

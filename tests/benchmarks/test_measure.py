@@ -27,7 +27,8 @@ def test_steady_rate_leaves_out_what_is_done_once() -> None:
 
     assert found.steady == pytest.approx(50)
     assert found.startup == pytest.approx(7)
-    assert found.overall == pytest.approx(3000 / 67)
+    assert found.overall(3000) == pytest.approx(3000 / 67)
+    assert found.overall(500) == pytest.approx(500 / 17)
 
 
 @pytest.mark.parametrize(
