@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from artylyze.clustering import choice, elbow, em
-from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, own_distances, sampled
-from artylyze.clustering.store import SCHEMA, Clusters, write_clusters
+from artylyze.clustering.assign import assign_pieces, assignments, left_out
+from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled
+from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
+from artylyze.clustering.store import Clusters, read_clusters, write_clusters
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.errors import InputError
 from artylyze.models.runtimes import resolve_device
@@ -56,7 +59,8 @@ class Plan:
 
 def plan(request: ClusterRequest, watcher: Watcher) -> Plan:
     """Say what a request would do and cost, from the data and a short probe of this machine."""
-    vectors, ks = _read(request, watcher)
+    vectors, _ = _vectors(request, watcher)
+    ks = _ks(request, vectors, watcher)
     rows, dim = vectors.matrix.shape
     components, seconds = None, 0.0
     if "gmm" in request.algorithms:
@@ -73,7 +77,8 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
         InputError: for a source that cannot be clustered: one image, too few different rows, several models.
     """
     began, device = time.monotonic(), resolve_device(request.device)
-    vectors, ks = _read(request, watcher)
+    vectors, pieces = _vectors(request, watcher)
+    ks = _ks(request, vectors, watcher)
     matrix = vectors.matrix
     kmeans = kmeans_for(matrix, request.seed, device)
     sketches = _sketches(kmeans, ks, watcher) if request.k is None else {}
@@ -94,29 +99,38 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     title = f"{len(matrix):,} images, features: {vectors.method}" + (
         " (random weights)" if vectors.random_weights else ""
     )
-    write_clusters(found, elbow.draw(title, scores, chosen))
+    picture = elbow.draw(title, scores, chosen)
+    if pieces is not None:
+        return _assign_all(found, pieces, picture, watcher, began)
+    write_clusters(found, picture)
     return found
 
 
-def assignments(vectors: Vectors, fit: Fit | None, mixture: Mixture | None) -> pa.Table:
-    """The table of assignments of vectors that were fitted or assigned."""
-    n = len(vectors.ids)
-    columns: list[Any] = [vectors.ids, vectors.records, *(pa.nulls(n, field.type) for field in list(SCHEMA)[2:])]
-    if fit is not None:
-        columns[2] = pa.array(fit.labels)
-        columns[3] = pa.array(own_distances(vectors.matrix, fit.centroids, fit.labels))
-    if mixture is not None:
-        shares = mixture.responsibilities(vectors.matrix)
-        columns[4] = pa.array(shares.argmax(axis=1).astype(np.int32))
-        offsets = np.arange(n + 1, dtype=np.int32) * shares.shape[1]
-        columns[5] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(shares.ravel()))
-    return pa.table(columns, schema=SCHEMA)
+def _assign_all(found: Clusters, pieces: Pieces, picture: bytes, watcher: Watcher, began: float) -> Clusters:
+    """Assign every image to clusters of a sample, streaming; write the folder and return it."""
+    with TemporaryDirectory(prefix="artylyze-") as temporary:
+        path = Path(temporary, "assignments.parquet")
+        rows = assign_pieces(pieces, found.centroids, found.mixture, path, watcher)
+        told = {
+            "rows": rows,
+            "left_out": left_out(pieces, rows),
+            "fitted_rows": found.run["rows"],
+            "seconds": round(time.monotonic() - began, 2),
+        }
+        write_clusters(replace(found, run={**found.run, **told}), picture, path)
+    return read_clusters(found.folder)
 
 
-def _read(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, tuple[int, ...]]:
-    """Read the vectors, and find the numbers of clusters to fit."""
+def _vectors(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, Pieces | None]:
+    """Read the vectors to fit; where they are a sample, say of what."""
     watcher.say(f"Reading {request.source}")
-    vectors = read_vectors(request.source)
+    if request.sample is not None and (pieces := open_pieces(request.source)).rows > request.sample:
+        return read_sample(pieces, request.sample, request.seed), pieces
+    return read_vectors(request.source), None
+
+
+def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher) -> tuple[int, ...]:
+    """The numbers of clusters to fit."""
     for reason, count in vectors.left_out.items():
         watcher.say(f"Left out: {count:,} images, {reason}")
     rows = len(vectors.matrix)
@@ -129,13 +143,13 @@ def _read(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, tuple[int
         what = "rows" if different == rows else "different rows"
         raise InputError(f"--k {request.k}: {request.source} has only {different:,} {what}. Ask for fewer clusters.")
     if request.k is not None:
-        return vectors, (request.k,)
+        return (request.k,)
     if different <= low:
         raise InputError(
             f"--k auto: {request.source} has only {different:,} different rows, too few for k from {low}. Lower "
             "--k-range."
         )
-    return vectors, tuple(range(low, min(high, different - 1, rows - 1) + 1))
+    return tuple(range(low, min(high, different - 1, rows - 1) + 1))
 
 
 def _different(matrix: Any, enough: int) -> int:

@@ -27,6 +27,7 @@ class ClusterRequest:
         variance: share of the variance that the mixture's principal components keep.
         device: auto, cpu or cuda.
         seed: of every random choice.
+        sample: rows to fit on where there are more; all rows are then assigned, streaming. None: all rows.
     """
 
     source: str
@@ -38,6 +39,7 @@ class ClusterRequest:
     variance: float = 0.95
     device: str = "auto"
     seed: int = 0
+    sample: int | None = None
 
     def __post_init__(self) -> None:
         from artylyze.clustering.mixture import Covariance as Kinds
@@ -58,6 +60,8 @@ class ClusterRequest:
             raise UsageError(f"--device {self.device}: choose auto, cpu or cuda.")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is 0 or more.")
+        if self.sample is not None and self.sample < 2:
+            raise UsageError(f"--sample {self.sample}: fit on at least 2 rows.")
 
 
 def parse_k(text: str) -> int | None:
