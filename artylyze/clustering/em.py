@@ -7,6 +7,7 @@ the same for any features and keeps covariances invertible in float32.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,8 @@ def fit_mixture(
             for name, value in (("weights_init", weights), ("means_init", means), ("precisions_init", precisions))
         },
     )
+    if device != "cpu":
+        os.environ["SCIPY_ARRAY_API"] = "1"  # scikit-learn refuses to dispatch without; its mixture calls no SciPy then
     with config_context(array_api_dispatch=device != "cpu"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         data = on_device(points, device)
