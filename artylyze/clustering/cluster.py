@@ -43,7 +43,7 @@ class Plan:
         k: numbers of clusters that would be fitted.
         components: dimensions of the mixture, None without one.
         memory_bytes: at the peak.
-        seconds_per_step: of EM, at the largest k.
+        seconds_per_step: of EM on all rows at the largest k, measured on some.
         seconds_at_most: of EM at the chosen k, were no step to spare.
     """
 
@@ -64,8 +64,10 @@ def plan(request: ClusterRequest, watcher: Watcher) -> Plan:
     rows, dim = vectors.matrix.shape
     components, seconds = None, 0.0
     if "gmm" in request.algorithms:
-        components = len(em.reduce(vectors.matrix, request.variance, request.seed).components)
-        seconds = em.cost(rows, components, max(ks), request.covariance) / _speed()
+        projection = em.reduce(vectors.matrix, request.variance, request.seed, request.components)
+        components, points = len(projection.components), projection.apply(vectors.matrix)
+        device = resolve_device(request.device)
+        seconds = em.seconds_per_step(points, projection, max(ks), request.covariance, request.seed, device)
     memory = rows * (2 * dim + (components or 0) * 2 + max(ks) * 2) * 4
     return Plan(rows, dim, dict(vectors.left_out), ks, components, memory, seconds, seconds * em.STEPS)
 
@@ -188,19 +190,19 @@ def _mixtures(
     if "gmm" not in request.algorithms:
         return None, {}, None
     watcher.say(f"Fitting the mixture ({request.covariance} covariances)")
-    projection = em.reduce(vectors.matrix, request.variance, request.seed)
+    projection = em.reduce(vectors.matrix, request.variance, request.seed, request.components)
     points = projection.apply(vectors.matrix)
     bics, rows = {}, sampled(len(points), BIC_ROWS, request.seed)
     ks = sorted(sketches)
     tried = {ks[place] for place in np.linspace(0, len(ks) - 1, BIC_TRIALS).astype(int)} if ks else set()
     for k, one in {k: sketches[k] for k in tried if k != len(fit.centroids)}.items():
-        labels = _dense(one.labels[rows])
+        labels = em.dense(one.labels[rows])
         bics[k] = em.fit_mixture(points[rows], projection, labels, request.covariance, request.seed, device).bic
-    found = em.fit_mixture(points, projection, _dense(fit.labels), request.covariance, request.seed, device)
+    found = em.fit_mixture(points, projection, em.dense(fit.labels), request.covariance, request.seed, device)
     bics[len(fit.centroids)] = found.bic
     if bics.keys() - {len(fit.centroids)} and len(rows) < len(points):
         own = em.fit_mixture(
-            points[rows], projection, _dense(fit.labels[rows]), request.covariance, request.seed, device
+            points[rows], projection, em.dense(fit.labels[rows]), request.covariance, request.seed, device
         )
         bics[len(fit.centroids)] = own.bic
     steps = {
@@ -211,11 +213,6 @@ def _mixtures(
         "components": points.shape[1],
     }
     return found.mixture, bics, steps
-
-
-def _dense(labels: Any) -> Any:
-    """Cluster numbers without gaps: a sample may miss a small cluster."""
-    return np.unique(labels, return_inverse=True)[1].astype(np.int32)
 
 
 def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: str) -> dict[str, Any]:
@@ -235,17 +232,6 @@ def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: st
         "versions": {name: version(name) for name in PACKAGES},
         "device": device,
     }
-
-
-def _speed() -> float:
-    """Floating-point operations a second of this machine's products of float32 matrices, from a short probe."""
-    probe = np.ones((2048, 512), np.float32)
-    factor = np.ones((512, 512), np.float32)
-    probe @ factor
-    began = time.perf_counter()
-    for _ in range(3):
-        probe @ factor
-    return 3 * 2 * 2048 * 512 * 512 / (time.perf_counter() - began)
 
 
 def describe(clusters: Clusters) -> str:

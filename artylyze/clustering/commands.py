@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from artylyze.errors import UsageError
+
 commands = typer.Typer()
 
 
@@ -19,6 +21,7 @@ def cluster(
     k_range: Annotated[str, typer.Option(help="Lowest and highest k that auto tries.")] = "5,60",
     covariance: Annotated[str, typer.Option(help="Of the mixture: diag, full or tied.")] = "diag",
     variance: Annotated[float, typer.Option(help="Share of the variance that the mixture's components keep.")] = 0.95,
+    components: Annotated[int, typer.Option(help="Principal components that the mixture works on, at most.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of every random choice: same seed, same result.")] = 0,
     sample: Annotated[
@@ -45,11 +48,14 @@ def cluster(
         k_range=parse_range(k_range),
         covariance=parse_covariance(covariance),
         variance=variance,
+        components=components,
         device=device,
         seed=seed,
         sample=sample,
     )
     if assign is not None:
+        if dry_run:
+            raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
         from artylyze.clustering.assign import assign as run_assign
 
         with stoppable(), Reporter() as reporter:

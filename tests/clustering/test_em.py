@@ -7,7 +7,7 @@ import pytest
 from sklearn.mixture import GaussianMixture
 
 from artylyze.clustering import em
-from artylyze.clustering.em import fit_mixture, reduce
+from artylyze.clustering.em import fit_mixture, reduce, seconds_per_step
 from artylyze.clustering.mixture import Covariance
 from tests.clustering.conftest import blobs
 
@@ -62,6 +62,21 @@ def test_the_components_hold_the_variance_that_was_asked_for() -> None:
     assert 1 < points.shape[1] < 20
     assert np.isclose(points.var(axis=0, ddof=1).mean(), 1, atol=1e-3)
     assert np.allclose(points.mean(axis=0), 0, atol=1e-3)
+
+
+def test_components_can_be_bounded() -> None:
+    matrix, _ = blobs(400, 20)
+    assert len(reduce(matrix, 1.0, 0).components) == 20
+    bounded = reduce(matrix, 1.0, 0, 5)
+    assert len(bounded.components) == 5
+    assert np.isclose(bounded.apply(matrix).var(axis=0, ddof=1).mean(), 1, atol=1e-3)
+
+
+def test_the_cost_of_a_step_is_measured() -> None:
+    matrix, _ = blobs(30_000, 16, 9)
+    projection = reduce(matrix, 1.0, 0)
+    points = projection.apply(matrix)
+    assert seconds_per_step(points, projection, 9, "full", 0, "cpu") > 0
 
 
 def test_a_component_of_one_row_keeps_a_covariance() -> None:
