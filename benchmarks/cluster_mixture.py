@@ -43,7 +43,7 @@ def table(matrix: Matrix, k: int, seed: int) -> dict[str, Any]:
 
 
 def _one(points: Matrix, variances: Any, labels: Any, count: int, covariance: Any, seed: int) -> dict[str, Any]:
-    from artylyze.clustering.em import fit_mixture, free_parameters
+    from artylyze.clustering.em import fit_mixture, free_parameters, seconds_per_step
     from artylyze.clustering.mixture import Projection
 
     scale = math.sqrt(variances[:count].mean())
@@ -52,6 +52,7 @@ def _one(points: Matrix, variances: Any, labels: Any, count: int, covariance: An
     began = time.perf_counter()
     found = fit_mixture(mine, same, labels, covariance, seed, "cpu")
     seconds = time.perf_counter() - began
+    told = seconds_per_step(mine, same, int(labels.max()) + 1, covariance, seed, "cpu")
     rest = variances[count:]
     likelihood = found.log_likelihood - count * math.log(scale) - 0.5 * float((np.log(2 * math.pi * rest) + 1).sum())
     k = len(found.mixture.weights)
@@ -65,4 +66,5 @@ def _one(points: Matrix, variances: Any, labels: Any, count: int, covariance: An
         "parameters": parameters,
         "seconds": round(seconds, 2),
         "steps": found.steps,
+        "dry_run_seconds_per_step": round(told, 3),
     }
