@@ -1,6 +1,6 @@
 """Clustering against scikit-learn's defaults and faiss, each in a process of its own, on the same rows.
 
-python benchmarks/cluster.py CATALOG [--rows 100000] [--only kmeans,gmm,elbow,nystroem]
+python benchmarks/cluster.py CATALOG [--rows 100000] [--only kmeans,gmm,elbow,nystroem,mixture,assign]
 
 CATALOG holds real embeddings (`artylyze tag ../shared/data/paintings -o CATALOG --model timm:tf_efficientnet_lite0`);
 `benchmarks/cluster_data.py` says how the rows that are clustered are drawn after them. Seconds are those of the work,
@@ -38,6 +38,8 @@ GROUPS = {
     "gmm": ("gmm-sklearn", "gmm-artylyze"),
     "elbow": ("elbow-sklearn", "elbow-artylyze"),
     "nystroem": ("nystroem-sklearn", "nystroem-artylyze"),
+    "mixture": ("mixture-table",),
+    "assign": ("assign-few", "assign-many"),
 }
 IMAGES, SIDE, LEADING = 20_000, 16, 8
 """Of the comparison of kernel PCA: images, pixels a side, components that are compared."""
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.contestant:
-        found = CONTESTANTS[asked.contestant](np.load(asked.catalog))
+        own = asked.contestant.startswith("assign")
+        found = CONTESTANTS[asked.contestant](Path(asked.catalog) if own else np.load(asked.catalog))
         if "array" in found:
             np.save(Path(asked.catalog).with_name(f"{asked.contestant}.npy"), found.pop("array"))
         print(json.dumps(found))
@@ -60,7 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="artylyze-cluster-") as temporary:
         paths, data = _draw(asked.catalog, asked.rows, Path(temporary))
         for group in asked.only.split(","):
+            if group == "assign":
+                _write_streams(np.load(paths["kmeans"]), Path(temporary))
             _measure(group, paths.get(group, paths["kmeans"]), data, Path(temporary))
+
+
+def _write_streams(drawn: Matrix, folder: Path) -> None:
+    from benchmarks import cluster_stream
+
+    for name, rows in zip(GROUPS["assign"], cluster_stream.ROWS, strict=True):
+        cluster_stream.write(folder / f"{name}.parquet", drawn, rows)
+    cluster_stream.fit(folder / f"{GROUPS['assign'][0]}.parquet", folder / "clusters")
 
 
 def _draw(catalog: str, rows: int, folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
@@ -72,7 +85,8 @@ def _draw(catalog: str, rows: int, folder: Path) -> tuple[dict[str, Path], dict[
     _, real = embeddings(catalog)
     drawn = model_of(real).draw(rows)
     points = principal(drawn, COMPONENTS, SEED).apply(drawn)
-    paths = {name: folder / f"{name}.npy" for name in ("kmeans", "gmm", "nystroem")}
+    paths = {name: folder / f"{name}.npy" for name in ("kmeans", "gmm", "nystroem", "mixture")}
+    np.save(paths["mixture"], real)
     np.save(paths["kmeans"], drawn)
     np.save(paths["gmm"], points / np.sqrt(points.var(axis=0).mean()))
     np.save(paths["nystroem"], _pictures())
@@ -96,7 +110,8 @@ def _measure(group: str, path: Path, data: dict[str, Any], folder: Path) -> None
     before, found = busy(), {}
     for name in GROUPS[group]:
         log = folder / f"{name}.txt"
-        run = run_contestant([sys.executable, __file__, str(path), "--contestant", name], log)
+        data_of = folder / f"{name}.parquet" if group == "assign" else path
+        run = run_contestant([sys.executable, __file__, str(data_of), "--contestant", name], log)
         found[name] = {**json.loads(log.read_text().splitlines()[-1]), "peak_mib": round(run.peak / 2**20)}
         print(name, found[name], flush=True)
     result = {
@@ -114,6 +129,11 @@ def _measure(group: str, path: Path, data: dict[str, Any], folder: Path) -> None
 def _checks(group: str, found: dict[str, dict[str, Any]], path: Path) -> list[dict[str, Any]]:
     from benchmarks.report import Check
 
+    if group == "mixture":
+        return []
+    if group == "assign":
+        few, many = (found[name]["peak_mib"] for name in GROUPS[group])
+        return [Check("peak memory, 1,000,000 / 100,000 rows", many / few, most=1.1).as_dict()]
     seconds = {name.rpartition("-")[2]: one["seconds"] for name, one in found.items()}
     ours = found[f"{group}-artylyze"]
     faster = seconds["sklearn"] / seconds["artylyze"]
@@ -241,6 +261,18 @@ def _nystroem_artylyze(pixels: NDArray[np.uint8]) -> dict[str, Any]:
     return _timed(lambda: {"array": fit("kernel_pca", pixels, 0.95, SEED).apply(pixels)[:, :LEADING]})
 
 
+def _mixture_table(real: Matrix) -> dict[str, Any]:
+    from benchmarks.cluster_mixture import table
+
+    return table(real, K, SEED)
+
+
+def _assign(source: Path) -> dict[str, Any]:
+    from benchmarks.cluster_stream import assign
+
+    return assign(source)
+
+
 CONTESTANTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "kmeans-sklearn": _kmeans_sklearn,
     "kmeans-faiss": _kmeans_faiss,
@@ -251,6 +283,9 @@ CONTESTANTS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "elbow-artylyze": _elbow_artylyze,
     "nystroem-sklearn": _nystroem_sklearn,
     "nystroem-artylyze": _nystroem_artylyze,
+    "mixture-table": _mixture_table,
+    "assign-few": _assign,
+    "assign-many": _assign,
 }
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Gives the images of a catalog clusters that were fitted before: streams through Ray Data.
+"""Gives images clusters that were fitted before, piece by piece: memory does not grow with their number.
 
-Each task reads one part of the catalog and sends back its assignments; DuckDB brings them into order, on disk above
-memory. So memory does not grow with the rows of the catalog.
+In a Ray job, or with RAY_ADDRESS set, Ray Data spreads the pieces over the cluster: a task reads its own piece from the
+storage, and sends back nothing but its assignments. Elsewhere this process reads one piece after the other.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,94 +18,167 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.catalog.snapshot import Part, read_parts, read_snapshot
-from artylyze.clustering.cluster import assignments
-from artylyze.clustering.kmeans import Fit
+from artylyze.clustering.kmeans import Fit, own_distances
 from artylyze.clustering.kmeans import assign as nearest
-from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, read_clusters
-from artylyze.clustering.vectors import Vectors
-from artylyze.errors import InputError
-from artylyze.storage import open_store
+from artylyze.clustering.pieces import Pieces, open_pieces, read_piece
+from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, read_clusters, write_clusters
+from artylyze.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from artylyze.clustering.mixture import Mixture
+    from artylyze.clustering.vectors import Vectors
     from artylyze.progress import Watcher
 
-WITHOUT = "without a usable embedding"
+UNUSABLE = "without_usable_vector"
+SORTING = "256MB"
+"""Memory of DuckDB where pieces are not in image_id order; above it sorts on disk."""
+_SENT = SCHEMA.append(pa.field("error", pa.string()))
+OF_THE_FIT = ("em", "seconds", "fitted_rows")
+"""What run.json says of a fit, and not of what was assigned to it."""
 
 
-def assign(folder: str, catalog: str, output: str, watcher: Watcher) -> dict[str, Any]:
-    """Write `assignments.parquet` of a catalog's images into `output`; return what was done.
+def assign(folder: str, source: str, output: str, watcher: Watcher, *, by_ray: bool | None = None) -> dict[str, Any]:
+    """Give the images of a catalog or a features file the clusters of a folder; return run.json of `output`.
+
+    `output` is a folder of clusters like any other: profiles, influences and reports read it.
 
     Raises:
-        InputError: if the clusters are of another model than the catalog, or of features that a catalog does not hold.
+        InputError: if the source's vectors are not of the kind that the clusters were fitted on.
+        UsageError: if the output is the folder of the fit.
     """
-    clusters, snapshot = read_clusters(folder), read_snapshot(catalog)
-    if clusters.run["method"] != "embedding" or clusters.run["model_id"] != snapshot.model_id:
-        raise InputError(
-            f"The clusters {folder} are of {clusters.run['method']} features of the model {clusters.run['model_id']}, "
-            f"{catalog} holds embeddings of {snapshot.model_id}: give a catalog of the same model."
-        )
-    watcher.start(snapshot.rows, 0, "Assigning")
-    done = 0
+    began = time.monotonic()
+    if output.rstrip("/") == folder.rstrip("/"):
+        raise UsageError(f"-o {output} is the folder of the clusters: name another for what is assigned.")
+    clusters, pieces = read_clusters(folder, assignments=False), open_pieces(source)
+    _check(clusters, pieces)
     with TemporaryDirectory(prefix="artylyze-") as temporary:
-        path = Path(temporary, "rows.parquet")
-        with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-            for table in _stream(catalog, snapshot.parts, clusters):
-                writer.write_table(table)
-                watcher.advance(table.num_rows, 0)
-                done += table.num_rows
-        sorted_rows = Path(temporary, ASSIGNMENTS)
-        _sort(path, sorted_rows)
-        open_store(output).upload(ASSIGNMENTS, sorted_rows)
-    left_out = snapshot.rows - done
-    return {
-        "output": output,
-        "clusters": folder,
-        "catalog": catalog,
-        "rows": done,
-        "left_out": {WITHOUT: left_out} if left_out else {},
-    }
+        path = Path(temporary, ASSIGNMENTS)
+        rows = assign_pieces(pieces, clusters.centroids, clusters.mixture, path, watcher, by_ray=by_ray)
+        run = {name: value for name, value in clusters.run.items() if name not in OF_THE_FIT} | {
+            "source": source,
+            "catalog": pieces.catalog,
+            "rows": rows,
+            "left_out": left_out(pieces, rows),
+            "assigned_from": folder,
+            "device": "cpu",
+            "seconds": round(time.monotonic() - began, 2),
+        }
+        found = Clusters(output, run, SCHEMA.empty_table(), clusters.centroids, clusters.mixture, clusters.scores)
+        write_clusters(found, assignments=path)
+    return run
 
 
-def _stream(catalog: str, parts: tuple[Part, ...], clusters: Clusters) -> Any:
-    """Yield the assignments of each part, by Ray Data, the order of the parts kept."""
+def assign_pieces(
+    pieces: Pieces,
+    centroids: Any,
+    mixture: Mixture | None,
+    path: Path,
+    watcher: Watcher,
+    *,
+    by_ray: bool | None = None,
+) -> int:
+    """Write the assignments of all usable vectors to a local file, in image_id order; return their number."""
+    by_ray = "RAY_ADDRESS" in os.environ if by_ray is None else by_ray
+    work = _by_ray if by_ray else _here
+    watcher.start(pieces.rows, 0, "Assigning")
+    rows, last, ordered = 0, "", True
+    unsorted = path.with_name("rows.parquet")
+    with pq.ParquetWriter(unsorted, SCHEMA, compression="zstd") as writer:
+        for table in work(pieces, centroids, mixture):
+            if not table.num_rows:
+                continue
+            ids = table.column("image_id").combine_chunks().to_numpy(zero_copy_only=False)
+            ordered = ordered and last < ids[0] and bool((ids[:-1] < ids[1:]).all())
+            last = ids[-1]
+            writer.write_table(table)
+            rows += table.num_rows
+            watcher.advance(table.num_rows, 0)
+    if ordered:
+        unsorted.rename(path)
+    else:
+        _sort(unsorted, path)
+    return rows
+
+
+def assignments(vectors: Vectors, fit: Fit | None, mixture: Mixture | None) -> pa.Table:
+    """The table of assignments of vectors that were fitted or assigned."""
+    n = len(vectors.ids)
+    columns: list[Any] = [vectors.ids, vectors.records, *(pa.nulls(n, field.type) for field in list(SCHEMA)[2:])]
+    if fit is not None:
+        columns[2] = pa.array(fit.labels)
+        columns[3] = pa.array(own_distances(vectors.matrix, fit.centroids, fit.labels))
+    if mixture is not None:
+        shares = mixture.responsibilities(vectors.matrix)
+        columns[4] = pa.array(shares.argmax(axis=1).astype(np.int32))
+        offsets = np.arange(n + 1, dtype=np.int32) * shares.shape[1]
+        columns[5] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(shares.ravel()))
+    return pa.table(columns, schema=SCHEMA)
+
+
+def left_out(pieces: Pieces, rows: int) -> dict[str, int]:
+    """Images of a source that were not assigned, by reason, where `rows` were."""
+    unusable = pieces.vectors - rows
+    return dict(pieces.left_out) | ({UNUSABLE: unusable} if unusable else {})
+
+
+def _check(clusters: Clusters, pieces: Pieces) -> None:
+    run = clusters.run
+    fitted, given = (run["method"], run["model_id"], run["dim"]), (pieces.method, pieces.model_id, pieces.dim)
+    if fitted != given or pieces.model_id is None:
+        told = [f"{dim} {method} features of {model or 'an unknown origin'}" for method, model, dim in (fitted, given)]
+        raise InputError(
+            f"The clusters {clusters.folder} were fitted on {told[0]}, {pieces.source} holds {told[1]}: give a catalog "
+            "of the same model, or features by the same transform (`artylyze features --transform`)."
+        )
+
+
+def _here(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
+    for number in range(len(pieces.sizes)):
+        yield from _assigned(pieces, number, centroids, mixture)
+
+
+def _by_ray(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
     import ray
 
     from artylyze.ray_session import connect
 
     connect()
-    held = ray.put((clusters.run["dim"], clusters.centroids, clusters.mixture))
+    held = ray.put((pieces, centroids, mixture))
 
     def work(batch: dict[str, Any]) -> pa.Table:
-        dim, centroids, mixture = ray.get(held)
-        found = [assign_part(catalog, parts[int(number)], dim, centroids, mixture) for number in batch["number"]]
-        return pa.concat_tables(found)
+        (number,) = batch["number"]
+        return _sent(*ray.get(held), int(number))
 
-    rows = ray.data.from_items([{"number": number} for number in range(len(parts))], override_num_blocks=len(parts))
-    tables: Any = rows.map_batches(work, batch_size=1).iter_batches(batch_size=None, batch_format="pyarrow")
+    count = len(pieces.sizes)
+    numbers = ray.data.from_items([{"number": number} for number in range(count)], override_num_blocks=count)
+    numbers.context.execution_options.preserve_order = True
+    tables: Any = numbers.map_batches(work, batch_size=1).iter_batches(batch_size=None, batch_format="pyarrow")
     for table in tables:
-        if table.num_rows:
-            yield table.select(SCHEMA.names).cast(SCHEMA)
+        if wrong := pc.unique(table.column("error").drop_null()).to_pylist():
+            raise InputError(wrong[0])
+        yield table.select(SCHEMA.names).cast(SCHEMA)
 
 
-def assign_part(catalog: str, part: Part, dim: int, centroids: Any, mixture: Any) -> pa.Table:
-    """Assignments of one part's usable rows."""
-    ((_, table),) = read_parts(catalog, [part], ["image_id", "record_id", "status", "embedding"])
-    good = table.filter(pc.equal(table.column("status"), "ok")).combine_chunks()
-    values = good.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    matrix = np.ascontiguousarray(values.reshape(-1, dim), np.float32)
-    finite = np.isfinite(matrix).all(axis=1)
-    ids, records = (good.column(name).combine_chunks().filter(pa.array(finite)) for name in ("image_id", "record_id"))
-    vectors = Vectors(ids, records, matrix[finite], catalog, "embedding")
-    fit = None if centroids is None else Fit(centroids, nearest(vectors.matrix, centroids)[0], 0.0)
-    return assignments(vectors, fit, mixture)
+def _sent(pieces: Pieces, centroids: Any, mixture: Mixture | None, number: int) -> pa.Table:
+    """A piece's assignments, or what is wrong with it: Ray would wrap an exception in its own."""
+    try:
+        found = pa.concat_tables([SCHEMA.empty_table(), *_assigned(pieces, number, centroids, mixture)])
+    except InputError as error:
+        return pa.Table.from_pylist([{"image_id": "", "record_id": "", "error": str(error)}], _SENT)
+    return found.append_column(_SENT.field("error"), pa.nulls(found.num_rows, pa.string()))
+
+
+def _assigned(pieces: Pieces, number: int, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
+    for vectors in read_piece(pieces, number):
+        fit = None if centroids is None else Fit(centroids, nearest(vectors.matrix, centroids)[0], 0.0)
+        yield assignments(vectors, fit, mixture)
 
 
 def _sort(path: Path, target: Path) -> None:
     from artylyze.tables import open_database
 
     with open_database() as database:
-        database.execute("SET memory_limit = '1GB'")
+        database.execute(f"SET memory_limit = '{SORTING}'")
         database.execute(
             f"COPY (SELECT * FROM read_parquet('{path}') ORDER BY image_id) TO '{target}' (FORMAT parquet, "
             "COMPRESSION zstd)"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from artylyze.clustering import choice, elbow, em
-from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, own_distances, sampled
-from artylyze.clustering.store import SCHEMA, Clusters, write_clusters
+from artylyze.clustering.assign import assign_pieces, assignments, left_out
+from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled
+from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
+from artylyze.clustering.store import Clusters, read_clusters, write_clusters
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.errors import InputError
 from artylyze.models.runtimes import resolve_device
@@ -40,7 +43,7 @@ class Plan:
         k: numbers of clusters that would be fitted.
         components: dimensions of the mixture, None without one.
         memory_bytes: at the peak.
-        seconds_per_step: of EM, at the largest k.
+        seconds_per_step: of EM on all rows at the largest k, measured on some.
         seconds_at_most: of EM at the chosen k, were no step to spare.
     """
 
@@ -56,12 +59,15 @@ class Plan:
 
 def plan(request: ClusterRequest, watcher: Watcher) -> Plan:
     """Say what a request would do and cost, from the data and a short probe of this machine."""
-    vectors, ks = _read(request, watcher)
+    vectors, _ = _vectors(request, watcher)
+    ks = _ks(request, vectors, watcher)
     rows, dim = vectors.matrix.shape
     components, seconds = None, 0.0
     if "gmm" in request.algorithms:
-        components = len(em.reduce(vectors.matrix, request.variance, request.seed).components)
-        seconds = em.cost(rows, components, max(ks), request.covariance) / _speed()
+        projection = em.reduce(vectors.matrix, request.variance, request.seed, request.components)
+        components, points = len(projection.components), projection.apply(vectors.matrix)
+        device = resolve_device(request.device)
+        seconds = em.seconds_per_step(points, projection, max(ks), request.covariance, request.seed, device)
     memory = rows * (2 * dim + (components or 0) * 2 + max(ks) * 2) * 4
     return Plan(rows, dim, dict(vectors.left_out), ks, components, memory, seconds, seconds * em.STEPS)
 
@@ -73,7 +79,8 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
         InputError: for a source that cannot be clustered: one image, too few different rows, several models.
     """
     began, device = time.monotonic(), resolve_device(request.device)
-    vectors, ks = _read(request, watcher)
+    vectors, pieces = _vectors(request, watcher)
+    ks = _ks(request, vectors, watcher)
     matrix = vectors.matrix
     kmeans = kmeans_for(matrix, request.seed, device)
     sketches = _sketches(kmeans, ks, watcher) if request.k is None else {}
@@ -94,29 +101,38 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     title = f"{len(matrix):,} images, features: {vectors.method}" + (
         " (random weights)" if vectors.random_weights else ""
     )
-    write_clusters(found, elbow.draw(title, scores, chosen))
+    picture = elbow.draw(title, scores, chosen)
+    if pieces is not None:
+        return _assign_all(found, pieces, picture, watcher, began)
+    write_clusters(found, picture)
     return found
 
 
-def assignments(vectors: Vectors, fit: Fit | None, mixture: Mixture | None) -> pa.Table:
-    """The table of assignments of vectors that were fitted or assigned."""
-    n = len(vectors.ids)
-    columns: list[Any] = [vectors.ids, vectors.records, *(pa.nulls(n, field.type) for field in list(SCHEMA)[2:])]
-    if fit is not None:
-        columns[2] = pa.array(fit.labels)
-        columns[3] = pa.array(own_distances(vectors.matrix, fit.centroids, fit.labels))
-    if mixture is not None:
-        shares = mixture.responsibilities(vectors.matrix)
-        columns[4] = pa.array(shares.argmax(axis=1).astype(np.int32))
-        offsets = np.arange(n + 1, dtype=np.int32) * shares.shape[1]
-        columns[5] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(shares.ravel()))
-    return pa.table(columns, schema=SCHEMA)
+def _assign_all(found: Clusters, pieces: Pieces, picture: bytes, watcher: Watcher, began: float) -> Clusters:
+    """Assign every image to clusters of a sample, streaming; write the folder and return it."""
+    with TemporaryDirectory(prefix="artylyze-") as temporary:
+        path = Path(temporary, "assignments.parquet")
+        rows = assign_pieces(pieces, found.centroids, found.mixture, path, watcher)
+        told = {
+            "rows": rows,
+            "left_out": left_out(pieces, rows),
+            "fitted_rows": found.run["rows"],
+            "seconds": round(time.monotonic() - began, 2),
+        }
+        write_clusters(replace(found, run={**found.run, **told}), picture, path)
+    return read_clusters(found.folder)
 
 
-def _read(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, tuple[int, ...]]:
-    """Read the vectors, and find the numbers of clusters to fit."""
+def _vectors(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, Pieces | None]:
+    """Read the vectors to fit; where they are a sample, say of what."""
     watcher.say(f"Reading {request.source}")
-    vectors = read_vectors(request.source)
+    if request.sample is not None and (pieces := open_pieces(request.source)).rows > request.sample:
+        return read_sample(pieces, request.sample, request.seed), pieces
+    return read_vectors(request.source), None
+
+
+def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher) -> tuple[int, ...]:
+    """The numbers of clusters to fit."""
     for reason, count in vectors.left_out.items():
         watcher.say(f"Left out: {count:,} images, {reason}")
     rows = len(vectors.matrix)
@@ -129,13 +145,13 @@ def _read(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, tuple[int
         what = "rows" if different == rows else "different rows"
         raise InputError(f"--k {request.k}: {request.source} has only {different:,} {what}. Ask for fewer clusters.")
     if request.k is not None:
-        return vectors, (request.k,)
+        return (request.k,)
     if different <= low:
         raise InputError(
             f"--k auto: {request.source} has only {different:,} different rows, too few for k from {low}. Lower "
             "--k-range."
         )
-    return vectors, tuple(range(low, min(high, different - 1, rows - 1) + 1))
+    return tuple(range(low, min(high, different - 1, rows - 1) + 1))
 
 
 def _different(matrix: Any, enough: int) -> int:
@@ -174,19 +190,19 @@ def _mixtures(
     if "gmm" not in request.algorithms:
         return None, {}, None
     watcher.say(f"Fitting the mixture ({request.covariance} covariances)")
-    projection = em.reduce(vectors.matrix, request.variance, request.seed)
+    projection = em.reduce(vectors.matrix, request.variance, request.seed, request.components)
     points = projection.apply(vectors.matrix)
     bics, rows = {}, sampled(len(points), BIC_ROWS, request.seed)
     ks = sorted(sketches)
     tried = {ks[place] for place in np.linspace(0, len(ks) - 1, BIC_TRIALS).astype(int)} if ks else set()
     for k, one in {k: sketches[k] for k in tried if k != len(fit.centroids)}.items():
-        labels = _dense(one.labels[rows])
+        labels = em.dense(one.labels[rows])
         bics[k] = em.fit_mixture(points[rows], projection, labels, request.covariance, request.seed, device).bic
-    found = em.fit_mixture(points, projection, _dense(fit.labels), request.covariance, request.seed, device)
+    found = em.fit_mixture(points, projection, em.dense(fit.labels), request.covariance, request.seed, device)
     bics[len(fit.centroids)] = found.bic
     if bics.keys() - {len(fit.centroids)} and len(rows) < len(points):
         own = em.fit_mixture(
-            points[rows], projection, _dense(fit.labels[rows]), request.covariance, request.seed, device
+            points[rows], projection, em.dense(fit.labels[rows]), request.covariance, request.seed, device
         )
         bics[len(fit.centroids)] = own.bic
     steps = {
@@ -197,11 +213,6 @@ def _mixtures(
         "components": points.shape[1],
     }
     return found.mixture, bics, steps
-
-
-def _dense(labels: Any) -> Any:
-    """Cluster numbers without gaps: a sample may miss a small cluster."""
-    return np.unique(labels, return_inverse=True)[1].astype(np.int32)
 
 
 def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: str) -> dict[str, Any]:
@@ -221,17 +232,6 @@ def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: st
         "versions": {name: version(name) for name in PACKAGES},
         "device": device,
     }
-
-
-def _speed() -> float:
-    """Floating-point operations a second of this machine's products of float32 matrices, from a short probe."""
-    probe = np.ones((2048, 512), np.float32)
-    factor = np.ones((512, 512), np.float32)
-    probe @ factor
-    began = time.perf_counter()
-    for _ in range(3):
-        probe @ factor
-    return 3 * 2 * 2048 * 512 * 512 / (time.perf_counter() - began)
 
 
 def describe(clusters: Clusters) -> str:

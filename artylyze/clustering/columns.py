@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artylyze.errors import UsageError
 from artylyze.training.artists import ArtistsFile, half_century
 from artylyze.training.labels import Artists, Labels, filled, read_artists_of, read_labels
 
@@ -119,6 +120,23 @@ def describe(
     return Described(tuple(columns), left_out, _first(tables, TITLE, works), makers.names)
 
 
+def chosen(said: Described, names: Sequence[str]) -> Described:
+    """Return what is said in some columns alone, in the order of `names`; raise UsageError for one that is not there.
+
+    `genre` names a column `genre` and what a model predicted of it, `date` the half-centuries of dates.
+    """
+    found: list[Column] = []
+    for name in names:
+        mine = [one for one in said.columns if folded(name) in (folded(one.name), folded(one.name.partition(" (")[0]))]
+        why = next((reason for other, reason in said.left_out.items() if folded(other) == folded(name)), None)
+        if not mine:
+            there = ", ".join(column.name for column in said.columns) or "none"
+            raise UsageError(f"--columns {name}: {why or 'there is no such column'}. Categorical columns: {there}.")
+        found += [one for one in mine if one not in found]
+    others = {column.name: "it was not asked for" for column in said.columns if column not in found}
+    return replace(said, columns=tuple(found), left_out={**said.left_out, **others})
+
+
 def folded(name: str) -> str:
     """Return the letters and digits of a column's name, by which `Artist Name` is `artist_name`."""
     return "".join(c for c in name.casefold() if c.isalnum())
@@ -133,14 +151,20 @@ def _column(
     if key in ARTIST:
         found = _plain(name, "given", pa.chunked_array([pa.array(makers.names, pa.string())]))
     else:
-        task = key if key in ("genre", "style") else name
-        labels = read_labels(task, [table.rename_columns({name: task}) for table in _having(tables, name)], works)
+        labels = labels_of(name, tables, works)
         found = Column(name, "given", labels.terms, labels.codes)
     if artists is not None and key in artists.has:
         found = _with_facts(found, makers, artists)
     if key in _DATE:
         return _half_centuries(found)
     return _why_not(found, known=key in _KINDS) or found
+
+
+def labels_of(name: str, tables: Sequence[pa.Table], works: int) -> Labels:
+    """Return what tables say of the works in the columns of a name, however it is spelled."""
+    task = folded(name) if folded(name) in ("genre", "style") else name
+    there = [(table, own) for table in tables for own in table.column_names if folded(own) == folded(name)]
+    return read_labels(task, [table.select([own]).rename_columns([task]) for table, own in there], works)
 
 
 def _why_not(column: Column, *, known: bool) -> str | None:
@@ -209,7 +233,3 @@ def _first(tables: Sequence[pa.Table], names: Sequence[str], works: int) -> list
     ]
     found: list[str | None] = pc.coalesce(*there).to_pylist() if there else [None] * works
     return found
-
-
-def _having(tables: Sequence[pa.Table], name: str) -> list[pa.Table]:
-    return [table.select([name]) for table in tables if name in table.column_names]

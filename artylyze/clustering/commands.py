@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from artylyze.errors import UsageError
+
 commands = typer.Typer()
 
 
@@ -19,10 +21,14 @@ def cluster(
     k_range: Annotated[str, typer.Option(help="Lowest and highest k that auto tries.")] = "5,60",
     covariance: Annotated[str, typer.Option(help="Of the mixture: diag, full or tied.")] = "diag",
     variance: Annotated[float, typer.Option(help="Share of the variance that the mixture's components keep.")] = 0.95,
+    components: Annotated[int, typer.Option(help="Principal components that the mixture works on, at most.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of every random choice: same seed, same result.")] = 0,
+    sample: Annotated[
+        int | None, typer.Option(help="Fit on this many rows, drawn at random, and assign all: for more than memory.")
+    ] = None,
     assign: Annotated[
-        str | None, typer.Option(help="Give the catalog's images the clusters of this folder, without fitting.")
+        str | None, typer.Option(help="Give the source's images the clusters of this folder, without fitting.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
@@ -42,16 +48,22 @@ def cluster(
         k_range=parse_range(k_range),
         covariance=parse_covariance(covariance),
         variance=variance,
+        components=components,
         device=device,
         seed=seed,
+        sample=sample,
     )
     if assign is not None:
+        if dry_run:
+            raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
         from artylyze.clustering.assign import assign as run_assign
 
         with stoppable(), Reporter() as reporter:
             done = run_assign(assign, source, output, reporter)
         text = f"{done['rows']:,} images were given clusters of {assign}: {output}"
-        typer.echo(json.dumps(done, ensure_ascii=False) if as_json else text)
+        if left := sum(done["left_out"].values()):
+            text += f"\nLeft out: {left:,} without a usable vector"
+        typer.echo(json.dumps({"clusters": output, **done}, ensure_ascii=False) if as_json else text)
         return
     from dataclasses import asdict
 
@@ -108,24 +120,26 @@ def features(
 def compare_features(
     sources: Annotated[list[str], typer.Argument(help="Catalogs and features files of the same images.")],
     labels: Annotated[
-        str | None, typer.Option(help="A catalog whose metadata labels the images. Default: one of the sources'.")
+        str | None,
+        typer.Option(help="A table of labels, or a catalog with metadata. Default: the catalog of one of the sources."),
     ] = None,
-    columns: Annotated[str, typer.Option(help="Columns of its metadata to compare with.")] = "genre,style",
+    id_column: Annotated[str | None, typer.Option(help="The table's column that identifies a record.")] = None,
+    columns: Annotated[str, typer.Option(help="Columns with labels to compare with.")] = "genre,style",
     k: Annotated[int, typer.Option(help="Number of clusters.")] = 25,
     covariance: Annotated[str, typer.Option(help="Of the mixtures: diag, full or tied.")] = "diag",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Compare features by how they cluster, and by how the clusters agree with known labels.
+    """Compare features by how their clusters agree with known labels, which ranks them, and by scores without labels.
 
-    Example: artylyze compare-features catalog pca.parquet vgg16.parquet
+    Example: artylyze compare-features catalog pca.parquet vgg16.parquet --labels objects.csv --id-column number
     """
     from artylyze.clustering.compare import CompareRequest, as_dicts, compare, tables
     from artylyze.clustering.request import parse_covariance
     from artylyze.progress import Reporter, stoppable
 
     wanted = tuple(part.strip() for part in columns.split(",") if part.strip())
-    request = CompareRequest(tuple(sources), labels, wanted, k, parse_covariance(covariance), seed=seed)
+    request = CompareRequest(tuple(sources), labels, id_column, wanted, k, parse_covariance(covariance), seed=seed)
     with stoppable(), Reporter() as reporter:
         rows = compare(request, reporter)
     typer.echo(json.dumps({"rows": as_dicts(rows)}, ensure_ascii=False) if as_json else tables(rows))

@@ -1,22 +1,27 @@
 """Which features cluster best: KMeans and mixtures over several kinds of them, by scores and by known labels.
 
-Silhouettes alone mislead: few dimensions flatter them, whatever they mean. So agreement with labels stands beside.
+Silhouettes mislead: few dimensions flatter them, whatever they mean. So the rank is by agreement with known labels, and
+by silhouette only where there are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artylyze.catalog.snapshot import read_catalog
 from artylyze.clustering import em
+from artylyze.clustering.columns import folded, labels_of
 from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
 from artylyze.clustering.scores import davies_bouldin, silhouettes
 from artylyze.clustering.vectors import Vectors, read_vectors
+from artylyze.clustering.works import said_of
+from artylyze.collection import is_table
 from artylyze.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +29,10 @@ if TYPE_CHECKING:
 
     from artylyze.clustering.mixture import Covariance
     from artylyze.progress import Watcher
+    from artylyze.training.labels import Labels
+
+
+_RANKED = {"agreement": "agreement with the labels (mean AMI)", "silhouette": "silhouette, which misleads"}
 
 
 @dataclass(frozen=True)
@@ -32,16 +41,19 @@ class CompareRequest:
 
     Attributes:
         sources: catalogs and features files of the same images.
-        labels: a catalog whose metadata labels the images; None: that of the first source which has one.
+        labels: a table of labels, or a catalog whose metadata labels the images; None: the catalog of the first source
+            which has one.
+        id_column: the table's column that identifies a record; None: it is found.
         columns: labels to compare with.
         k: number of clusters.
         covariance: of the mixtures.
-        variance: share of it that the mixtures' components keep.
+        variance: share of it that the mixtures' components keep, `em.COMPONENTS` at most.
         seed: of every random choice.
     """
 
     sources: tuple[str, ...]
     labels: str | None = None
+    id_column: str | None = None
     columns: tuple[str, ...] = ("genre", "style")
     k: int = 25
     covariance: Covariance = "diag"
@@ -53,6 +65,8 @@ class CompareRequest:
             raise UsageError("Name catalogs or features files to compare.")
         if self.k < 2:
             raise UsageError(f"--k {self.k}: compare at least 2 clusters.")
+        if self.id_column is not None and not (self.labels and is_table(self.labels)):
+            raise UsageError("--id-column names a column of the table that --labels gives.")
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of features with one algorithm. `rank` is by silhouette, None for random weights."""
+    """One kind of features with one algorithm.
+
+    `rank` is by the mean adjusted mutual information with the labels where there are any, else by silhouette, as
+    `ranked_by` says; None for random weights.
+    """
 
     source: str
     method: str
@@ -77,6 +95,7 @@ class Row:
     silhouette: float
     davies_bouldin: float
     agreement: dict[str, Agreement]
+    ranked_by: Literal["agreement", "silhouette"]
     rank: int | None = None
 
 
@@ -103,17 +122,19 @@ def compare(request: CompareRequest, watcher: Watcher) -> list[Row]:
 
 def _fits(request: CompareRequest, matrix: NDArray[np.float32]) -> dict[str, Fit]:
     fit = kmeans_for(matrix, request.seed, "cpu").fit(request.k)
-    projection = em.reduce(matrix, request.variance, request.seed)
-    labels = np.unique(fit.labels, return_inverse=True)[1].astype(np.int32)
+    projection = em.reduce(matrix, request.variance, request.seed, em.COMPONENTS)
+    labels = em.dense(fit.labels)
     points = projection.apply(matrix)
     mixture = em.fit_mixture(points, projection, labels, request.covariance, request.seed, "cpu").mixture
     likeliest = mixture.responsibilities(matrix).argmax(axis=1).astype(np.int32)
     return {"kmeans": fit, "gmm": Fit(means_of(matrix, likeliest, len(mixture.weights)), likeliest, 0.0)}
 
 
-def _row(one: Vectors, algorithm: str, matrix: NDArray[np.float32], fit: Fit, labels: dict[str, Any], seed: int) -> Row:
+def _row(
+    one: Vectors, algorithm: str, matrix: NDArray[np.float32], fit: Fit, labels: Mapping[str, Labels], seed: int
+) -> Row:
     (silhouette,) = silhouettes(matrix, [fit.labels], seed)
-    agreement = {name: agree(fit.labels, values) for name, values in labels.items()}
+    agreement = {name: agree(fit.labels, said.codes) for name, said in labels.items()}
     return Row(
         one.source,
         one.method,
@@ -124,59 +145,65 @@ def _row(one: Vectors, algorithm: str, matrix: NDArray[np.float32], fit: Fit, la
         silhouette.value,
         davies_bouldin(matrix, fit),
         agreement,
+        "agreement" if any(told.images for told in agreement.values()) else "silhouette",
     )
 
 
-def agree(clusters: NDArray[np.int32], labels: NDArray[np.object_]) -> Agreement:
-    """Agreement of clusters with labels, None where an image has none."""
+def agree(clusters: NDArray[np.int32], labels: NDArray[np.int64]) -> Agreement:
+    """Agreement of clusters with labels, -1 where an image has none."""
     from sklearn.metrics import adjusted_mutual_info_score
     from sklearn.metrics.cluster import contingency_matrix
 
-    some = np.array([one is not None for one in labels])
+    some = labels >= 0
     if not some.any():
         return Agreement(0, 0.0, 0.0)
-    mine, known = clusters[some], labels[some].astype(str)
+    mine, known = clusters[some], labels[some]
     purity = contingency_matrix(known, mine).max(axis=0).sum() / some.sum()
     return Agreement(int(some.sum()), float(adjusted_mutual_info_score(known, mine)), float(purity))
 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
-    """The rows by algorithm, the best silhouette first; random weights after all others, without a rank."""
+    """The rows by algorithm, the best first; random weights after all others, without a rank."""
     ordered = []
     for algorithm in ("kmeans", "gmm"):
         mine = [row for row in rows if row.algorithm == algorithm]
-        ranked = sorted((row for row in mine if not row.random_weights), key=lambda row: -row.silhouette)
+        ranked = sorted((row for row in mine if not row.random_weights), key=_merit, reverse=True)
         ordered += [replace(row, rank=place) for place, row in enumerate(ranked, 1)]
         ordered += [row for row in mine if row.random_weights]
     return ordered
 
 
-def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array) -> dict[str, Any]:
-    """For each column the labels of the images, objects (n,), None where there is none."""
-    catalog = request.labels or next((one.catalog for one in found if one.catalog), None)
-    if catalog is None:
-        return {}
-    from artylyze.catalog.snapshot import read_catalog
+def _merit(row: Row) -> float:
+    if row.ranked_by == "silhouette":
+        return row.silhouette
+    return float(np.mean([one.adjusted_mutual_information for one in row.agreement.values() if one.images]))
 
-    table = read_catalog(catalog)
-    places = pc.index_in(ids, value_set=table.column("image_id").combine_chunks())
-    table = table.take(places)
-    labels = {}
-    for name in request.columns:
-        values = _column(table, name)
-        if values is not None:
-            labels[name] = np.array([one or None for one in values.to_pylist()], object)
+
+def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array) -> dict[str, Labels]:
+    """The labels of the images by column. What a model says of them would only agree with itself, and is none."""
+    table = request.labels if request.labels and is_table(request.labels) else None
+    catalog = request.labels if table is None else None
+    rows = _rows(catalog or next((one.catalog for one in found if one.catalog), None), found[0], ids)
+    tables = said_of(rows, [table] if table else [], request.id_column)
+    there = {folded(own) for one in tables for own in one.column_names}
+    labels = {name: labels_of(name, tables, len(ids)) for name in request.columns if folded(name) in there}
+    if request.labels and not labels:
+        raise InputError(f"{request.labels} has no column {', '.join(request.columns)}: name others with --columns.")
     return labels
 
 
-def _column(table: pa.Table, name: str) -> Any:
-    """A column of the user's metadata. What a model says of the images would only agree with itself."""
-    if "metadata" not in table.column_names:
-        return None
-    metadata = table.column("metadata")
-    if metadata.type.get_field_index(name) < 0:
-        return None
-    return pc.struct_field(metadata, name)
+def _rows(catalog: str | None, one: Vectors, ids: pa.Array) -> pa.Table:
+    """Catalog rows of images; their ids stand for their addresses where there is no catalog."""
+    records = one.records.take(pc.index_in(ids, value_set=one.ids))
+    rows = pa.table({"image_id": ids, "record_id": records, "uri": ids, "validator": pa.nulls(len(ids), pa.string())})
+    if catalog is None:
+        return rows
+    known = read_catalog(catalog, ["image_id", "uri", "metadata"])  # without metadata there is no such column
+    places = pc.index_in(ids, value_set=known.column("image_id").combine_chunks())
+    rows = rows.set_column(2, "uri", pc.coalesce(known.column("uri").take(places), ids))
+    if "metadata" in known.column_names:
+        rows = rows.append_column("metadata", known.column("metadata").take(places))
+    return rows
 
 
 def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -192,7 +219,10 @@ def tables(rows: Sequence[Row]) -> str:
     parts = []
     for algorithm, title in (("kmeans", "KMeans"), ("gmm", "Gaussian mixture")):
         lines = [heads, ["---"] * len(heads), *(_cells(row, names) for row in rows if row.algorithm == algorithm)]
-        parts.append(f"{title}\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+        parts.append(
+            f"{title}, ranked by {_RANKED[rows[0].ranked_by]}\n"
+            + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        )
     return "\n\n".join(parts)
 
 

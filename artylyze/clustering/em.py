@@ -7,13 +7,15 @@ the same for any features and keeps covariances invertible in float32.
 from __future__ import annotations
 
 import math
+import os
+import time
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artylyze.clustering.kmeans import SAMPLE, sampled
+from artylyze.clustering.kmeans import SAMPLE, assign, sampled
 from artylyze.clustering.mixture import Covariance, Mixture, Projection
 
 if TYPE_CHECKING:
@@ -25,6 +27,13 @@ REGULARISATION = 1e-4
 TOLERANCE = 5e-4
 """Gain in mean log-likelihood at which EM ends, relative to the number of dimensions."""
 STEPS = 100
+COMPONENTS = 64
+"""Components at most, unless asked for otherwise. By the BIC of 3,017 embeddings 32 are best (-573.6 a row with
+diagonal covariances, -573.9 with a tied one), 64 nearly as good (diagonal -572.6, tied -570.5, full -493.3), the 643
+that hold 95% of the variance far worse (diagonal -529.9); with more rows a BIC bears more components. The table is
+benchmarks/results/cluster-mixture.json."""
+PROBE = 4_000
+"""Rows on which the cost of a step is measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +47,8 @@ class MixtureFit:
     converged: bool
 
 
-def reduce(matrix: Matrix, variance: float, seed: int) -> Projection:
-    """The principal components that hold a share of the variance, scaled to a mean variance of 1; exact on a sample.
+def reduce(matrix: Matrix, variance: float, seed: int, most: int | None = None) -> Projection:
+    """The principal components that hold a share of the variance, but at most `most`, scaled to a mean variance of 1.
 
     The components are those of at most SAMPLE rows, or of three times as many rows as columns if that is more.
     """
@@ -50,15 +59,21 @@ def reduce(matrix: Matrix, variance: float, seed: int) -> Projection:
     variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
     total = variances.sum()
     count = int(np.searchsorted(np.cumsum(variances), variance * total * (1 - 1e-9))) + 1 if total > 0 else 1
-    count = min(count, len(sample))
+    count = min(count, len(sample), most or count)
     scale = np.sqrt(max(variances[:count].mean(), 1e-30))
     return Projection(mean.astype(np.float32), np.ascontiguousarray((axes[:, :count] / scale).T, np.float32))
 
 
 def fit_mixture(
-    points: Matrix, projection: Projection, labels: NDArray[np.int32], covariance: Covariance, seed: int, device: str
+    points: Matrix,
+    projection: Projection,
+    labels: NDArray[np.int32],
+    covariance: Covariance,
+    seed: int,
+    device: str,
+    most: int = STEPS,
 ) -> MixtureFit:
-    """Fit a mixture to projected rows, float32 (n, p), beginning with clusters 0..m-1 in `labels`."""
+    """Fit a mixture to projected rows, float32 (n, p), beginning with clusters 0..m-1 in `labels`, in `most` steps."""
     from sklearn import config_context
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -69,7 +84,7 @@ def fit_mixture(
         covariance_type=covariance,
         tol=TOLERANCE * points.shape[1],
         reg_covar=REGULARISATION,
-        max_iter=STEPS,
+        max_iter=most,
         init_params="random_from_data",  # not used, for all is given; the only kind that the Array API takes
         random_state=seed,
         **{
@@ -77,6 +92,8 @@ def fit_mixture(
             for name, value in (("weights_init", weights), ("means_init", means), ("precisions_init", precisions))
         },
     )
+    if device != "cpu":
+        os.environ["SCIPY_ARRAY_API"] = "1"  # scikit-learn refuses to dispatch without; its mixture calls no SciPy then
     with config_context(array_api_dispatch=device != "cpu"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         data = on_device(points, device)
@@ -92,6 +109,11 @@ def fit_mixture(
     rows, dimensions = points.shape
     bic = free_parameters(dimensions, len(weights), covariance) * math.log(rows) - 2 * likelihood * rows
     return MixtureFit(mixture, bic, likelihood, int(model.n_iter_), bool(model.converged_))
+
+
+def dense(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Cluster numbers without gaps: a sample, or a fit, may miss a cluster."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)
 
 
 def free_parameters(dimensions: int, k: int, covariance: Covariance) -> int:
@@ -128,10 +150,19 @@ def start_of(points: Matrix, labels: NDArray[np.int32], covariance: Covariance) 
     return weights / weights.sum(), means.astype(np.float32), found.astype(np.float32)
 
 
-def cost(rows: int, dimensions: int, k: int, covariance: Covariance) -> float:
-    """Floating-point operations of one step of EM: the products of rows with factors, and the covariances."""
-    per_row = {"full": 4 * dimensions**2 * k, "tied": 2 * dimensions**2 * (k + 1), "diag": 8 * dimensions * k}
-    return float(rows) * per_row[covariance]
+def seconds_per_step(
+    points: Matrix, projection: Projection, k: int, covariance: Covariance, seed: int, device: str
+) -> float:
+    """What a step of EM takes on these rows, measured on PROBE of them."""
+    rows = points[sampled(len(points), PROBE, seed)]
+    labels = dense(assign(rows, rows[sampled(len(rows), k, seed)])[0])
+    taken, steps = [], []
+    for most in (1, 1, 4):  # the first warms up
+        began = time.perf_counter()
+        steps.append(fit_mixture(rows, projection, labels, covariance, seed, device, most).steps)
+        taken.append(time.perf_counter() - began)
+    more, longer = steps[2] - steps[1], taken[2] - taken[1]
+    return (longer / more if more > 0 and longer > 0 else taken[1]) * len(points) / len(rows)
 
 
 def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

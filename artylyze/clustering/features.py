@@ -141,7 +141,7 @@ def _images(source: str) -> pa.Table:
 
 
 def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:
-    from artylyze.clustering.transform import fit, load_transform, save_transform
+    from artylyze.clustering.transform import fit, identity, load_transform, save_transform
     from artylyze.reading import Source
     from artylyze.training.features import cores
     from artylyze.training.images import images_folder, read_images
@@ -166,7 +166,7 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
         about["transform"] = str(path)
     watcher.say("Projecting")
     left_out = Counter(read.failed.values())
-    about["variance_kept"] = round(fitted.variance, 4)
+    about |= {"variance_kept": round(fitted.variance, 4), "model_id": identity(fitted)}
     return _Found(images.take(pa.array(read.read)), fitted.apply(pixels), left_out, about)
 
 

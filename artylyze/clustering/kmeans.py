@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COARSE = 64
 SAMPLE = 10_000
-"""Rows that starts are tried on, and from which principal components are computed; with fewer, all is done in full."""
+"""Rows that starts are tried on, and from which principal components are computed; with fewer, the fit is in full."""
 STARTS = 4
 REFINEMENTS = 5
 CHUNK = 8_192
@@ -75,29 +75,38 @@ class CpuKMeans:
     def __init__(self, matrix: Matrix, seed: int) -> None:
         self._matrix, self._seed = matrix, seed
         self._coarse = matrix
-        if len(matrix) > SAMPLE and matrix.shape[1] > 2 * COARSE:
+        if min(matrix.shape) > 2 * COARSE:
             self._coarse = principal(matrix, COARSE, seed).apply(matrix)
-        self._sample = self._coarse[sampled(len(matrix), SAMPLE, seed)]
+        self._rows = sampled(len(matrix), SAMPLE, seed)
+        # scikit-learn converts float32 at every step of k-means++, which then takes longer than the fit
+        self._sample = self._coarse[self._rows].astype(np.float64)
 
     def sketch(self, k: int) -> Fit:
-        """On the sample with one start, then on the components of all rows."""
+        """On the components of the sample with one start, then on those of all rows."""
         labels = self._coarse_labels(k, 1)
         centroids = means_of(self._matrix, labels, k)
         return Fit(centroids, labels, squares(own_distances(self._matrix, centroids, labels)))
 
     def fit(self, k: int) -> Fit:
-        """As `sketch` with more starts, then in full."""
-        if self._coarse is not self._matrix:
+        """As `sketch` with more starts, then in full; with few rows, from its starts on in full."""
+        if len(self._rows) < len(self._matrix):
             return refine(self._matrix, self._coarse_labels(k, STARTS), k)
-        fitted = _sklearn(k, "k-means++", self._seed, STARTS).fit(self._matrix)
+        fitted = _sklearn(k, self._start, self._seed, STARTS).fit(self._matrix)
         return Fit(fitted.cluster_centers_, fitted.labels_.astype(np.int32), float(fitted.inertia_))
 
     def _coarse_labels(self, k: int, starts: int) -> NDArray[np.int32]:
         fitted = _sklearn(k, "k-means++", self._seed, starts).fit(self._sample)
-        if len(self._sample) < len(self._matrix):
-            fitted = _sklearn(k, fitted.cluster_centers_, self._seed).fit(self._coarse)
+        if len(self._rows) < len(self._matrix):
+            fitted = _sklearn(k, fitted.cluster_centers_.astype(np.float32), self._seed).fit(self._coarse)
         labels: NDArray[np.int32] = fitted.labels_.astype(np.int32)
         return labels
+
+    def _start(self, rows: Matrix, k: int, random_state: Any) -> Matrix:
+        """Rows to start from, by k-means++ on their components."""
+        from sklearn.cluster import kmeans_plusplus
+
+        chosen: NDArray[np.int64] = kmeans_plusplus(self._sample, k, random_state=random_state)[1]
+        return rows[chosen]
 
 
 class GpuKMeans:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.clustering.columns import Column
@@ -145,9 +144,8 @@ def _tables(found: Profiled) -> Iterator[tuple[str, dict[str, pa.DataType], list
 
 
 def _column_plot(found: Profiled, column: Column) -> bytes:
-    members = pc.fill_null(found.clusters.assignments.column(found.algorithm), -1).to_numpy().astype(np.int64)
     k = len(found.profiles)
-    table = counts(members, k, column)
+    table = counts(found.members, k, column)
     evidence = log_likelihood_ratio(table)
     said = np.maximum(table.sum(axis=1, keepdims=True), 1)
     shares = table / said

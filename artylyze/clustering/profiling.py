@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.catalog.snapshot import embeddings, read_snapshot
+from artylyze.clustering.columns import chosen
 from artylyze.clustering.profiles import Profile, profile
 from artylyze.clustering.store import Clusters, read_clusters
 from artylyze.clustering.works import Works, read_works
@@ -47,6 +48,11 @@ class Profiled:
     profiles: Sequence[Profile]
 
     @property
+    def members(self) -> npt.NDArray[np.int64]:
+        """The cluster of each image, -1 for none."""
+        return members_of(self.clusters, self.algorithm)
+
+    @property
     def note(self) -> str | None:
         """A sentence where nothing is said of the works, else None."""
         return None if self.works.said.columns else NOTHING_SAID
@@ -74,6 +80,7 @@ def make_profiles(
     labels: Sequence[str] = (),
     artists: str | None = None,
     algorithm: str | None = None,
+    columns: Sequence[str] = (),
 ) -> Profiled:
     """Profile the clusters of a folder.
 
@@ -83,25 +90,35 @@ def make_profiles(
         labels: tables that say more of its images.
         artists: a table of artists with nationality and years.
         algorithm: kmeans or gmm; None: kmeans where it was run.
+        columns: those to profile; none: all that are categorical.
 
     Raises:
-        UsageError: no catalog is known, or the algorithm was not run.
+        UsageError: no catalog is known, the algorithm was not run, or a column is not there or not categorical.
         InputError: a clustering, catalog or table that cannot be used.
     """
     clusters = read_clusters(folder)
-    return profiled(clusters, read_works(clusters, catalog, labels, artists), _chosen(clusters, algorithm))
+    works = read_works(clusters, catalog, labels, artists)
+    if columns:
+        works = replace(works, said=chosen(works.said, columns))
+    return profiled(clusters, works, _chosen(clusters, algorithm))
 
 
 def profiled(clusters: Clusters, works: Works, algorithm: Algorithm) -> Profiled:
     """Profile clusters whose works are known."""
-    members = clusters.assignments.column(algorithm)
-    codes = pc.fill_null(members, -1).to_numpy().astype(np.int64)
     k = len(clusters.centroids) if algorithm == "kmeans" and clusters.centroids is not None else 0
     if clusters.mixture is not None and algorithm == "gmm":
         k = len(clusters.mixture.weights)
     records = works.table.column("record_id").to_pylist()
-    found = profile(codes, k, _distance(clusters, works, algorithm), records, works.said.columns, (_TYPICAL, _MARGINAL))
+    members = members_of(clusters, algorithm)
+    found = profile(
+        members, k, _distance(clusters, works, algorithm), records, works.said.columns, (_TYPICAL, _MARGINAL)
+    )
     return Profiled(clusters, algorithm, works, found)
+
+
+def members_of(clusters: Clusters, algorithm: Algorithm) -> npt.NDArray[np.int64]:
+    """The cluster of each image, -1 for none."""
+    return np.asarray(pc.fill_null(clusters.assignments.column(algorithm), -1).to_numpy(), np.int64)
 
 
 def work_of(works: Works, row: int) -> dict[str, Any]:

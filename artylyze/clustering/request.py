@@ -24,9 +24,11 @@ class ClusterRequest:
         k: number of clusters, None for the elbow.
         k_range: lowest and highest k that are tried.
         covariance: of the mixture: `diag`, `full` or `tied`.
-        variance: share of the variance that the mixture's principal components keep.
+        variance: share of the variance that the mixture's principal components keep, unless that takes more than
+        components: of them (for the default see `em.COMPONENTS`).
         device: auto, cpu or cuda.
         seed: of every random choice.
+        sample: rows to fit on where there are more; all rows are then assigned, streaming. None: all rows.
     """
 
     source: str
@@ -36,8 +38,10 @@ class ClusterRequest:
     k_range: tuple[int, int] = (5, 60)
     covariance: Covariance = "diag"
     variance: float = 0.95
+    components: int = 64
     device: str = "auto"
     seed: int = 0
+    sample: int | None = None
 
     def __post_init__(self) -> None:
         from artylyze.clustering.mixture import Covariance as Kinds
@@ -54,10 +58,14 @@ class ClusterRequest:
             raise UsageError(f"--covariance {self.covariance}: choose diag, full or tied.")
         if not 0 < self.variance <= 1:
             raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
+        if self.components < 1:
+            raise UsageError(f"--components {self.components}: ask for at least 1.")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"--device {self.device}: choose auto, cpu or cuda.")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is 0 or more.")
+        if self.sample is not None and self.sample < 2:
+            raise UsageError(f"--sample {self.sample}: fit on at least 2 rows.")
 
 
 def parse_k(text: str) -> int | None:

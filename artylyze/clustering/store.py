@@ -20,6 +20,8 @@ from artylyze.errors import InputError
 from artylyze.storage import open_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 FORMAT = 1
@@ -46,7 +48,8 @@ class Clusters:
     Attributes:
         folder: where it lies: a folder or an address.
         run: run.json. source, catalog (None if unknown), method, model_id, random_weights, rows, dim, left_out
-            {reason: count}, settings (algorithms, k, covariance, seed, variance, ...), versions, device, seconds.
+            {reason: count}, settings (algorithms, k, covariance, seed, variance, ...), versions, device, seconds;
+            assigned_from: the folder of the fit, where these images were assigned to clusters of others.
         assignments: a row for each image, see SCHEMA.
         centroids: float32 (k, d), None if KMeans was not run.
         mixture: None if the mixture was not run.
@@ -61,8 +64,8 @@ class Clusters:
     scores: Mapping[str, Any]
 
 
-def read_clusters(folder: str) -> Clusters:
-    """Read a clustering.
+def read_clusters(folder: str, *, assignments: bool = True) -> Clusters:
+    """Read a clustering, without its assignments if they are not needed: they grow with the collection.
 
     Raises:
         InputError: if there is none, it is of another format, or a part of it is missing or damaged.
@@ -76,7 +79,9 @@ def read_clusters(folder: str) -> Clusters:
         if run["format"] != FORMAT:
             raise ValueError("its format is not ours")
         algorithms = run["settings"]["algorithms"]
-        table = pq.read_table(io.BytesIO(_needed(folder, ASSIGNMENTS))).select(SCHEMA.names).cast(SCHEMA)
+        table = SCHEMA.empty_table()
+        if assignments:
+            table = pq.read_table(io.BytesIO(_needed(folder, ASSIGNMENTS))).select(SCHEMA.names).cast(SCHEMA)
         scores = json.loads(_needed(folder, SCORES))
         centroids = _tensors(folder, KMEANS)["centroids"] if "kmeans" in algorithms else None
         mixture = _mixture(_tensors(folder, MIXTURE), run["settings"]["covariance"]) if "gmm" in algorithms else None
@@ -85,8 +90,11 @@ def read_clusters(folder: str) -> Clusters:
     return Clusters(folder, run, table, centroids, mixture, scores)
 
 
-def write_clusters(clusters: Clusters, elbow: bytes | None = None) -> None:
-    """Write a clustering into its folder, with the picture of how k was chosen."""
+def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: Path | None = None) -> None:
+    """Write a clustering into its folder, with the picture of how k was chosen.
+
+    A file of assignments takes the place of those in `clusters`, where they were too many for memory.
+    """
     from safetensors.numpy import save
 
     store = open_store(clusters.folder)
@@ -101,9 +109,12 @@ def write_clusters(clusters: Clusters, elbow: bytes | None = None) -> None:
             "projection.components": mixture.projection.components,
         }
         store.put(MIXTURE, save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}))
-    table = io.BytesIO()
-    pq.write_table(clusters.assignments.cast(SCHEMA), table, compression="zstd")
-    store.put(ASSIGNMENTS, table.getvalue())
+    if assignments is not None:
+        store.upload(ASSIGNMENTS, assignments)
+    else:
+        table = io.BytesIO()
+        pq.write_table(clusters.assignments.cast(SCHEMA), table, compression="zstd")
+        store.put(ASSIGNMENTS, table.getvalue())
     store.put(SCORES, _json(clusters.scores))
     if elbow is not None:
         store.put(ELBOW, elbow)

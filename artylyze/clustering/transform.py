@@ -7,6 +7,7 @@ Seeger 2001).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,14 @@ class Transform:
                 base = kernel(base, self.landmarks, self.gamma)
             found[start : start + BLOCK] = (base - self.mean) @ self.components.T
         return found
+
+
+def identity(transform: Transform) -> str:
+    """A digest of a transform: features of equal ones can be compared."""
+    digest = hashlib.sha256(f"{transform.method} {transform.size} {transform.gamma!r}".encode())
+    for array in (transform.mean, transform.components, transform.landmarks):
+        digest.update(b"" if array is None else array.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def fit(method: str, pixels: Pixels, variance: float, seed: int) -> Transform:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 METADATA = b"artylyze"
 """Key of a features file's Parquet metadata: JSON with method, source, catalog, model_id, random_weights, settings."""
+GROUP = 8_192
+"""Rows of a row group of a features file: what is held in memory where the file is streamed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class Vectors:
         source: a catalog or a features file.
         method: how the features were made: `embedding`, `pca`, ...
         catalog: its address, None if unknown.
-        model_id: of the model, None where there is none.
+        model_id: of the model or the transform that made the features, None if unknown.
         random_weights: whether that model was never trained.
         left_out: number of images without usable features, by reason.
     """
@@ -65,20 +67,16 @@ def read_vectors(source: str) -> Vectors:
         ids, records, matrix = ids.filter(pa.array(good)), records.filter(pa.array(good)), matrix[good]
     if not len(ids):
         raise InputError(f"{source} has no usable vectors ({left_out}): tag the images again.")
-    order = pc.array_sort_indices(ids)
-    if not np.array_equal(order.to_numpy(), np.arange(len(ids))):
-        ids, records, matrix = ids.take(order), records.take(order), matrix[order.to_numpy()]
-    return Vectors(
-        ids,
-        records,
-        matrix,
-        source,
-        found.method,
-        found.catalog,
-        found.model_id,
-        found.random_weights,
-        left_out,
-    )
+    return in_order(replace(found, ids=ids, records=records, matrix=matrix, left_out=left_out))
+
+
+def in_order(found: Vectors) -> Vectors:
+    """Return the vectors in image_id order."""
+    order = pc.array_sort_indices(found.ids)
+    if np.array_equal(order.to_numpy(), np.arange(len(order))):
+        return found
+    ids, records = found.ids.take(order), found.records.take(order)
+    return replace(found, ids=ids, records=records, matrix=found.matrix[order.to_numpy()])
 
 
 def _of_catalog(catalog: str) -> Vectors:
@@ -101,13 +99,8 @@ def _of_catalog(catalog: str) -> Vectors:
 
 def _of_file(address: str) -> Vectors:
     with open_rows(address) as file:
-        try:
-            about: dict[str, Any] = json.loads((file.schema_arrow.metadata or {})[METADATA])
-            table = file.read(["image_id", "record_id", "features"])
-        except (KeyError, ValueError, pa.ArrowException) as error:
-            raise InputError(
-                f"{address} is not a features file. Make one with `artylyze features CATALOG -o {address}`."
-            ) from error
+        about = about_of(address, file)
+        table = file.read(["image_id", "record_id", "features"])
     missing = pc.is_null(table.column("features"))
     left_out = dict(about.get("left_out", {}))
     if count := pc.sum(missing).as_py() or 0:
@@ -132,6 +125,19 @@ def _of_file(address: str) -> Vectors:
     )
 
 
+def about_of(address: str, file: pq.ParquetFile) -> dict[str, Any]:
+    """What a features file says of itself; raise InputError if it is none."""
+    try:
+        if not {"image_id", "record_id", "features"} <= set(file.schema_arrow.names):
+            raise KeyError("features")
+        about: dict[str, Any] = json.loads((file.schema_arrow.metadata or {})[METADATA])
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{address} is not a features file. Make one with `artylyze features CATALOG -o {address}`."
+        ) from error
+    return about
+
+
 def write_features(address: str, table: pa.Table, about: Mapping[str, Any]) -> None:
     """Write a features file: image_id, record_id, features list<float>, with what is known of them as metadata."""
     import io
@@ -140,6 +146,7 @@ def write_features(address: str, table: pa.Table, about: Mapping[str, Any]) -> N
     from artylyze.storage import open_store
 
     out = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(about)}), out, compression="zstd")
+    described = table.replace_schema_metadata({METADATA: json.dumps(about)})
+    pq.write_table(described, out, row_group_size=GROUP, compression="zstd")
     folder, name = split_target(address)
     open_store(folder).put(name, out.getvalue())

@@ -68,14 +68,17 @@ def read_works(
             f"{missing!r}: give the catalog that was clustered, or cluster this one."
         )
     rows = rows.take(places)
-    tables = _tables(rows, labels)
+    tables = said_of(rows, labels)
     predicted = {task: rows.column(task) for task in tasks}
     said = describe(tables, rows.num_rows, predicted, None if artists is None else read_artists(artists))
     return Works(catalog, rows.select(list(_NAMES)), said)
 
 
-def _tables(rows: pa.Table, labels: Sequence[str]) -> list[pa.Table]:
-    """Return what each table says of the rows, as text, then what their metadata say."""
+def said_of(rows: pa.Table, labels: Sequence[str], id_column: str | None = None) -> list[pa.Table]:
+    """Return what each table says of catalog rows, as text, then what their metadata say.
+
+    `id_column` of a table identifies a record; else the column that does is found.
+    """
     names = [] if "metadata" not in rows.column_names else [f.name for f in rows.schema.field("metadata").type]
     with open_database() as database:
         for address in labels:
@@ -90,7 +93,7 @@ def _tables(rows: pa.Table, labels: Sequence[str]) -> list[pa.Table]:
     with TemporaryDirectory(prefix="artylyze-") as folder:
         manifest = str(Path(folder, "manifest.parquet"))
         pq.write_table(_as_manifest(rows), manifest)
-        joined = join(labels, manifest, Wanted(wanted, {}))
+        joined = join(labels, manifest, Wanted(wanted, {}, id_column))
     order = pc.index_in(rows.column("image_id"), value_set=joined.images.column("image_id").combine_chunks())
     return [one.table.take(order) for one in joined.catalogues if one.table.num_columns]
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import timm
 import torch
+from huggingface_hub import constants
 from timm.models import load_state_dict
 
 from artylyze.errors import InputError
@@ -19,7 +24,7 @@ from artylyze.models.bundle import Preprocessing
 from artylyze.models.taps import check_taps, extract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 _COUNTER = ".num_batches_tracked"  # of batch norms; older files lack it and inference does not use it
@@ -105,7 +110,8 @@ def create_module(name: str, size: int | None = None, *, pretrained: bool = Fals
     if size is not None and config is not None and config.fixed_input_size:
         options["img_size"] = size
     try:
-        module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        with hub_or_cache() if pretrained else nullcontext():
+            module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except (OSError, RuntimeError, AssertionError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if not pretrained:
@@ -115,6 +121,30 @@ def create_module(name: str, size: int | None = None, *, pretrained: bool = Fals
             f"huggingface.co, or use {OFFLINE_BACKBONE}, which needs neither"
         ) from error
     return module.eval()
+
+
+@contextmanager
+def hub_or_cache() -> Iterator[None]:
+    """Keep the Hub's client to its cache where its server takes no connection: else it tries again for a minute."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not reachable(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def reachable(endpoint: str, seconds: float = 5) -> bool:
+    """Whether a web server, or the proxy that leads to it, takes connections."""
+    url, proxies = urlsplit(endpoint), getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if proxy and not proxy_bypass(url.hostname or ""):
+        url = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        with socket.create_connection((url.hostname, url.port or (80 if url.scheme == "http" else 443)), seconds):
+            return True
+    except OSError:
+        return False
 
 
 def offline_tensors() -> dict[str, torch.Tensor]:

@@ -25,6 +25,9 @@ def profiles(
     labels: _Labels = None,
     artists: _Artists = None,
     algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to profile, with commas between. Default: all that are categorical.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Say what each cluster holds: its terms and their lift, its typical and marginal works, with plots and sheets.
@@ -36,7 +39,8 @@ def profiles(
     from artylyze.progress import Reporter
 
     with Reporter() as reporter:
-        found = make_profiles(clusters, catalog, labels or (), artists, algorithm)
+        wanted = [name.strip() for name in (columns or "").split(",") if name.strip()]
+        found = make_profiles(clusters, catalog, labels or (), artists, algorithm, wanted)
         files = write_profiles(found, reporter)
     if as_json:
         typer.echo(json.dumps({"files": files, **found.as_dict()}, ensure_ascii=False))

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from artylyze.clustering.columns import Column, Described, describe
+from artylyze.clustering.columns import Column, Described, chosen, describe
+from artylyze.errors import UsageError
 from artylyze.training.artists import ArtistsFile, Facts
 
 
@@ -95,3 +97,17 @@ def test_ten_thousand_artists_are_one_column() -> None:
     column = named(described(artist=list(artists)))["artist"]
     assert len(column.terms) == 10_000
     assert np.bincount(column.codes).max() == 501
+
+
+def test_columns_can_be_chosen_by_name() -> None:
+    given = pa.table({"Genre": ["portrait", "landscape"], "date": ["1864", "1901"], "owner": ["a", "a"]})
+    predicted = {"genre": pa.chunked_array([["landscape", "portrait"]])}
+    every = describe([given], 2, predicted, None)
+    assert list(named(chosen(every, ["date", "genre"]))) == ["date (half-century)", "Genre", "genre (predicted)"]
+    only = chosen(every, ["genre (predicted)"])
+    assert list(named(only)) == ["genre (predicted)"]
+    assert only.left_out["Genre"] == "it was not asked for"
+    with pytest.raises(UsageError, match=r"owner: it says the same of every work\. .*Genre"):
+        chosen(every, ["owner"])
+    with pytest.raises(UsageError, match="style: there is no such column"):
+        chosen(every, ["genre", "style"])

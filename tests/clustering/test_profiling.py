@@ -110,8 +110,10 @@ def test_what_cannot_be_profiled_is_told(gallery: Gallery, tmp_path: Path) -> No
 
 
 def test_the_command(gallery: Gallery) -> None:
-    result = CliRunner().invoke(app, ["profiles", gallery.clusters, "--json"])
+    result = CliRunner().invoke(app, ["profiles", gallery.clusters, "--columns", "genre", "--json"])
     found = json.loads(result.stdout)
+    assert found["columns"] == ["genre"]
+    assert found["left_out"]["artist"] == "it was not asked for"
     assert result.exit_code == 0
     assert "profiles/kmeans/profiles.json" in found["files"]
     assert len(found["profiles"]) == 3

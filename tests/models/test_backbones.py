@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import huggingface_hub.constants
@@ -15,7 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from artylyze.errors import InputError
-from artylyze.models.backbones import load_backbone, offline_tensors
+from artylyze.models.backbones import hub_or_cache, load_backbone, offline_tensors
+from tests.conftest import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,6 +191,25 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(InputError, match=r"no weights for mobilenetv2_100 .*--weights FILE"):
         load_backbone("mobilenetv2_100")
+
+
+@pytest.mark.parametrize(
+    ("server", "proxy", "keeps_to_its_cache"),
+    [("listens", "none", False), ("closed", "none", True), ("closed", "listens", False), ("listens", "closed", True)],
+)
+def test_the_hub_is_asked_only_where_its_server_or_the_proxy_answers(
+    server: str, proxy: str, keeps_to_its_cache: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ports = {"listens": listening.getsockname()[1], "closed": free_port()}
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{ports[server]}")
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        if proxy != "none":
+            monkeypatch.setenv("http_proxy", f"127.0.0.1:{ports[proxy]}")
+        with hub_or_cache():
+            assert keeps_to_its_cache == huggingface_hub.constants.HF_HUB_OFFLINE
+        assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def test_an_unknown_name_is_answered_with_near_ones() -> None:

@@ -1,0 +1,161 @@
+"""A source of vectors in pieces, for more rows than memory holds: the parts of a catalog, the row groups of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artylyze.catalog.snapshot import Part, read_parts, read_snapshot
+from artylyze.clustering.vectors import Vectors, about_of, in_order
+from artylyze.errors import InputError
+from artylyze.manifest import open_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK = 8_192
+"""Rows of a features file that are held together."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A catalog or a features file.
+
+    Attributes:
+        source: its address.
+        method: how the features were made.
+        model_id: of the model or the transform that made them, None if unknown.
+        catalog: its address, None if unknown.
+        random_weights: whether the model was never trained.
+        dim: of the vectors; 0 where there is none.
+        left_out: images that have no row here or an error in it, by reason.
+        sizes: rows of each piece, those without a usable vector included.
+        parts: of a catalog; none for a file.
+    """
+
+    source: str
+    method: str
+    model_id: str | None
+    catalog: str | None
+    random_weights: bool
+    dim: int
+    left_out: Mapping[str, int]
+    sizes: tuple[int, ...]
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of all pieces."""
+        return sum(self.sizes)
+
+    @property
+    def vectors(self) -> int:
+        """Rows that should have a vector."""
+        return sum(part.ok for part in self.parts) if self.parts else self.rows
+
+
+def open_pieces(source: str) -> Pieces:
+    """Look at a source without reading its vectors; raise InputError if there is none."""
+    if not source.lower().endswith(".parquet"):
+        found = read_snapshot(source)
+        sizes = tuple(part.rows for part in found.parts)
+        return Pieces(
+            source, "embedding", found.model_id, source, False, found.dim, dict(found.errors), sizes, found.parts
+        )
+    with open_rows(source) as file:
+        about = about_of(source, file)
+        batches = file.iter_batches(256, columns=["features"])
+        lengths = (length for batch in batches for length in pc.list_value_length(batch.column(0)).to_pylist())
+        dim = next((length for length in lengths if length is not None), 0)
+        groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+        sizes = tuple(group.num_rows for group in groups)
+    return Pieces(
+        source,
+        str(about.get("method", "unknown")),
+        about.get("model_id"),
+        about.get("catalog"),
+        bool(about.get("random_weights", False)),
+        dim,
+        dict(about.get("left_out", {})),
+        sizes,
+    )
+
+
+def read_piece(pieces: Pieces, number: int, rows: NDArray[np.int64] | None = None) -> Iterator[Vectors]:
+    """Yield the usable vectors of a piece in blocks, of some of its rows (ascending) or of all.
+
+    Raises:
+        InputError: a row of another model, or vectors of several lengths.
+    """
+    begun = 0
+    for table in _tables(pieces, number):
+        stop = begun + table.num_rows
+        if rows is not None:
+            table = table.take(rows[np.searchsorted(rows, begun) : np.searchsorted(rows, stop)] - begun)
+        begun = stop
+        yield _usable(pieces, table)
+
+
+def read_sample(pieces: Pieces, most: int, seed: int) -> Vectors:
+    """Read at most `most` vectors, drawn from all rows without replacement, in image_id order."""
+    drawn = np.sort(np.random.default_rng(seed).choice(pieces.rows, min(most, pieces.rows), replace=False))
+    found, begun = [], 0
+    for number, size in enumerate(pieces.sizes):
+        rows = drawn[np.searchsorted(drawn, begun) : np.searchsorted(drawn, begun + size)] - begun
+        begun += size
+        if len(rows):
+            found += list(read_piece(pieces, number, rows))
+    ids, records = (pa.concat_arrays([getattr(one, name) for one in found]) for name in ("ids", "records"))
+    if not len(ids):
+        raise InputError(f"{pieces.source} has no usable vectors in a sample of {len(drawn):,} rows: tag it again.")
+    return in_order(_vectors(pieces, ids, records, np.concatenate([one.matrix for one in found])))
+
+
+def _tables(pieces: Pieces, number: int) -> Iterator[pa.Table]:
+    if pieces.parts:
+        columns = ["image_id", "record_id", "status", "model_id", "embedding"]
+        ((_, table),) = read_parts(pieces.source, [pieces.parts[number]], columns)
+        yield table.rename_columns([*columns[:-1], "features"])
+        return
+    with open_rows(pieces.source) as file:
+        columns = ["image_id", "record_id", "features"]
+        for batch in file.iter_batches(BLOCK, row_groups=[number], columns=columns):
+            yield pa.Table.from_batches([batch])
+
+
+def _usable(pieces: Pieces, table: pa.Table) -> Vectors:
+    if pieces.parts:
+        table = table.filter(pc.equal(table.column("status"), "ok"))
+        if others := set(pc.unique(table.column("model_id")).to_pylist()) - {pieces.model_id}:
+            raise InputError(
+                f"{pieces.source} holds embeddings of several models ({', '.join(sorted(map(str, others)))} and "
+                f"{pieces.model_id}), which cannot be compared: tag the collection again with one of them."
+            )
+    table = table.filter(pc.is_valid(table.column("features"))).combine_chunks()
+    lists: Any = table.column("features").combine_chunks()
+    if set(pc.unique(pc.list_value_length(lists)).to_pylist()) - {pieces.dim}:
+        raise InputError(f"{pieces.source} has vectors of several lengths: make it again.")
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    matrix = np.ascontiguousarray(values.reshape(-1, max(1, pieces.dim)), np.float32)
+    good = np.isfinite(matrix).all(axis=1)
+    ids, records = (table.column(name).combine_chunks().filter(pa.array(good)) for name in ("image_id", "record_id"))
+    return _vectors(pieces, ids, records, matrix if good.all() else matrix[good])
+
+
+def _vectors(pieces: Pieces, ids: pa.Array, records: pa.Array, matrix: NDArray[np.float32]) -> Vectors:
+    return Vectors(
+        ids,
+        records,
+        matrix,
+        pieces.source,
+        pieces.method,
+        pieces.catalog,
+        pieces.model_id,
+        pieces.random_weights,
+        pieces.left_out,
+    )

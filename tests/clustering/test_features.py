@@ -1,0 +1,148 @@
+"""From images to a features file: what is kept, what is left out, and what other images get by the same transform."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import timm
+from safetensors.torch import save_file
+
+from artylyze.clustering.assign import assign
+from artylyze.clustering.cluster import cluster
+from artylyze.clustering.features import FeaturesRequest, features
+from artylyze.clustering.request import ClusterRequest
+from artylyze.clustering.store import read_clusters
+from artylyze.clustering.vectors import Vectors, read_vectors
+from artylyze.errors import InputError, UsageError
+from tests.clustering.conftest import Quiet
+from tests.clustering.pictures import Gallery
+
+SIZE = 24
+TINY = "timm:test_efficientnet"
+
+
+def made(gallery: Gallery, folder: Path, method: str, **options: Any) -> dict[str, Any]:
+    """Compute features of the gallery's catalog, or of `source`, into `name`."""
+    source = options.pop("source", gallery.catalog)
+    output = str(folder / options.pop("name", "features.parquet"))
+    return features(FeaturesRequest(source, output, method, image_size=SIZE, **options), Quiet())
+
+
+def rows_of(vectors: Vectors, ids: list[str]) -> Any:
+    return vectors.matrix[pc.index_in(pa.array(ids), value_set=vectors.ids).to_numpy()]
+
+
+def test_embeddings_are_the_catalogs_own(gallery: Gallery, tmp_path: Path) -> None:
+    told = made(gallery, tmp_path, "embedding")
+    found, catalog = read_vectors(told["features"]), read_vectors(gallery.catalog)
+    assert found.ids.equals(catalog.ids)
+    assert np.array_equal(found.matrix, catalog.matrix)
+    assert (found.method, found.model_id, found.catalog) == ("embedding", catalog.model_id, gallery.catalog)
+    assert found.left_out == catalog.left_out == {"corrupt": 1}
+
+
+@pytest.mark.parametrize("method", ["pca", "kernel_pca"])
+def test_more_variance_takes_more_components(gallery: Gallery, tmp_path: Path, method: str) -> None:
+    some = made(gallery, tmp_path, method, variance=0.5)
+    most = made(gallery, tmp_path, method, variance=0.95, name="most.parquet")
+    assert some["dim"] < most["dim"] < most["rows"]
+    for told, asked in ((some, 0.5), (most, 0.95)):
+        assert asked <= told["variance_kept"] + 1e-4
+        assert read_vectors(told["features"]).matrix.shape == (told["rows"], told["dim"])
+
+
+@pytest.mark.parametrize("method", ["pca", "kernel_pca"])
+def test_a_kept_transform_gives_other_images_features_that_can_be_assigned(
+    gallery: Gallery, tmp_path: Path, watcher: Quiet, method: str
+) -> None:
+    fitted = made(gallery, tmp_path, method)
+    new = tmp_path / "new"
+    new.mkdir()
+    ids = ["k0-3.png", "k1-1.png", "k2-7.png"]
+    for name in (*ids, "broken.png"):
+        shutil.copy(gallery.root / "images" / name, new / name)
+    told = made(gallery, tmp_path, method, source=str(new), transform=fitted["transform"], name="new.parquet")
+    found = read_vectors(told["features"])
+    assert sum(found.left_out.values()) == 1
+    assert "transform" not in told
+    assert found.ids.to_pylist() == ids
+    assert np.allclose(found.matrix, rows_of(read_vectors(fitted["features"]), ids), atol=1e-4)
+
+    clusters = cluster(ClusterRequest(fitted["features"], str(tmp_path / "clusters"), k=3), watcher)
+    assign(clusters.folder, told["features"], str(tmp_path / "assigned"), watcher)
+    given = read_clusters(str(tmp_path / "assigned")).assignments
+    own = clusters.assignments.filter(pc.is_in(clusters.assignments.column("image_id"), given.column("image_id")))
+    assert given.column("kmeans").equals(own.column("kmeans"))
+
+    other = made(gallery, tmp_path, method, variance=0.5, name="other.parquet")
+    with pytest.raises(InputError, match="same transform"):
+        assign(clusters.folder, other["features"], str(tmp_path / "refused"), watcher)
+
+
+def test_a_transform_of_another_method_is_refused(gallery: Gallery, tmp_path: Path) -> None:
+    fitted = made(gallery, tmp_path, "pca")
+    with pytest.raises(InputError, match="--method pca"):
+        made(gallery, tmp_path, "kernel_pca", transform=fitted["transform"])
+
+
+def test_random_weights_say_so_and_follow_the_seed(gallery: Gallery, tmp_path: Path) -> None:
+    told = [
+        made(gallery, tmp_path, TINY, random_weights=True, seed=seed, name=f"{number}.parquet")
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    first, again, other = (read_vectors(one["features"]) for one in told)
+    assert first.random_weights
+    assert first.method == TINY
+    assert np.array_equal(first.matrix, again.matrix)
+    assert first.model_id == again.model_id
+    assert first.model_id != other.model_id
+
+
+def test_weights_come_from_a_file(gallery: Gallery, tmp_path: Path) -> None:
+    weights = str(tmp_path / "weights.safetensors")
+    save_file(timm.create_model("test_efficientnet", pretrained=False).state_dict(), weights)
+    told = [made(gallery, tmp_path, TINY, weights=weights, seed=seed, name=f"{seed}.parquet") for seed in (1, 2)]
+    first, second = (read_vectors(one["features"]) for one in told)
+    assert not first.random_weights
+    assert np.array_equal(first.matrix, second.matrix)
+
+
+def test_without_weights_the_answer_says_how_to_go_on(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"no weights for test_efficientnet .*--weights FILE.*--random-weights"):
+        made(gallery, tmp_path, TINY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_that_cannot_be_read_are_told(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(gallery.root / "images" / "broken.png", tmp_path / "in" / "broken.png")
+    with pytest.raises(InputError, match="None of the 1 images"):
+        made(gallery, tmp_path, "pca", source=str(tmp_path / "in"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"output": "f.csv"}, r"\.parquet"),
+        ({"method": "umap"}, "choose pca"),
+        ({"weights": "w.pth"}, "timm:NAME"),
+        ({"random_weights": True}, "timm:NAME"),
+        ({"method": TINY, "weights": "w", "random_weights": True}, "not both"),
+        ({"method": TINY, "transform": "t"}, "--transform"),
+        ({"variance": 0}, "between 0 and 1"),
+        ({"image_size": 0}, "pixels"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        FeaturesRequest(**{"source": "in", "output": "f.parquet", "method": "pca", **change})
