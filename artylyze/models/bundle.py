@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FORMAT_VERSION = 2  # of bundle.json and the folder
-GRAPH_VERSION = 2  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are built anew
+GRAPH_VERSION = 3  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are built anew
 DESCRIPTION, TENSORS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "CARD.md"
 _TASK_NAME = re.compile(r"[a-z][a-z0-9_]*")  # it becomes part of column and tensor names
 

@@ -77,7 +77,8 @@ def render_card(bundle: Bundle) -> str:
 def _head(bundle: Bundle) -> str:
     preprocessing, size = bundle.preprocessing, bundle.preprocessing.size
     stages = ", ".join(map(str, bundle.taps))
-    taps = f": what it pools, then mean and deviation of each channel of its stages {stages}" if stages else ""
+    told = f": what it pools, then of each channel of its stages {stages} the means of three bands and the deviation"
+    taps = told if stages else ""
     whole = bundle.embedding_dim == bundle.feature_dim
     lines = [
         f"# artylyze model {bundle.model_id}",

@@ -1,7 +1,9 @@
 """What a backbone says of an image: its pooled features, then the statistics of the stages that are tapped.
 
 Style lives in texture, which the last stage has mostly forgotten: how strongly each channel of an earlier stage answers
-and how unevenly over the image brings it back. Another statistic joins by becoming a part of `statistics`.
+and how unevenly over the image brings it back. Genre lives in the composition too: sky above land, a head above a body;
+so the strength is told for the upper, the middle and the lower part. Another statistic joins by becoming a part of
+`statistics`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 # Added to each variance: the root of 0 has an infinite gradient. The exporter takes 1e-8 for nothing and drops it.
 _FLAT = 1e-6
 
+BANDS = 3
+"""Parts of an image from top to bottom."""
+
+STATISTICS = BANDS + 1
+"""Numbers that `statistics` gives for each channel."""
+
 
 def extract(module: torch.nn.Module, images: torch.Tensor, taps: Sequence[int]) -> torch.Tensor:
     """float32 (n, F): the pooled features of the timm model `module`, then `statistics` of each tapped stage.
@@ -32,11 +40,16 @@ def extract(module: torch.nn.Module, images: torch.Tensor, taps: Sequence[int]) 
 
 
 def statistics(stage: torch.Tensor) -> torch.Tensor:
-    """(n, C, h, w) -> float32 (n, 2C): the mean of each channel over the image, then the standard deviation of each."""
+    """(n, C, h, w) -> float32 (n, STATISTICS * C): the mean of each channel over each band, then its deviation.
+
+    Where the rows cannot be dealt out evenly, neighbouring bands share one. The deviation is that over the whole image.
+    """
     values = stage.float()
-    mean = values.mean((2, 3), keepdim=True)
-    variance = (values - mean).square().mean((2, 3))
-    return torch.cat([mean.flatten(1), (variance + _FLAT).sqrt()], dim=1)
+    rows = values.shape[2]
+    edges = [(band * rows // BANDS, -(-(band + 1) * rows // BANDS)) for band in range(BANDS)]
+    bands = [values[:, :, top:bottom].mean((2, 3)) for top, bottom in edges]
+    variance = (values - values.mean((2, 3), keepdim=True)).square().mean((2, 3))
+    return torch.cat([*bands, (variance + _FLAT).sqrt()], dim=1)
 
 
 def check_taps(name: str, module: torch.nn.Module, taps: Sequence[int]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from artylyze.errors import InputError
 from artylyze.models.backbones import load_backbone
 from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
-from artylyze.models.taps import check_taps, extract, statistics
+from artylyze.models.taps import STATISTICS, check_taps, extract, statistics
 
 if TYPE_CHECKING:
     from artylyze.models.bundle import Bundle
@@ -26,13 +27,27 @@ stage_values = arrays.arrays(
 
 
 @given(stage_values)
-def test_a_stage_adds_the_means_of_its_channels_then_their_deviations(stage: np.ndarray[Any, Any]) -> None:
+def test_a_stage_adds_the_means_of_its_channels_in_three_bands_then_their_deviations(
+    stage: np.ndarray[Any, Any],
+) -> None:
     exact = stage.astype(np.float64)
+    rows = stage.shape[2]
+    bands = [range(math.floor(band * rows / 3), math.ceil((band + 1) * rows / 3)) for band in range(3)]
 
     found = statistics(torch.from_numpy(stage)).numpy()
 
-    expected = np.concatenate([exact.mean((2, 3)), exact.std((2, 3))], axis=1)
+    assert {row for band in bands for row in band} == set(range(rows))
+    expected = np.concatenate([*(exact[:, :, band].mean((2, 3)) for band in bands), exact.std((2, 3))], axis=1)
     np.testing.assert_allclose(found, expected, atol=2e-3, rtol=1e-4)  # a deviation is never below 0.001
+
+
+def test_an_image_and_the_same_upside_down_differ() -> None:
+    stage = torch.rand(1, 2, 7, 5, generator=torch.Generator().manual_seed(0))
+
+    upright, turned = statistics(stage), statistics(stage.flip(2))
+
+    torch.testing.assert_close(turned, upright[:, [4, 5, 2, 3, 0, 1, 6, 7]])
+    assert not torch.allclose(turned, upright)
 
 
 def test_a_flat_channel_has_a_gradient() -> None:
@@ -70,7 +85,7 @@ def test_the_backbone_says_how_many_features_it_gives() -> None:
 
     stages: Any = timm.create_model("test_efficientnet").feature_info
     channels = [stage["num_chs"] for stage in stages]
-    assert (backbone.taps, backbone.feature_dim) == ((1, 3), backbone.dim + 2 * (channels[1] + channels[3]))
+    assert (backbone.taps, backbone.feature_dim) == ((1, 3), backbone.dim + STATISTICS * (channels[1] + channels[3]))
 
 
 @pytest.mark.parametrize("taps", [(3, 1), (1, 1), (5,), (-1,)], ids=str)
