@@ -23,7 +23,9 @@ from artylyze.cli import app
 from artylyze.errors import InputError, UsageError
 from artylyze.models.backbones import create_module
 from artylyze.models.bundle import load
+from artylyze.models.runtimes import resolve_device
 from artylyze.training.dataset import read_dataset, write_dataset
+from artylyze.training.request import Mode
 from artylyze.training.sweep import TuneRequest
 from artylyze.training.trials import PROGRESS, RESULT
 from artylyze.training.tune import Room, room_of, tune
@@ -180,6 +182,14 @@ def test_a_dataset_without_images_is_refused(folder: Path, tmp_path: Path) -> No
     write_dataset(str(tmp_path / "plan.parquet"), table, plain.tasks, {})
     with pytest.raises(InputError, match="names no images"):
         tune(replace(asked(folder, tmp_path / "sweep", MODEL), dataset=str(tmp_path / "plan.parquet")), Listener())
+
+
+@pytest.mark.skipif(resolve_device() == "cuda", reason="there is a GPU")
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_cuda_without_a_gpu_is_refused_before_anything_is_written(folder: Path, tmp_path: Path, mode: Mode) -> None:
+    with pytest.raises(InputError, match="--device cpu"):
+        tune(asked(folder, tmp_path / "sweep", MODEL, mode=mode, device="cuda"), Listener())
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_a_folder_that_is_no_sweep_is_refused(folder: Path, tmp_path: Path) -> None:
