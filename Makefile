@@ -33,7 +33,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(INSTALL) --editable ".[$(EXTRAS)]"
 	touch $@
 
-.PHONY: demo test lint format bench starter constraints clean help
+.PHONY: demo test lint format bench starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -58,6 +58,9 @@ starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=f
 	$(BIN)/artylyze curate $(DATA)/paintings.csv --images $(DATA)/paintings -o build/starter/dataset.parquet \
 	  --tasks genre,style --classes 10 --balance none --group none
 	$(BIN)/python -m artylyze.training.starter build/starter/dataset.parquet --results benchmarks/results/starter.json
+
+pictures: demo ## Make the README's pictures again, from the demo
+	$(BIN)/python docs/pictures.py demo
 
 constraints: $(VENV)/.uv ## Pin the newest versions again into constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-annotate --no-header \

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MODEL, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.pt", "progress.json"
 
+TIE = 1e-4
+"""What a nat of loss counts as, in accuracy: it decides between epochs that are right as often."""
+
 
 @dataclass
 class Progress:
@@ -40,9 +43,19 @@ class Progress:
             for place, task in enumerate(tasks):
                 self.curves.setdefault(f"{task} loss, {part}", []).append(sums.loss[place])
                 self.curves.setdefault(f"{task} accuracy, {part}", []).append(sums.accuracy[place])
-        judged = [loss for loss, images in zip(held_out.loss, held_out.images, strict=True) if images]
-        self.score.append(-sum(judged) / max(1, len(judged)))
+        self.score.append(score_of(held_out))
         self.epochs += 1
+
+
+def score_of(held_out: Sums) -> float:
+    """The share of right answers, the mean over the tasks that have held-out images; of equal ones the less loss.
+
+    Loss alone kept epoch 2 of 6 on real paintings, with 0.587 of the held-out genres right, where epoch 5 had 0.636:
+    of artists that it has not seen a network soon is too sure, and goes on learning. Calibration mends the former.
+    """
+    judged = [task for task, images in enumerate(held_out.images) if images]
+    found = sum(held_out.accuracy[task] - TIE * held_out.loss[task] for task in judged)
+    return found / max(1, len(judged))
 
 
 def save(folder: Path, loop: Loop, progress: Progress) -> None:

@@ -94,7 +94,7 @@ def finetune(
     on_epoch: OnEpoch | None = None,
     cores: int | None = None,
 ) -> Finetuned:
-    """Train as `request` says, and return the model of the epoch with the least loss on held-out images.
+    """Train as `request` says, and return the model of the epoch that was right most often on held-out images.
 
     Args:
         request: with mode finetune.

@@ -44,6 +44,30 @@ def test_a_class_with_one_artist_is_refused_with_ways_out(labels: str, tmp_path:
     refused(result, 3, "'Pop Art' (Andy Warhol). Give --leave-out 'style=Pop Art' or --classes 2 or --group none.")
 
 
+def test_a_task_with_one_class_is_refused(tmp_path: Path) -> None:
+    labels = table(tmp_path / "labels.csv", works({("Claude Monet", "Impressionism"): 3, ("Berthe Morisot", ""): 2}))
+    result = artylyze("curate", labels, "-o", tmp_path / "d.parquet", "--tasks", "style")
+    refused(result, 3, "Task style has one class, 'Impressionism', so there is nothing to tell apart")
+    assert not (tmp_path / "d.parquet").exists()
+
+
+def test_labels_that_match_no_image_are_refused_with_an_example_of_both(labels: str, tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "recto.jpg", "verso.jpg")
+    result = artylyze("curate", labels, "--images", images, "-o", tmp_path / "d.parquet", "--tasks", "style")
+    refused(result, 3, "No row of")
+    assert "000.jpg" in result.stderr
+    assert "recto.jpg" in result.stderr
+
+
+def test_a_term_outside_the_taxonomy_is_kept_as_given_and_told(tmp_path: Path) -> None:
+    rows = works({(f"Artist {name}", style): 2 for style in ("Realism", "Vorticism") for name in f"{style[0]}ab"})
+    target = tmp_path / "d.parquet"
+    result = artylyze("curate", table(tmp_path / "labels.csv", rows), "-o", target, "--tasks", "style")
+    assert result.returncode == 0, result.stderr
+    assert "Outside the taxonomy of style, kept as given: Vorticism 6." in result.stdout
+    assert read_dataset(str(target)).tasks == {"style": ("Realism", "Vorticism")}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from artylyze.models.backbones import load_backbone
 from artylyze.models.build import build_bundle
 from artylyze.models.bundle import Bundle, Task, load, save
 from artylyze.models.network import Network
-from artylyze.models.runtimes import load_runtime
+from artylyze.models.runtimes import load_runtime, resolve_device
 from artylyze.models.scores import probabilities, score
 from artylyze.reading import Reader, Source
 from artylyze.sample import write_sample
@@ -420,6 +421,21 @@ def test_the_command_answers_machines_in_json(
     assert told["output"] == str(out)
 
 
+def edited(bundle: str, folder: Path) -> str:
+    """A copy with one bit of its weights turned, whose hash therefore is not the one that the bundle states."""
+    shutil.copytree(bundle, folder)
+    tensors = bytearray((folder / "model.safetensors").read_bytes())
+    tensors[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(tensors)
+    return str(folder)
+
+
+@pytest.mark.skipif(resolve_device() == "cuda", reason="there is a GPU")
+def test_cuda_without_a_gpu_is_refused(gallery: Gallery) -> None:
+    with pytest.raises(InputError, match="--device cpu"):
+        evaluate(request(gallery, gallery.dataset, device="cuda"), Listener())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -430,6 +446,7 @@ def test_the_command_answers_machines_in_json(
         (["BUNDLE", "d.parquet", "-o", "out", "--labels", "x.csv"], 2, "leave --labels away"),
         (["BUNDLE", "d.parquet", "-o", ""], 2, "-o DIR"),
         (["BUNDLE", "DATASET", "-o", "out", "--device", "tpu"], 2, "choose auto, cpu or cuda"),
+        (["EDITED", "DATASET", "-o", "out"], 3, "edited or damaged"),
     ],
 )
 def test_a_mistake_gets_one_sentence(
@@ -443,6 +460,8 @@ def test_a_mistake_gets_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     places = {"BUNDLE": gallery.bundle, "DATASET": gallery.dataset}
+    if "EDITED" in arguments:
+        places["EDITED"] = edited(gallery.bundle, tmp_path / "edited")
     assert run(monkeypatch, *(places.get(argument, argument) for argument in arguments)) == code
     told = capfd.readouterr()
     assert says in told.err

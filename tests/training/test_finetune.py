@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from artylyze.errors import InputError, UsageError
-from artylyze.models.bundle import load
+from artylyze.models.bundle import Bundle, load
 from artylyze.models.taps import extract
 from artylyze.training.dataset import Dataset
 from artylyze.training.finetune import finetune
@@ -23,7 +23,7 @@ from artylyze.training.request import TrainRequest
 from artylyze.training.train import train
 from tests.training.small import Listener, collection
 
-COUNT, BROKEN = 72, 10
+COUNT, BROKEN, GONE = 72, 10, 47
 EPOCHS = 5
 
 
@@ -34,7 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dataset(folder: Path) -> Dataset:
-    return collection(folder, COUNT, unreadable=[BROKEN])
+    found = collection(folder, COUNT, unreadable=[BROKEN])
+    (folder / f"{GONE:03d}.png").unlink()
+    return found
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_a_killed_worker_is_replaced_and_training_goes_on_from_its_checkpoint(
     assert tuned.epochs_done == EPOCHS
     assert {len(values) for values in tuned.curves.values()} == {EPOCHS}
     check_model(tuned.backbone, tuned.heads, dataset, tuned.held_out)
-    assert dict(tuned.failed) == {"010.png": "truncated"}
+    assert dict(tuned.failed) == {"010.png": "truncated", "047.png": "missing"}
 
 
 def check_model(backbone, heads, dataset: Dataset, rows) -> None:  # type: ignore[no-untyped-def]
@@ -146,6 +148,19 @@ def test_an_interrupted_training_goes_on_with_the_same_command_and_writes_its_bu
     assert bundle.training["best_epoch"] <= epochs
     assert trained.metrics["genre"]["test"]["accuracy"] > 0.9
     assert bundle.tensors != load(model).tensors
+    assert_two_are_skipped_counted_and_named(bundle, listener)
+
+
+def assert_two_are_skipped_counted_and_named(bundle: Bundle, listener: Listener) -> None:
+    found = {"010.png": "truncated", "047.png": "missing"}
+    assert bundle.training["skipped"] == {
+        "images": 2,
+        "by_reason": {"truncated": 1, "missing": 1},
+        "named": found,
+    }
+    (told,) = [line for line in listener.said if "could not be read" in line]
+    assert told.startswith("2 images")
+    assert all(f"{name} ({code})" in told for name, code in found.items())
 
 
 def test_a_training_whose_epochs_are_done_starts_no_worker(request_: TrainRequest, dataset: Dataset) -> None:

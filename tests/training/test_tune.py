@@ -23,7 +23,9 @@ from artylyze.cli import app
 from artylyze.errors import InputError, UsageError
 from artylyze.models.backbones import create_module
 from artylyze.models.bundle import load
+from artylyze.models.runtimes import resolve_device
 from artylyze.training.dataset import read_dataset, write_dataset
+from artylyze.training.request import Mode
 from artylyze.training.sweep import TuneRequest
 from artylyze.training.trials import PROGRESS, RESULT
 from artylyze.training.tune import Room, room_of, tune
@@ -146,6 +148,38 @@ def test_killed_and_interrupted_it_goes_on_and_does_nothing_twice(folder: Path, 
     assert load(output / "best").backbone == rows[0]["model"]
 
 
+def test_a_sweep_of_one_frozen_trial_runs_without_ray_and_goes_on_after_an_interruption(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "sweep"
+    program = "import sys; from artylyze.cli import main; sys.argv[0] = 'artylyze'\n"
+    program += "try: main()\nfinally: print('ray' in sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", program, "tune", str(folder / "dataset.parquet"), "-o", str(output)]
+    command += ["--lr", "1e-3,1e-2", "--backbone", MODEL, "--weights", f"{MODEL}={folder / MODEL}.safetensors"]
+    command += ["--image-size", "64", "--epochs", "3", "--device", "cpu", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while not (output / "trials" / MODEL).exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate()[1].splitlines()
+    assert process.returncode == 130
+    assert said[-2:] == ["artylyze: interrupted. The same command resumes where it stopped.", "False"]
+    assert not (output / "sweep.json").exists()
+
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.splitlines()[-1] == "False"
+    assert [row["rank"] for row in json.loads(again.stdout)["rows"]] == [1, 2]
+
+
+def test_a_single_trial_that_cannot_run_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong.safetensors").write_bytes(b"no weights")
+    request = asked(folder, tmp_path / "sweep", MODEL, weights={MODEL: f"{tmp_path}/wrong.safetensors"})
+    with pytest.raises(InputError, match="no readable weights file"):
+        tune(request, Listener())
+
+
 def test_a_backbone_that_fails_leaves_the_others_their_table(folder: Path, tmp_path: Path, ray_cluster: None) -> None:
     (tmp_path / "wrong.safetensors").write_bytes(b"no weights")
     request = asked(folder, tmp_path / "sweep", MODEL, OTHER, tasks=("genre",))
@@ -180,6 +214,14 @@ def test_a_dataset_without_images_is_refused(folder: Path, tmp_path: Path) -> No
     write_dataset(str(tmp_path / "plan.parquet"), table, plain.tasks, {})
     with pytest.raises(InputError, match="names no images"):
         tune(replace(asked(folder, tmp_path / "sweep", MODEL), dataset=str(tmp_path / "plan.parquet")), Listener())
+
+
+@pytest.mark.skipif(resolve_device() == "cuda", reason="there is a GPU")
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_cuda_without_a_gpu_is_refused_before_anything_is_written(folder: Path, tmp_path: Path, mode: Mode) -> None:
+    with pytest.raises(InputError, match="--device cpu"):
+        tune(asked(folder, tmp_path / "sweep", MODEL, mode=mode, device="cuda"), Listener())
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_a_folder_that_is_no_sweep_is_refused(folder: Path, tmp_path: Path) -> None:
