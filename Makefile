@@ -57,7 +57,7 @@ starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=f
 	rm -rf build/starter && mkdir -p build/starter
 	$(BIN)/artylyze curate $(DATA)/paintings.csv --images $(DATA)/paintings -o build/starter/dataset.parquet \
 	  --tasks genre,style --classes 10 --balance none --group none
-	$(BIN)/python -m artylyze.training.starter build/starter/dataset.parquet --results benchmarks/results/starter.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m artylyze.training.starter build/starter/dataset.parquet --results benchmarks/results/starter.json
 
 pictures: demo ## Make the README's pictures again, from the demo
 	$(BIN)/python docs/pictures.py demo

@@ -2,8 +2,8 @@
 
 Style lives in texture, which the last stage has mostly forgotten: how strongly each channel of an earlier stage answers
 and how unevenly over the image brings it back. Genre lives in the composition too: sky above land, a head above a body;
-so the strength is told for the upper, the middle and the lower part. Another statistic joins by becoming a part of
-`statistics`.
+so the strength is told for the upper, the middle and the lower part, and for the centre. Another statistic joins by
+becoming a part of `statistics`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FLAT = 1e-6
 BANDS = 3
 """Parts of an image from top to bottom."""
 
-STATISTICS = BANDS + 1
+STATISTICS = BANDS + 2
 """Numbers that `statistics` gives for each channel."""
 
 
@@ -40,16 +40,17 @@ def extract(module: torch.nn.Module, images: torch.Tensor, taps: Sequence[int]) 
 
 
 def statistics(stage: torch.Tensor) -> torch.Tensor:
-    """(n, C, h, w) -> float32 (n, STATISTICS * C): the mean of each channel over each band, then its deviation.
+    """(n, C, h, w) -> float32 (n, STATISTICS * C): means of each channel over each band, over the centre; deviations.
 
-    Where the rows cannot be dealt out evenly, neighbouring bands share one. The deviation is that over the whole image.
+    Where the rows cannot be dealt out evenly, neighbouring bands share one. The centre leaves out a quarter on each
+    side. The deviation is that over the whole image.
     """
     values = stage.float()
-    rows = values.shape[2]
-    edges = [(band * rows // BANDS, -(-(band + 1) * rows // BANDS)) for band in range(BANDS)]
-    bands = [values[:, :, top:bottom].mean((2, 3)) for top, bottom in edges]
+    rows, columns = values.shape[2:]
+    parts = [values[:, :, band * rows // BANDS : -(-(band + 1) * rows // BANDS)] for band in range(BANDS)]
+    parts += [values[:, :, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]]
     variance = (values - values.mean((2, 3), keepdim=True)).square().mean((2, 3))
-    return torch.cat([*bands, (variance + _FLAT).sqrt()], dim=1)
+    return torch.cat([*(part.mean((2, 3)) for part in parts), (variance + _FLAT).sqrt()], dim=1)
 
 
 def check_taps(name: str, module: torch.nn.Module, taps: Sequence[int]) -> None:

@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TASKS = ("genre", "style")
-SIZE, TAPS = 320, (0, 1, 2, 3, 4)
-COMPONENTS = 450
-"""Principal components of the standardised features that heads see."""
+SIZE, TAPS = 384, (0, 1, 2, 3, 4)
+COMPONENTS, LEADING = 450, 300
+"""Principal components of the standardised features that the logistic regression and the discriminants see."""
 
 DISCRIMINANTS, SHRINKAGE = {"genre": 0.35, "style": 0.0}, 0.5
 """Share of the linear discriminants that joins the logistic regression; how far their covariance shrinks (Ledoit and
 Wolf 2004 give the form) towards a multiple of the identity."""
 
-PENALTY = {"genre": 2.5e-3, "style": 2.5e-3}
+PENALTY = 4e-3
 """Inverse strength `C` of the logistic regression's squared penalty."""
 
 EVEN = 0.25
@@ -56,6 +56,7 @@ ABSENT = -1e3
 
 SETTINGS = {
     "components": COMPONENTS,
+    "leading": LEADING,
     "discriminants": DISCRIMINANTS,
     "shrinkage": SHRINKAGE,
     "penalty": PENALTY,
@@ -140,11 +141,13 @@ def fit(
     components = PCA(min(COMPONENTS, *features.shape), svd_solver="randomized", random_state=0)
     reduced = components.fit_transform(scaler.transform(features))
     _, artist, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    regression = LogisticRegression(C=PENALTY[task], max_iter=400).fit(reduced, labels, counts[artist] ** -EVEN)
-    linear, constant = regression.coef_, regression.intercept_
+    regression = LogisticRegression(C=PENALTY, max_iter=400).fit(reduced, labels, counts[artist] ** -EVEN)
+    linear, constant = regression.coef_.copy(), regression.intercept_
     if share := DISCRIMINANTS[task]:
-        discriminants = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(reduced, labels)
-        linear, constant = linear + share * discriminants.coef_, constant + share * discriminants.intercept_
+        leading = reduced[:, :LEADING]
+        discriminants = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(leading, labels)
+        linear[:, : leading.shape[1]] += share * discriminants.coef_
+        constant = constant + share * discriminants.intercept_
     raw = linear @ components.components_ / scaler.scale_
     weight, bias = np.zeros((size, features.shape[1])), np.full(size, ABSENT)
     weight[regression.classes_] = raw
