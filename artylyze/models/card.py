@@ -77,7 +77,8 @@ def render_card(bundle: Bundle) -> str:
 def _head(bundle: Bundle) -> str:
     preprocessing, size = bundle.preprocessing, bundle.preprocessing.size
     stages = ", ".join(map(str, bundle.taps))
-    told = f": what it pools, then of each channel of its stages {stages} the means of three bands and the centre, and the deviation"
+    places = "the means of three bands and of the centre, and the deviation"
+    told = f": what it pools, then of each channel of its stages {stages} {places}"
     taps = told if stages else ""
     whole = bundle.embedding_dim == bundle.feature_dim
     lines = [
