@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+BENCHMARKS = ("paintings", "masters", "memory", "models", "embeddings", "startup")
 DOCUMENTED = ("dataloader", "ray", "daft")
 PEERS = (*DOCUMENTED, "draft")
 FUSED, SEPARATE, LIMIT = "artylyze", "artylyze-separate", "limit"
@@ -22,6 +23,8 @@ NAMES = {
     LIMIT: "limit: two bare processes",
     "fused": "artylyze, fused",
     "slow": "artylyze, separate, slow model",
+    "starter": "the starter: genre, style and embedding at 384 pixels",
+    "embedding": "its backbone alone: embedding at 224 pixels",
 }
 
 Figures = Mapping[str, Mapping[str, Any]]
@@ -167,7 +170,7 @@ def _settings(result: Mapping[str, Any]) -> str:
 
 
 def main(folder: str) -> None:
-    files = [Path(folder, f"tag-{name}.json") for name in ("paintings", "masters", "memory", "embeddings", "startup")]
+    files = [Path(folder, f"tag-{name}.json") for name in BENCHMARKS]
     print(document(json.loads(file.read_text()) for file in files if file.exists()))
 
 

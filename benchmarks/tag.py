@@ -22,9 +22,10 @@ from rich.table import Table
 from benchmarks import accuracy, inputs, report
 from benchmarks.measure import ContestantError, Run, busy, machine, median_run, rate, run_contestant, versions
 from benchmarks.peers import SIZE
-from benchmarks.report import FUSED, LIMIT, SEPARATE, Check
+from benchmarks.report import BENCHMARKS, FUSED, LIMIT, SEPARATE, Check
 
 HERE = Path(__file__).parent
+ARTYLYZE = Path(sys.executable).parent / "artylyze"
 CONTESTANTS = ("dataloader", "draft", "ray", "daft", FUSED, SEPARATE, LIMIT)
 MEMORY_PLANS = ("fused", "slow")
 LENGTHS: dict[str, dict[str, tuple[float, float]]] = {
@@ -36,7 +37,7 @@ LENGTHS: dict[str, dict[str, tuple[float, float]]] = {
 Ray's own processes go on starting for some six seconds beside the first images: a shorter run that ends before would
 leave a part of that in the slope; and they start within a second of each other or not, which a long run makes small.
 Slow contestants take less, for time's sake."""
-BENCHMARKS = ("paintings", "masters", "memory", "embeddings", "startup")
+MODELS = {"starter": [], "embedding": ["--model", "timm:tf_efficientnet_lite0"]}
 SLOW_SECONDS = 0.008
 """What the slow model adds to each image, three times what reading a painting takes."""
 REPEAT_BELOW = 60.0
@@ -91,6 +92,8 @@ def measure(name: str, bench: Bench, *, quick: bool) -> None:
         compare(name, bench, sources, unit=30, quick=60 if quick else None)
     elif name == "memory":
         memory(bench, few=bench.few or (100 if quick else 5000), many=bench.images or (400 if quick else 20_000))
+    elif name == "models":
+        models(bench, images=bench.images or (200 if quick else 3000))
     elif name == "embeddings":
         found = accuracy.cosines(bench.data)
         managed, plain = (min(pair[index] for pair in found.values()) for index in (0, 1))
@@ -223,11 +226,36 @@ def memory(bench: Bench, few: int, many: int) -> None:
         shutil.rmtree(folder)
 
 
+def models(bench: Bench, images: int) -> None:
+    """The command as it is, with the starter and with its backbone alone: what genre and style cost."""
+    sources = inputs.paintings(bench.data)[:images]
+    counts = (len(sources) // 3, len(sources))
+    few, many = (inputs.lay_out(sources[:count], bench.scratch / f"models-{count}") for count in counts)
+    inputs.warm(many)
+    for name, options in MODELS.items():
+        runs = []
+        for folder, limit in ((few, "8"), (few, str(counts[0])), (many, str(counts[1]))):  # the first builds the model
+            out = bench.scratch / name
+            command = [str(ARTYLYZE), "tag", str(folder), "-o", str(out), "--device", "cpu", "--json", "--limit", limit]
+            runs.append(run_contestant([*command, *options], bench.scratch / f"{name}.log"))
+            shutil.rmtree(out)
+        found = rate(counts[0], runs[1].seconds, counts[1], runs[2].seconds)
+        figures = {
+            "images": counts[1],
+            "skipped": 0,
+            "per_second": round(found.overall(counts[1]), 2),
+            "steady_per_second": round(found.steady, 2),
+            "startup_seconds": round(found.startup, 2),
+            "peak_mib": round(runs[2].peak / MIB),
+        }
+        record("models", bench, {}, contestants={name: figures})
+
+
 def _run(contestant: str, job: Path, bench: Bench, interval: float = 0.4) -> Run:
     python = [sys.executable]
     if contestant == FUSED:
         asked = json.loads(job.read_text())
-        command = [str(Path(sys.executable).parent / "artylyze"), "tag", asked["folder"], "-o", asked["out"]]
+        command = [str(ARTYLYZE), "tag", asked["folder"], "-o", asked["out"]]
         command += ["--model", asked["bundle"], "--device", "cpu", "--json"]
         if asked["options"].get("shard_size"):
             command += ["--shard-size", str(asked["options"]["shard_size"])]
