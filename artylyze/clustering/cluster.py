@@ -15,7 +15,7 @@ from artylyze.clustering import choice, elbow, em
 from artylyze.clustering.assign import assign_pieces, assignments, left_out
 from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled
 from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
-from artylyze.clustering.store import Clusters, read_clusters, write_clusters
+from artylyze.clustering.store import ASSIGNMENTS, Clusters, read_clusters, write_clusters
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.errors import InputError
 from artylyze.models.runtimes import resolve_device
@@ -111,7 +111,7 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
 def _assign_all(found: Clusters, pieces: Pieces, picture: bytes, watcher: Watcher, began: float) -> Clusters:
     """Assign every image to clusters of a sample, streaming; write the folder and return it."""
     with TemporaryDirectory(prefix="artylyze-") as temporary:
-        path = Path(temporary, "assignments.parquet")
+        path = Path(temporary, ASSIGNMENTS)
         rows = assign_pieces(pieces, found.centroids, found.mixture, path, watcher)
         told = {
             "rows": rows,

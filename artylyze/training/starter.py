@@ -159,17 +159,15 @@ def judge(
     task: str, features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.str_], terms: Sequence[str]
 ) -> tuple[dict[str, Any], Scored]:
     """Figures over folds cut both ways, {"mean", "spread"} each, and what artist-disjoint heads said of every image."""
-    found, apart = {}, None
+    found, said = {}, {}
     for way, together in ((DISJOINT, groups), (RANDOM, np.full(len(labels), "all"))):
         folds = cut_folds(labels, together, FOLDS, seed=0).held_out
-        logits = np.zeros((len(labels), len(terms)), np.float32)
+        logits = said[way] = np.zeros((len(labels), len(terms)), np.float32)
         for held in folds:
             kept = np.setdiff1d(np.arange(len(labels)), held)
             logits[held] = fit(task, features[kept], labels[kept], groups[kept], len(terms)).logits(features[held])
         found[way] = _figures(logits, labels, folds, terms)
-        apart = logits if apart is None else apart
-    assert apart is not None  # noqa: S101 - the artist-disjoint way came first
-    return found, Scored(apart, labels)
+    return found, Scored(said[DISJOINT], labels)
 
 
 def _figures(
