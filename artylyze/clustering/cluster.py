@@ -101,14 +101,14 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     title = f"{len(matrix):,} images, features: {vectors.method}" + (
         " (random weights)" if vectors.random_weights else ""
     )
-    picture = elbow.draw(title, scores, chosen)
+    picture = elbow.draw(title, scores, chosen) if len(scores) > 1 else None
     if pieces is not None:
         return _assign_all(found, pieces, picture, watcher, began)
     write_clusters(found, picture)
     return found
 
 
-def _assign_all(found: Clusters, pieces: Pieces, picture: bytes, watcher: Watcher, began: float) -> Clusters:
+def _assign_all(found: Clusters, pieces: Pieces, picture: bytes | None, watcher: Watcher, began: float) -> Clusters:
     """Assign every image to clusters of a sample, streaming; write the folder and return it."""
     with TemporaryDirectory(prefix="artylyze-") as temporary:
         path = Path(temporary, ASSIGNMENTS)

@@ -91,7 +91,7 @@ def read_clusters(folder: str, *, assignments: bool = True) -> Clusters:
 
 
 def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: Path | None = None) -> None:
-    """Write a clustering into its folder, with the picture of how k was chosen.
+    """Write a clustering into its folder, with the picture of how k was chosen where it was.
 
     A file of assignments takes the place of those in `clusters`, where they were too many for memory.
     """
@@ -118,6 +118,8 @@ def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: 
     store.put(SCORES, _json(clusters.scores))
     if elbow is not None:
         store.put(ELBOW, elbow)
+    else:
+        store.delete(ELBOW)  # of an earlier clustering in this folder
     store.put(RUN, _json({"format": FORMAT, **clusters.run}))
 
 

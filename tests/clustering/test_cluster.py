@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ def test_groups_are_found_and_read_back_as_written(written: Write, tmp_path: Pat
     assert (tmp_path / "out" / "elbow.png").read_bytes().startswith(b"\x89PNG")
     assert "elbow" in describe(found)
     assert json.dumps(dict(found.run))
+
+
+def test_a_k_that_was_given_leaves_no_picture_of_how_it_was_chosen(
+    written: Write, tmp_path: Path, watcher: Quiet
+) -> None:
+    request = ClusterRequest(written(blobs()[0]), str(tmp_path / "out"), k=None, k_range=(2, 5))
+    cluster(request, watcher)
+    assert (tmp_path / "out" / "elbow.png").exists()
+    cluster(replace(request, k=4), watcher)
+    assert not (tmp_path / "out" / "elbow.png").exists()
 
 
 def test_the_same_seed_gives_the_same_result(written: Write, tmp_path: Path, watcher: Quiet) -> None:
