@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from artylyze.clustering.request import COMPONENTS
 from artylyze.errors import UsageError
 
 commands = typer.Typer()
@@ -21,7 +22,9 @@ def cluster(
     k_range: Annotated[str, typer.Option(help="Lowest and highest k that auto tries.")] = "5,60",
     covariance: Annotated[str, typer.Option(help="Of the mixture: diag, full or tied.")] = "diag",
     variance: Annotated[float, typer.Option(help="Share of the variance that the mixture's components keep.")] = 0.95,
-    components: Annotated[int, typer.Option(help="Principal components that the mixture works on, at most.")] = 64,
+    components: Annotated[
+        int, typer.Option(help="Principal components that the mixture works on, at most.")
+    ] = COMPONENTS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of every random choice: same seed, same result.")] = 0,
     sample: Annotated[

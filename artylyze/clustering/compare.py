@@ -18,6 +18,7 @@ from artylyze.catalog.snapshot import read_catalog
 from artylyze.clustering import em
 from artylyze.clustering.columns import folded, labels_of
 from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
+from artylyze.clustering.request import COMPONENTS
 from artylyze.clustering.scores import davies_bouldin, silhouettes
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.clustering.works import said_of
@@ -47,7 +48,7 @@ class CompareRequest:
         columns: labels to compare with.
         k: number of clusters.
         covariance: of the mixtures.
-        variance: share of it that the mixtures' components keep, `em.COMPONENTS` at most.
+        variance: share of it that the mixtures' components keep, `request.COMPONENTS` at most.
         seed: of every random choice.
     """
 
@@ -122,7 +123,7 @@ def compare(request: CompareRequest, watcher: Watcher) -> list[Row]:
 
 def _fits(request: CompareRequest, matrix: NDArray[np.float32]) -> dict[str, Fit]:
     fit = kmeans_for(matrix, request.seed, "cpu").fit(request.k)
-    projection = em.reduce(matrix, request.variance, request.seed, em.COMPONENTS)
+    projection = em.reduce(matrix, request.variance, request.seed, COMPONENTS)
     labels = em.dense(fit.labels)
     points = projection.apply(matrix)
     mixture = em.fit_mixture(points, projection, labels, request.covariance, request.seed, "cpu").mixture

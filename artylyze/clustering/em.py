@@ -27,11 +27,6 @@ REGULARISATION = 1e-4
 TOLERANCE = 5e-4
 """Gain in mean log-likelihood at which EM ends, relative to the number of dimensions."""
 STEPS = 100
-COMPONENTS = 64
-"""Components at most, unless asked for otherwise. By the BIC of 3,017 embeddings 32 are best (-573.6 a row with
-diagonal covariances, -573.9 with a tied one), 64 nearly as good (diagonal -572.6, tied -570.5, full -493.3), the 643
-that hold 95% of the variance far worse (diagonal -529.9); with more rows a BIC bears more components. The table is
-benchmarks/results/cluster-mixture.json."""
 PROBE = 4_000
 """Rows on which the cost of a step is measured."""
 

@@ -25,21 +25,27 @@ if TYPE_CHECKING:
     from artylyze.progress import Watcher
 
 PROFILES = "profiles.json"
+_PICTURE = re.compile(r"(column-\d\d-.*|cluster-\d+-(works|columns))\.png")  # what `_files` calls its pictures
 _HEAT = 20  # terms of a column that are drawn for all clusters
 
 
 def write_profiles(found: Profiled, watcher: Watcher) -> list[str]:
     """Write profiles into CLUSTERS/profiles/ALGORITHM/, and return the names of the files.
 
-    `profiles.json` is written last: with it, the folder is complete.
+    `profiles.json` is written last: with it, the folder is complete. Pictures that earlier profiles left there,
+    of other columns or of clusters that there are no more, go.
     """
-    address = f"{found.clusters.folder.rstrip('/')}/profiles/{found.algorithm}"
-    store, written = open_store(address), []
+    store, folder = open_store(found.clusters.folder), f"profiles/{found.algorithm}/"
+    earlier = {entry.key for entry in store.list(folder) if _PICTURE.fullmatch(entry.key.removeprefix(folder))}
+    written = []
     for name, data in _files(found, watcher):
-        store.put(name, data)
-        written.append(f"profiles/{found.algorithm}/{name}")
-    store.put(PROFILES, (json.dumps(found.as_dict(), indent=1, ensure_ascii=False) + "\n").encode())
-    return [f"profiles/{found.algorithm}/{PROFILES}", *written]
+        store.put(f"{folder}{name}", data)
+        written.append(f"{folder}{name}")
+    for key in sorted(earlier.difference(written)):
+        store.delete(key)
+    said = f"{folder}{PROFILES}"
+    store.put(said, (json.dumps(found.as_dict(), indent=1, ensure_ascii=False) + "\n").encode())
+    return [said, *written]
 
 
 def _files(found: Profiled, watcher: Watcher) -> Iterator[tuple[str, bytes]]:

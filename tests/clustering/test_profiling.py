@@ -87,6 +87,20 @@ def test_without_metadata_works_are_shown_and_a_sentence_says_why(tmp_path: Path
     assert not any("columns" in name for name in files)
 
 
+def test_pictures_of_earlier_profiles_go_and_nothing_else(gallery: Gallery, tmp_path: Path) -> None:
+    clusters = tmp_path / "clusters"
+    shutil.copytree(gallery.clusters, clusters)
+    folder = clusters / "profiles" / "kmeans"
+    write_profiles(make_profiles(str(clusters)), Quiet())
+    mine = folder / "column-notes.png"
+    mine.write_bytes(b"")
+    (folder / "cluster-999-works.png").write_bytes(b"")
+    only = make_profiles(str(clusters), columns=["artist"])
+    files = write_profiles(only, Quiet())
+    assert {f"profiles/kmeans/{path.name}" for path in folder.iterdir()} == {*files, "profiles/kmeans/column-notes.png"}
+    assert [path.name for path in folder.glob("column-0*")] == ["column-01-artist.png"]
+
+
 def test_an_image_that_has_gone_is_a_grey_field(tmp_path: Path) -> None:
     images = {f"{n}.png": Painted(painting(n), (0, 0, 0.1 * n)) for n in range(3)}
     clusters = clustered(tmp_path, collection(tmp_path, images), images)
