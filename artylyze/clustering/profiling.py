@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.catalog.snapshot import embeddings, read_snapshot
-from artylyze.clustering.columns import chosen
 from artylyze.clustering.profiles import Profile, profile
 from artylyze.clustering.store import Clusters, read_clusters
 from artylyze.clustering.works import Works, read_works
@@ -97,9 +96,7 @@ def make_profiles(
         InputError: a clustering, catalog or table that cannot be used.
     """
     clusters = read_clusters(folder)
-    works = read_works(clusters, catalog, labels, artists)
-    if columns:
-        works = replace(works, said=chosen(works.said, columns))
+    works = read_works(clusters, catalog, labels, artists, columns)
     return profiled(clusters, works, _chosen(clusters, algorithm))
 
 

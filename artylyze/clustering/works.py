@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.catalog.snapshot import read_catalog, read_snapshot
-from artylyze.clustering.columns import Described, describe, folded
+from artylyze.clustering.columns import Described, chosen, describe, folded
 from artylyze.clustering.store import Clusters
 from artylyze.errors import InputError, UsageError
 from artylyze.manifest import COLUMNS
@@ -40,7 +40,11 @@ class Works:
 
 
 def read_works(
-    clusters: Clusters, catalog: str | None = None, labels: Sequence[str] = (), artists: str | None = None
+    clusters: Clusters,
+    catalog: str | None = None,
+    labels: Sequence[str] = (),
+    artists: str | None = None,
+    columns: Sequence[str] = (),
 ) -> Works:
     """Join clustered images to their catalog and to catalogues of labels.
 
@@ -49,9 +53,10 @@ def read_works(
         catalog: its catalog; None: the one that the clustering names.
         labels: CSV, TSV or Parquet tables that say more of the images; the catalog's own metadata is the last.
         artists: a table of artists with their nationality and years.
+        columns: those that are of interest; none: all that are categorical.
 
     Raises:
-        UsageError: no catalog is known.
+        UsageError: no catalog is known, or a column is not there or not categorical.
         InputError: a clustered image is not in the catalog, or a table cannot be used.
     """
     catalog = catalog or clusters.run.get("catalog")
@@ -71,7 +76,7 @@ def read_works(
     tables = said_of(rows, labels)
     predicted = {task: rows.column(task) for task in tasks}
     said = describe(tables, rows.num_rows, predicted, None if artists is None else read_artists(artists))
-    return Works(catalog, rows.select(list(_NAMES)), said)
+    return Works(catalog, rows.select(list(_NAMES)), chosen(said, columns) if columns else said)
 
 
 def said_of(rows: pa.Table, labels: Sequence[str], id_column: str | None = None) -> list[pa.Table]:

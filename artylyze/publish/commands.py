@@ -15,6 +15,9 @@ _Labels = Annotated[
     list[str] | None, typer.Option(help="A table that says more of the images: CSV, TSV or Parquet. May be repeated.")
 ]
 _Artists = Annotated[str | None, typer.Option(help="A table of artists: name, nationality, years.")]
+_Columns = Annotated[
+    str | None, typer.Option(help="Columns to tell of, with commas between. Default: all that are categorical.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 
 
@@ -25,9 +28,7 @@ def profiles(
     labels: _Labels = None,
     artists: _Artists = None,
     algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Columns to profile, with commas between. Default: all that are categorical.")
-    ] = None,
+    columns: _Columns = None,
     as_json: _Json = False,
 ) -> None:
     """Say what each cluster holds: its terms and their lift, its typical and marginal works, with plots and sheets.
@@ -39,8 +40,7 @@ def profiles(
     from artylyze.progress import Reporter
 
     with Reporter() as reporter:
-        wanted = [name.strip() for name in (columns or "").split(",") if name.strip()]
-        found = make_profiles(clusters, catalog, labels or (), artists, algorithm, wanted)
+        found = make_profiles(clusters, catalog, labels or (), artists, algorithm, _names(columns))
         files = write_profiles(found, reporter)
     if as_json:
         typer.echo(json.dumps({"files": files, **found.as_dict()}, ensure_ascii=False))
@@ -63,6 +63,7 @@ def influences(
     catalog: _Catalog = None,
     labels: _Labels = None,
     artists: _Artists = None,
+    columns: _Columns = None,
     as_json: _Json = False,
 ) -> None:
     """Show which clusters run through a painting, and which pictures are perhaps the same work photographed twice.
@@ -80,7 +81,8 @@ def influences(
         stored = read_clusters(clusters)
         check(stored, threshold)
         reporter.say(f"Joining the works of {clusters} to what is said of them")
-        found = run(stored, read_works(stored, catalog, labels or (), artists), record, threshold)
+        works = read_works(stored, catalog, labels or (), artists, _names(columns))
+        found = run(stored, works, record, threshold)
         where = output or f"{clusters.rstrip('/')}/influences"
         files = write_influences(found, where)
     if as_json:
@@ -98,6 +100,7 @@ def report(
     evaluation: Annotated[str | None, typer.Option(help="What `evaluate` wrote.")] = None,
     labels: _Labels = None,
     artists: _Artists = None,
+    columns: _Columns = None,
     record: Annotated[
         str | None, typer.Option(help="The record whose influences are shown. Default: the most mixed.")
     ] = None,
@@ -110,10 +113,16 @@ def report(
     from artylyze.progress import Reporter
     from artylyze.publish.report.page import ReportRequest, write_report
 
-    request = ReportRequest(catalog, output, clusters, model, evaluation, tuple(labels or ()), artists, record)
+    request = ReportRequest(
+        catalog, output, clusters, model, evaluation, tuple(labels or ()), artists, _names(columns), record
+    )
     with Reporter() as reporter:
         size = write_report(request, reporter)
     if as_json:
         typer.echo(json.dumps({"report": output, "bytes": size}, ensure_ascii=False))
     else:
         typer.echo(f"Wrote {output} ({size / 2**20:.1f} MiB): one file, to be opened in any browser or sent on.")
+
+
+def _names(columns: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (columns or "").split(",") if name.strip())

@@ -92,3 +92,9 @@ def test_the_command(gallery: Gallery, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["influences", gallery.clusters, "between", "-o", str(tmp_path), "--json"])
     assert result.exit_code == 0
     assert [one["cluster"] for one in json.loads(result.stdout)["influences"]] == [0, 1]
+
+
+def test_the_command_tells_of_the_columns_that_were_asked_for(gallery: Gallery, tmp_path: Path) -> None:
+    command = ["influences", gallery.clusters, "between", "-o", str(tmp_path), "--json", "--columns", "artist"]
+    found = json.loads(CliRunner().invoke(app, command).stdout)["influences"]
+    assert {table["column"] for one in found for table in one["distributions"]} == {"artist"}

@@ -161,11 +161,21 @@ def test_a_catalog_alone_is_enough(gallery: Gallery, tmp_path: Path) -> None:
     assert not Page(target.read_text("utf-8")).wrong
 
 
+def test_clusters_are_told_by_the_columns_that_were_asked_for(gallery: Gallery, tmp_path: Path) -> None:
+    for columns in ("artist", "genre"):
+        target = tmp_path / f"{columns}.html"
+        command = ["report", gallery.catalog, "--clusters", gallery.clusters, "--columns", columns, "-o", str(target)]
+        assert CliRunner().invoke(app, command).exit_code == 0
+        told = re.findall(r"<caption>(\w+).* in cluster \d", target.read_text("utf-8"))
+        assert set(told) == {columns}
+
+
 def test_what_cannot_be_reported_is_told(gallery: Gallery, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"ends in \.html"):
         ReportRequest("catalog", "report.pdf")
-    with pytest.raises(UsageError, match="--clusters"):
-        ReportRequest("catalog", "report.html", artists="artists.csv")
+    for about in ({"artists": "artists.csv"}, {"columns": ("artist",)}):
+        with pytest.raises(UsageError, match="--clusters"):
+            ReportRequest("catalog", "report.html", **about)
     result = CliRunner().invoke(app, ["report", gallery.catalog, "--evaluation", str(tmp_path), "-o", "r.html"])
     assert isinstance(result.exception, InputError)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from artylyze.clustering.influences import THRESHOLD, Influences, of_record
 from artylyze.clustering.profiles import Distribution, Profile
-from artylyze.clustering.profiling import make_profiles, profiled, thumbnails_of
+from artylyze.clustering.profiling import Profiled, profiled, thumbnails_of
 from artylyze.clustering.works import Works
 from artylyze.publish.report.content import (
     Cluster,
@@ -31,14 +31,11 @@ _TYPICAL, _MARGINAL = 6, 2
 _TERMS = 6  # of a distribution
 
 
-def clustering(
-    folder: str, catalog: str | None, labels: Sequence[str], artists: str | None, record: str | None
-) -> Clustering:
-    """Describe the clusters of a folder, and what runs through `record` (None: through the most mixed work).
+def clustering(found: Profiled, record: str | None) -> Clustering:
+    """Describe clusters that were profiled, and what runs through `record` (None: through the most mixed work).
 
-    Raises InputError or UsageError as `make_profiles` does.
+    Raises InputError for a record that is not among them.
     """
-    found = make_profiles(folder, catalog, labels, artists)
     works, run = found.works, found.clusters.run
     shown = [row for one in found.profiles for row in (*one.typical[:_TYPICAL], *one.marginal[:_MARGINAL])]
     pictures = thumbnails_of(works, shown)
@@ -50,7 +47,7 @@ def clustering(
         facts(
             "The clustering",
             [
-                ("clusters", folder),
+                ("clusters", found.clusters.folder),
                 ("shown below, of", found.algorithm),
                 ("features", run.get("method")),
                 ("images", run.get("rows")),
@@ -60,7 +57,11 @@ def clustering(
             ],
         ),
         _scores(found.clusters.scores),
-        plot(folder, "elbow.png", "How the number of clusters was chosen: scores of each k, the chosen one marked"),
+        plot(
+            found.clusters.folder,
+            "elbow.png",
+            "How the number of clusters was chosen: scores of each k, the chosen one marked",
+        ),
         found.note,
         tuple(_cluster(one, works, pictures) for one in found.profiles),
         example,

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from artylyze import __version__
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.catalog.status import run_states
+from artylyze.clustering.profiling import make_profiles
 from artylyze.errors import UsageError
 from artylyze.progress import Watcher
 from artylyze.publish.report import catalog as of_catalog
@@ -34,6 +35,7 @@ class ReportRequest:
         evaluation: what `artylyze evaluate` wrote.
         labels: tables that say more of the images.
         artists: a table of artists.
+        columns: those of the metadata that clusters are told by; none: all that are categorical.
         record: the example of an influence; None: the most mixed work.
     """
 
@@ -44,13 +46,16 @@ class ReportRequest:
     evaluation: str | None = None
     labels: tuple[str, ...] = ()
     artists: str | None = None
+    columns: tuple[str, ...] = ()
     record: str | None = None
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith((".html", ".htm")):
             raise UsageError(f"-o {self.output}: name a file that ends in .html.")
-        if self.clusters is None and (self.labels or self.artists or self.record):
-            raise UsageError("--labels, --artists and --record are about clusters: give --clusters CLUSTERS too.")
+        if self.clusters is None and (self.labels or self.artists or self.columns or self.record):
+            raise UsageError(
+                "--labels, --artists, --columns and --record are about clusters: give --clusters CLUSTERS too."
+            )
 
 
 def write_report(request: ReportRequest, watcher: Watcher) -> int:
@@ -75,7 +80,10 @@ def gather(request: ReportRequest, watcher: Watcher) -> Content:
     found = None
     if request.clusters is not None:
         watcher.say("Profiling the clusters, and reading their works")
-        found = clustering(request.clusters, request.catalog, request.labels, request.artists, request.record)
+        profiled = make_profiles(
+            request.clusters, request.catalog, request.labels, request.artists, columns=request.columns
+        )
+        found = clustering(profiled, request.record)
     return Content(
         title=f"Collection report: {request.catalog.rstrip('/').rpartition('/')[2]}",
         lead=f"{lead}, {failed:,} not." if failed else f"{lead}.",
