@@ -100,7 +100,7 @@ def panel(axes: Axes, name: str, bars: Sequence[Bar], rows: int) -> None:
     axes.set(ylim=(rows - 0.4, -0.6), xlim=(0, most * 1.25), title=cut(name, 34))
     axes.grid(axis="y", visible=False)
     axes.tick_params(labelsize=7.5)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0 if most > 0.05 else 1))
 
 
