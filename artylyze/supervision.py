@@ -7,9 +7,11 @@ module that is run as a child (`python -m MODULE`) brings both halves.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import resource
+import select
 import signal
 import socket
 import struct
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +36,7 @@ START_SECONDS = 120.0
 
 _LENGTH = struct.Struct("!Q")
 _READY = b"artylyze"
+_PARTS = 64  # of one call: the system takes 1,024
 
 
 class ChildStartError(RuntimeError):
@@ -143,6 +147,40 @@ def send(link: socket.socket, parts: Sequence[bytes | memoryview], end: float = 
             _wait_until(link, end)
             link.sendall(memoryview(part)[sent:])  # a socket's timeout covers the whole of sendall
         sent = max(sent - len(part), 0)
+
+
+def send_until_answered(link: socket.socket, parts: deque[bytes | memoryview], end: float = math.inf) -> None:
+    """Send `parts` and drop what was sent, until all is sent or the other end has said something.
+
+    If the other end is gone `parts` is emptied: reading gives what it said before, and then its end.
+
+    Raises TimeoutError at the monotonic time `end`.
+    """
+    link.settimeout(0)
+    poll = select.poll()
+    poll.register(link, select.POLLIN | select.POLLOUT)
+    while parts:
+        try:
+            _drop(parts, link.sendmsg(list(itertools.islice(parts, _PARTS))))
+        except BlockingIOError:
+            pass
+        except OSError:
+            parts.clear()
+        if parts:
+            left = end - time.monotonic()
+            events = poll.poll(None if left == math.inf else 1000 * max(left, 0))
+            if not events:
+                raise TimeoutError
+            if events[0][1] & ~select.POLLOUT:
+                return
+
+
+def _drop(parts: deque[bytes | memoryview], count: int) -> None:
+    """Take the first `count` bytes away."""
+    while parts and count >= len(parts[0]):
+        count -= len(parts.popleft())
+    if count:
+        parts[0] = memoryview(parts[0])[count:]
 
 
 def receive(link: socket.socket, length: int, end: float = math.inf) -> bytes:

@@ -26,7 +26,7 @@ from artylyze.images import MAX_PIXELS
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import CPU_BATCH, Outputs
 from artylyze.reading import FETCHERS, Fetches, Refusals, Source, all_of
-from artylyze.supervision import Child, receive_into, send
+from artylyze.supervision import Child, receive_into, send, send_until_answered
 from artylyze.tagging import child
 from artylyze.tagging.child import TAG_NOW
 
@@ -147,7 +147,9 @@ class _Talk:
         self._deadline = deadline
         self._receive_outputs = receive_outputs
         self._next_fetch: tuple[int, Future[bytes | memoryview]] | None = None
-        self._sent: deque[_Image] = deque()  # not yet answered
+        self._link: socket.socket | None = None  # to a child that was asked for something
+        self._sent: deque[_Image] = deque()  # or about to be, and not yet answered
+        self._unsent: deque[bytes | memoryview] = deque()  # of them, what the socket had no room for
         self._batch: list[_Image] = []  # decoded, not yet tagged
         self._again: deque[_Image] = deque()  # what a dead child left
         self._tagging = False
@@ -170,12 +172,13 @@ class _Talk:
 
     def _turn(self) -> bool:
         """Send what there is room for, and take one answer; False where none is due any more."""
-        self._send_images()
+        self._take_images()
         if not (self._sent or self._batch):
             return False
-        link = self._child.connect()
+        self._link = link = self._link or self._child.connect()
         end = time.monotonic() + self._deadline
         if self._sent:
+            send_until_answered(link, self._unsent, end)
             self._take_header(receive_header(link, end))
             self._tagging = len(self._batch) == CPU_BATCH
         else:
@@ -188,19 +191,19 @@ class _Talk:
             self._tagging, self._died_tagging = False, 0
         return True
 
-    def _send_images(self) -> None:
-        """Send until enough are on their way; wait for a fetch only where no answer is due."""
+    def _take_images(self) -> None:
+        """Take images to be sent until they are enough; wait for a fetch only where no answer is due."""
         while not self._sent or (len(self._sent) < AHEAD and sum(len(one.data) for one in self._sent) < AHEAD_BYTES):
             image = self._again.popleft() if self._again else self._fetch(wait=not self._sent)
             if image is None:
                 return
             if not self._sent and self._child.died():  # while nobody asked it for anything
                 self._child.kill()
-                self._again.extend([*self._batch, image])
-                self._batch = []
+                self._again.append(image)
+                self._start_over()
                 continue
             self._sent.append(image)
-            send(self._child.connect(), [REQUEST.pack(len(image.data)), image.data], time.monotonic() + self._deadline)
+            self._unsent += [REQUEST.pack(len(image.data)), image.data]
 
     def _fetch(self, *, wait: bool) -> _Image | None:
         """Return the next image that could be fetched: None where there is none, or without `wait` none yet."""
@@ -230,16 +233,21 @@ class _Talk:
             self._batch.append(image)
 
     def _blame(self, error: ImageError) -> None:
-        """The child is dead: of the image whose answer was due, or of the model. Keep the others for the next child."""
+        """The child is dead: of the image whose answer was due, or of the model."""
         if self._tagging:
             self._died_tagging += 1
             if self._died_tagging > 1:
                 raise RuntimeError(f"the process of the model ends while it tags: {error.detail}")
         else:
             self._outcomes[self._sent.popleft().row] = error
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Keep what was not tagged for the next child."""
         self._again.extendleft(reversed([*self._batch, *self._sent]))
         self._sent.clear()
-        self._batch, self._tagging = [], False
+        self._unsent.clear()
+        self._link, self._batch, self._tagging = None, [], False
 
 
 def _in_order(order: Sequence[int], outputs: Sequence[Outputs]) -> Outputs:

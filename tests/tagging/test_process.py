@@ -96,6 +96,38 @@ def test_an_image_that_hangs_is_given_up_at_the_deadline(
     assert len(outputs.embedding) == 6
 
 
+def test_the_image_that_kills_or_hangs_is_blamed_though_a_huge_one_is_on_its_way(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    fill(tmp_path, 12)
+    for n in (3, 4, 8, 9):
+        (tmp_path / f"{n:04d}.jpg").write_bytes(picture(n) + bytes(9_000_000))
+    (tmp_path / "0002.jpg").write_bytes(segv_jpeg())
+    (tmp_path / "0007.jpg").write_bytes(hang_jpeg())
+    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, deadline=2.0)
+    outcomes, outputs = process.read_and_tag(in_folder(tmp_path, 12))
+    process.close()
+    assert codes(outcomes) == ["ok"] * 2 + ["crashed_decoder"] + ["ok"] * 4 + ["timeout"] + ["ok"] * 4
+    assert len(outputs.embedding) == 10
+
+
+def test_an_answer_is_that_of_its_image_whenever_the_child_dies(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
+    kinds = ["segv" if n % 7 == 0 else "corrupt" if n % 5 == 0 else "ok" for n in range(70)]
+    for n, kind in enumerate(kinds):
+        data = {"ok": picture(n), "corrupt": picture(n)[:40], "segv": segv_jpeg()}[kind]
+        (tmp_path / f"{n:04d}.jpg").write_bytes(data)
+    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, deadline=5.0)
+    outcomes, outputs = process.read_and_tag(in_folder(tmp_path, 70))
+    process.close()
+    said = {"segv": "crashed_decoder", "corrupt": "truncated"}
+    assert codes(outcomes) == [said.get(kind, kind) for kind in kinds]
+    assert len(outputs.embedding) == kinds.count("ok")
+
+
 def test_a_child_killed_between_shards_costs_nothing(process: TaggerProcess, tmp_path: Path) -> None:
     fill(tmp_path, 6)
     before = process.read_and_tag(in_folder(tmp_path, 6))[1]
