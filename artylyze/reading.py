@@ -6,6 +6,7 @@ thread of its own; finished batches wait in a short queue, so that memory stays 
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections import deque
@@ -28,6 +29,9 @@ WINDOW_BYTES = 128 * 2**20
 
 FETCHERS = 8
 """Fetching threads beside each decoder process."""
+
+GROUP, GROUP_BYTES = 8, 2**18
+"""Small images, and bytes of them, that one thread fetches in a row: to hand over each costs more than to read it."""
 
 MEAN_BYTES = 2 * 2**20
 """Assumed size of an image whose manifest row does not tell."""
@@ -160,9 +164,9 @@ class Reader:
         try:
             batch, refusals = self._empty(batch_size), Refusals(self._canary)
             while not stopped.is_set() and (found := ahead.next()) is not None:
-                row, fetched = found
+                row = found.row
                 try:
-                    header = decoder.decode(fetched.result(), batch.pixels[len(batch.rows)])
+                    header = decoder.decode(found.result(), batch.pixels[len(batch.rows)])
                 except ImageError as error:
                     outcomes[row] = error
                     refusals.count(error)
@@ -213,6 +217,30 @@ class Refusals:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """An image that is being fetched, with its neighbours if they are small.
+
+    Attributes:
+        row: of the image among the sources.
+        size: bytes that it takes, or is thought to.
+        group: what the fetches of the group gave.
+        place: of the image in the group.
+    """
+
+    row: int
+    size: int
+    group: Future[list[bytes | memoryview | ImageError]]
+    place: int
+
+    def result(self) -> bytes | memoryview:
+        """Wait for the fetch and return what it gave. Raises ImageError: as `storage.fetch`."""
+        found = self.group.result()[self.place]
+        if isinstance(found, ImageError):
+            raise found
+        return found
+
+
 class Fetches:
     """Fetches in the order of the sources, a bounded number of images and bytes ahead of whoever takes them."""
 
@@ -222,28 +250,52 @@ class Fetches:
         self._ahead = ahead
         self._next = 0
         self._bytes = 0
-        self._waiting: deque[tuple[int, int, Future[bytes | memoryview]]] = deque()
+        self._waiting: deque[Fetch] = deque()
         self._lock = threading.Lock()
 
-    def next(self) -> tuple[int, Future[bytes | memoryview]] | None:
-        """Return the next row and its fetch, None at the end."""
+    def next(self) -> Fetch | None:
+        """Return the next image, None at the end."""
         with self._lock:
             while self._next < len(self._sources) and self._room():
-                source = self._sources[self._next]
-                size = MEAN_BYTES if source.size is None else source.size
-                self._waiting.append((self._next, size, self._pool.submit(fetch, source.uri, source.validator)))
-                self._bytes += size
-                self._next += 1
+                self._submit(self._group())
             if not self._waiting:
                 return None
-            row, size, fetched = self._waiting.popleft()
-            self._bytes -= size
-            return row, fetched
+            taken = self._waiting.popleft()
+            self._bytes -= taken.size
+            return taken
 
     def _room(self) -> bool:
-        if not self._waiting:
-            return True
-        return len(self._waiting) < self._ahead and self._bytes < WINDOW_BYTES
+        few = len(self._waiting) < self._ahead or self._bytes < self._ahead * GROUP_BYTES
+        return not self._waiting or (few and self._bytes < WINDOW_BYTES)
+
+    def _group(self) -> Sequence[Source]:
+        """Return the next images for one thread: single ones at first, so that work begins at once, later more."""
+        most = min(1 + self._next // self._ahead, GROUP)
+        following = self._sources[self._next : self._next + most]
+        ends = itertools.accumulate(_size(source) for source in following)
+        return following[: max(1, sum(end <= GROUP_BYTES for end in ends))]
+
+    def _submit(self, group: Sequence[Source]) -> None:
+        fetched = self._pool.submit(_fetch_all, group)
+        for place, source in enumerate(group):
+            self._waiting.append(Fetch(self._next, _size(source), fetched, place))
+            self._bytes += _size(source)
+            self._next += 1
+
+
+def _size(source: Source) -> int:
+    return MEAN_BYTES if source.size is None else source.size
+
+
+def _fetch_all(group: Sequence[Source]) -> list[bytes | memoryview | ImageError]:
+    """Fetch one after the other, each failure in its place."""
+    found: list[bytes | memoryview | ImageError] = []
+    for source in group:
+        try:
+            found.append(fetch(source.uri, source.validator))
+        except ImageError as error:
+            found.append(error)
+    return found
 
 
 def all_of(outcomes: Sequence[Seen | ImageError | None]) -> list[Seen | ImageError]:

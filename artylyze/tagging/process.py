@@ -12,7 +12,7 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import MAX_PIXELS
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import CPU_BATCH, Outputs
-from artylyze.reading import FETCHERS, Fetches, Refusals, Source, all_of
+from artylyze.reading import FETCHERS, Fetch, Fetches, Refusals, Source, all_of
 from artylyze.supervision import Child, receive_into, send, send_until_answered
 from artylyze.tagging import child
 from artylyze.tagging.child import TAG_NOW
@@ -146,7 +146,7 @@ class _Talk:
         self._outcomes = outcomes
         self._deadline = deadline
         self._receive_outputs = receive_outputs
-        self._next_fetch: tuple[int, Future[bytes | memoryview]] | None = None
+        self._next_fetch: Fetch | None = None
         self._link: socket.socket | None = None  # to a child that was asked for something
         self._sent: deque[_Image] = deque()  # or about to be, and not yet answered
         self._unsent: deque[bytes | memoryview] = deque()  # of them, what the socket had no room for
@@ -209,19 +209,18 @@ class _Talk:
         """Return the next image that could be fetched: None where there is none, or without `wait` none yet."""
         while (following := self._next_fetch or self._fetches.next()) is not None:
             self._next_fetch = following
-            row, fetched = following
-            if not (wait or fetched.done()):
+            if not (wait or following.group.done()):
                 return None
             self._next_fetch = None
             try:
-                data = fetched.result()
+                data = following.result()
                 check_size(data)
             except ImageError as error:
-                self._outcomes[row] = error
+                self._outcomes[following.row] = error
                 self._refusals.count(error)
                 continue
             self._refusals.count(None)
-            return _Image(row, data)
+            return _Image(following.row, data)
         return None
 
     def _take_header(self, header: Header | ImageError) -> None:
