@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,12 @@ from artylyze.supervision import accept, ready, send, watch
 if TYPE_CHECKING:
     from artylyze.models.bundle import Bundle
 
-TAG_NOW = REQUEST.pack(2**64 - 1)
-"""Stands for an image where no more follow, and the batch is not full."""
+COUNT = struct.Struct("!Q")
+"""Images of the batch that follows."""
 
 
 def main(arguments: list[str]) -> None:
-    """Answer each image with its header, each batch with its outputs, until the parent closes the socket.
+    """Answer each batch with headers and outputs, until the parent closes the socket.
 
     Arguments: number of the socket's file descriptor, max_pixels, deadline (seconds).
     """
@@ -31,23 +32,35 @@ def main(arguments: list[str]) -> None:
     del payload
     runtime, size = OnnxRuntime(bundle), bundle.preprocessing.size
     pixels = np.empty((CPU_BATCH, size, size, 3), np.uint8)
-    count = 0
+
+    def tagged(count: int) -> memoryview:
+        watch(deadline + GRACE)
+        outputs = runtime.run(pixels[:count])
+        watch(0)
+        return np.concatenate([outputs.embedding, *outputs.logits.values()], axis=1).data.cast("B")
+
     with link, link.makefile("rb") as requests:
         ready(link)
-        while request := requests.read(REQUEST.size):
-            if request != TAG_NOW:
-                found = decode_or_error(requests.read(*REQUEST.unpack(request)), size, max_pixels, deadline)
+        while count := requests.read(COUNT.size):
+            answer: list[bytes | memoryview] = []
+            outputs: list[memoryview] = []
+            waiting = 0
+            for _ in range(*COUNT.unpack(count)):
+                image = requests.read(*REQUEST.unpack(requests.read(REQUEST.size)))
+                found = decode_or_error(image, size, max_pixels, deadline)
+                answer.append(header_of(found))
                 if not isinstance(found, ImageError):
-                    pixels[count] = found.pixels
-                    count += 1
-                send(link, [header_of(found)])
-            if count == CPU_BATCH or request == TAG_NOW:
-                watch(deadline + GRACE)
-                outputs = runtime.run(pixels[:count])
-                watch(0)
-                rows = np.concatenate([outputs.embedding, *outputs.logits.values()], axis=1)
-                send(link, [rows.data.cast("B")])
-                count = 0
+                    pixels[waiting] = found.pixels
+                    waiting += 1
+                if waiting == CPU_BATCH:
+                    outputs.append(tagged(waiting))
+                    waiting = 0
+            if waiting:
+                if len(answer) == 1:
+                    send(link, answer)  # before the model's turn: the parent sees whose death it would be
+                    answer = []
+                outputs.append(tagged(waiting))
+            send(link, [*answer, *outputs])
 
 
 if __name__ == "__main__":

@@ -24,20 +24,20 @@ from artylyze.decoder import REQUEST, Header, check_size, receive_header, timed_
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import MAX_PIXELS
 from artylyze.models.bundle import Bundle, Task
-from artylyze.models.runtimes import CPU_BATCH, Outputs
+from artylyze.models.runtimes import Outputs
 from artylyze.reading import FETCHERS, Fetch, Fetches, Refusals, Source, all_of
-from artylyze.supervision import Child, receive_into, send, send_until_answered
+from artylyze.supervision import Child, receive_into, send_until_answered
 from artylyze.tagging import child
-from artylyze.tagging.child import TAG_NOW
+from artylyze.tagging.child import COUNT
 
 if TYPE_CHECKING:
     import socket
 
-AHEAD = 2 * CPU_BATCH
-"""Images that are sent before the answer to the first is there: the child never waits for its parent's turn."""
+BATCH, BATCH_BYTES = 16, 16 * 2**20
+"""Images of a request, and bytes of them, if more than one: to wake the parent for each takes time from the child."""
 
-AHEAD_BYTES = 32 * 2**20
-"""Bytes of them, if more than one."""
+AHEAD = 2
+"""Requests that are sent before the answer to the first is there: the child never waits for its parent's turn."""
 
 
 class TaggerProcess:
@@ -93,21 +93,10 @@ class TaggerProcess:
         outcomes: list[Seen | ImageError | None] = [None] * len(sources)
         refusals = Refusals(self._canary)
         fetches = Fetches(self._pool, sources, self._ahead)
-        talk = _Talk(self._child, fetches, refusals, outcomes, self._deadline, self._receive_outputs)
+        talk = _Talk(self._child, fetches, refusals, outcomes, self._deadline, self._dim + sum(self._widths.values()))
         talk.run()
         refusals.settle(outcomes)
-        none = self._split(np.empty((0, self._width), np.float32))
-        return all_of(outcomes), _in_order(talk.order, [none, *talk.outputs])
-
-    @property
-    def _width(self) -> int:
-        return self._dim + sum(self._widths.values())
-
-    def _receive_outputs(self, link: socket.socket, count: int, end: float) -> Outputs:
-        """Take the outputs of `count` images, which the child sends as one float32 (count, width)."""
-        rows = np.empty((count, self._width), np.float32)
-        receive_into(link, rows.data.cast("B"), end)
-        return self._split(rows)
+        return all_of(outcomes), self._split(talk.outputs())
 
     def _split(self, rows: npt.NDArray[np.float32]) -> Outputs:
         ends = np.cumsum([self._dim, *self._widths.values()])
@@ -124,9 +113,9 @@ class _Image:
 class _Talk:
     """What parent and child say about the images of one shard.
 
-    The parent sends images and the child answers each in order with its header; after `CPU_BATCH` that could be
-    decoded, or `TAG_NOW`, it sends their outputs. So the parent knows what comes next, and whose turn it was when the
-    child died.
+    The parent sends images in batches; the child answers each batch with the headers of all, and then the outputs of
+    those that could be decoded. If the child dies over a batch, its images are sent again one by one, and the one over
+    which it dies again is to blame: what others cause, the system's want of memory for instance, costs no image.
     """
 
     def __init__(
@@ -136,74 +125,108 @@ class _Talk:
         refusals: Refusals,
         outcomes: list[Seen | ImageError | None],
         deadline: float,
-        receive_outputs: Callable[[socket.socket, int, float], Outputs],
+        width: int,
     ) -> None:
-        self.order: list[int] = []
-        self.outputs: list[Outputs] = []
         self._child = child
         self._fetches = fetches
         self._refusals = refusals
         self._outcomes = outcomes
         self._deadline = deadline
-        self._receive_outputs = receive_outputs
+        self._width = width
+        self._order: list[int] = []
+        self._outputs = [np.empty((0, width), np.float32)]
+        self._link: socket.socket
         self._next_fetch: Fetch | None = None
-        self._link: socket.socket | None = None  # to a child that was asked for something
-        self._sent: deque[_Image] = deque()  # or about to be, and not yet answered
+        self._filling: list[_Image] = []  # not yet a batch
+        self._sent: deque[list[_Image]] = deque()  # or about to be, and not yet answered
         self._unsent: deque[bytes | memoryview] = deque()  # of them, what the socket had no room for
-        self._batch: list[_Image] = []  # decoded, not yet tagged
-        self._again: deque[_Image] = deque()  # what a dead child left
-        self._tagging = False
+        self._again: deque[list[_Image]] = deque()  # what a dead child left
         self._died_tagging = 0
 
     def run(self) -> None:
         """Talk until every image has an outcome, and every one that could be decoded its outputs."""
-        more = True
-        while more:
-            try:
-                more = self._turn()
-            except TimeoutError:
-                self._child.kill()
-                self._blame(timed_out(self._deadline))
-            except (OSError, EOFError):
-                self._blame(ImageError(ErrorCode.CRASHED_DECODER, self._child.cause_of_death()))
-            except BaseException:  # half an answer may be in the socket
-                self._child.kill()
-                raise
+        try:
+            while self._send_batches():
+                self._take_answer()
+        except BaseException:  # half an answer may be in the socket
+            self._child.kill()
+            raise
 
-    def _turn(self) -> bool:
-        """Send what there is room for, and take one answer; False where none is due any more."""
-        self._take_images()
-        if not (self._sent or self._batch):
-            return False
-        self._link = link = self._link or self._child.connect()
-        end = time.monotonic() + self._deadline
-        if self._sent:
-            send_until_answered(link, self._unsent, end)
-            self._take_header(receive_header(link, end))
-            self._tagging = len(self._batch) == CPU_BATCH
+    def outputs(self) -> npt.NDArray[np.float32]:
+        """Return the outputs of the images that could be decoded, float32 (n, width), in the order of the sources."""
+        return np.concatenate(self._outputs)[np.argsort(self._order)]
+
+    def _send_batches(self) -> bool:
+        """Prepare what may be sent, and wait for a fetch only where no answer is due. False where nothing is left."""
+        while len(self._sent) < AHEAD:
+            batch = self._again.popleft() if self._again else self._fetch_batch(wait=not self._sent)
+            if not batch:
+                break
+            if not self._sent:
+                self._link = self._child.connect()  # another, if it died while nobody asked it for anything
+            self._sent.append(batch)
+            self._unsent.append(COUNT.pack(len(batch)))
+            for image in batch:
+                self._unsent += [REQUEST.pack(len(image.data)), image.data]
+        return bool(self._sent)
+
+    def _take_answer(self) -> None:
+        """Send, and take the answer to the first batch: from the child, or from its death."""
+        batch = self._sent[0]
+        end = time.monotonic() + len(batch) * self._deadline
+        headers: list[Header | ImageError] = []
+        try:
+            send_until_answered(self._link, self._unsent, end)
+            headers += [receive_header(self._link, end) for _ in batch]
+            rows = np.empty((sum(isinstance(one, Header) for one in headers), self._width), np.float32)
+            if len(rows):
+                receive_into(self._link, rows.data.cast("B"), end + self._deadline)
+        except TimeoutError:
+            self._child.kill()
+            self._start_over(timed_out(self._deadline), tagging=bool(headers))
+        except (OSError, EOFError):
+            error = ImageError(ErrorCode.CRASHED_DECODER, self._child.cause_of_death())
+            self._start_over(error, tagging=bool(headers))
         else:
-            self._tagging = True
-            send(link, [TAG_NOW], end)
-        if self._tagging:
-            self.outputs.append(self._receive_outputs(link, len(self._batch), end + self._deadline))
-            self.order += [image.row for image in self._batch]
-            self._batch = []
-            self._tagging, self._died_tagging = False, 0
-        return True
+            self._sent.popleft()
+            self._died_tagging = 0
+            self._outputs.append(rows)
+            for image, header in zip(batch, headers, strict=True):
+                if isinstance(header, Header):
+                    self._outcomes[image.row] = Seen(*header)
+                    self._order.append(image.row)
+                else:
+                    self._outcomes[image.row] = header
 
-    def _take_images(self) -> None:
-        """Take images to be sent until they are enough; wait for a fetch only where no answer is due."""
-        while not self._sent or (len(self._sent) < AHEAD and sum(len(one.data) for one in self._sent) < AHEAD_BYTES):
-            image = self._again.popleft() if self._again else self._fetch(wait=not self._sent)
-            if image is None:
-                return
-            if not self._sent and self._child.died():  # while nobody asked it for anything
-                self._child.kill()
-                self._again.append(image)
-                self._start_over()
-                continue
-            self._sent.append(image)
-            self._unsent += [REQUEST.pack(len(image.data)), image.data]
+    def _start_over(self, error: ImageError, *, tagging: bool) -> None:
+        """The child is dead: find out which image it was, or blame it, or the model. Keep the others for the next."""
+        first, *rest = self._sent
+        if len(first) == 1 and tagging:
+            self._died_tagging += 1
+            if self._died_tagging > 1:
+                raise RuntimeError(f"the process of the model ends while it tags: {error.detail}")
+        elif len(first) == 1:
+            self._outcomes[first.pop().row] = error
+        self._again.extendleft(reversed([*([image] for image in first), *rest]))
+        self._sent.clear()
+        self._unsent.clear()
+
+    def _fetch_batch(self, *, wait: bool) -> list[_Image]:
+        """Return the next images that could be fetched: none where there are no more, or without `wait` too few yet.
+
+        With `wait` they are those that are there, and one at least.
+        """
+        batch = self._filling
+        while len(batch) < BATCH and sum(len(image.data) for image in batch) < BATCH_BYTES:
+            image = self._fetch(wait=wait and not batch)
+            if image is not None:
+                batch.append(image)
+            elif wait or self._next_fetch is None:
+                break
+            else:
+                return []
+        self._filling = []
+        return batch
 
     def _fetch(self, *, wait: bool) -> _Image | None:
         """Return the next image that could be fetched: None where there is none, or without `wait` none yet."""
@@ -222,35 +245,3 @@ class _Talk:
             self._refusals.count(None)
             return _Image(following.row, data)
         return None
-
-    def _take_header(self, header: Header | ImageError) -> None:
-        image = self._sent.popleft()
-        if isinstance(header, ImageError):
-            self._outcomes[image.row] = header
-        else:
-            self._outcomes[image.row] = Seen(*header)
-            self._batch.append(image)
-
-    def _blame(self, error: ImageError) -> None:
-        """The child is dead: of the image whose answer was due, or of the model."""
-        if self._tagging:
-            self._died_tagging += 1
-            if self._died_tagging > 1:
-                raise RuntimeError(f"the process of the model ends while it tags: {error.detail}")
-        else:
-            self._outcomes[self._sent.popleft().row] = error
-        self._start_over()
-
-    def _start_over(self) -> None:
-        """Keep what was not tagged for the next child."""
-        self._again.extendleft(reversed([*self._batch, *self._sent]))
-        self._sent.clear()
-        self._unsent.clear()
-        self._link, self._batch, self._tagging = None, [], False
-
-
-def _in_order(order: Sequence[int], outputs: Sequence[Outputs]) -> Outputs:
-    """Join the outputs of batches in the order of the rows."""
-    places = np.argsort(order)
-    logits = {name: np.concatenate([one.logits[name] for one in outputs])[places] for name in outputs[0].logits}
-    return Outputs(np.concatenate([one.embedding for one in outputs])[places], logits)

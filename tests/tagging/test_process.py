@@ -20,7 +20,7 @@ from artylyze.models.bundle import Bundle, load
 from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
 from artylyze.reading import Source
 from artylyze.supervision import ChildStartError
-from artylyze.tagging.process import TaggerProcess
+from artylyze.tagging.process import BATCH, TaggerProcess
 from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import fill, picture
 
@@ -45,7 +45,7 @@ def in_folder(folder: Path, count: int) -> list[Source]:
     return [Source(str(folder / f"{n:04d}.jpg")) for n in range(count)]
 
 
-@pytest.mark.parametrize("count", [0, 1, CPU_BATCH - 1, CPU_BATCH, CPU_BATCH + 1, 5 * CPU_BATCH + 1])
+@pytest.mark.parametrize("count", [0, 1, CPU_BATCH - 1, CPU_BATCH, CPU_BATCH + 1, BATCH, 2 * BATCH + CPU_BATCH + 1])
 def test_gives_what_decoding_and_the_model_give(
     process: TaggerProcess, bundle: Bundle, tmp_path: Path, count: int
 ) -> None:
@@ -63,7 +63,7 @@ def test_gives_what_decoding_and_the_model_give(
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kinds=st.lists(st.sampled_from(["ok", "empty", "missing", "corrupt", "segv"]), max_size=14))
+@given(kinds=st.lists(st.sampled_from([*["ok"] * 9, "empty", "missing", "corrupt", "segv"]), max_size=2 * BATCH + 3))
 def test_every_image_has_its_own_outcome_whatever_its_neighbours_are(
     bundle: Bundle, tmp_path_factory: pytest.TempPathFactory, kinds: list[str]
 ) -> None:
