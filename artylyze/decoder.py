@@ -15,7 +15,7 @@ from artylyze.images import MAX_PIXELS, Decoded, decode
 from artylyze.supervision import LARGEST_FILE, Child, accept, ready, receive, receive_into, send, watch
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable
 
     import numpy as np
     import numpy.typing as npt
@@ -73,7 +73,7 @@ class DecoderProcess:
         end = time.monotonic() + self._deadline
         try:
             send(link, [REQUEST.pack(len(data)), data], end)
-            header = receive_header(link, end)
+            header = read_header(lambda length: receive(link, length, end))
             if isinstance(header, Header):
                 receive_into(link, out.data.cast("B"), end)
         except TimeoutError:
@@ -104,10 +104,10 @@ def timed_out(deadline: float) -> ImageError:
     return ImageError(ErrorCode.TIMEOUT, f"not decoded within {deadline:g} s")
 
 
-def receive_header(link: socket.socket, end: float) -> Header | ImageError:
-    """In the parent: what the child says of an image."""
-    decoded, width, height, length = _REPLY.unpack(receive(link, _REPLY.size, end))
-    text = receive(link, length, end).decode()
+def read_header(read: Callable[[int], bytes]) -> Header | ImageError:
+    """In the parent: what the child says of an image, from what returns so many of its bytes."""
+    decoded, width, height, length = _REPLY.unpack(read(_REPLY.size))
+    text = read(length).decode()
     if decoded:
         return Header(width, height, text)
     code, _, detail = text.partition(" ")
@@ -115,7 +115,7 @@ def receive_header(link: socket.socket, end: float) -> Header | ImageError:
 
 
 def header_of(decoded: Decoded | ImageError) -> bytes:
-    """In the child: what `receive_header` takes."""
+    """In the child: what `read_header` takes."""
     if isinstance(decoded, ImageError):
         text = f"{decoded.code} {decoded.detail}".encode()
         return _REPLY.pack(False, 0, 0, len(text)) + text

@@ -30,7 +30,7 @@ WINDOW_BYTES = 128 * 2**20
 FETCHERS = 8
 """Fetching threads beside each decoder process."""
 
-GROUP, GROUP_BYTES = 8, 2**18
+GROUP, GROUP_BYTES = 16, 2**19
 """Small images, and bytes of them, that one thread fetches in a row: to hand over each costs more than to read it."""
 
 MEAN_BYTES = 2 * 2**20

@@ -29,8 +29,8 @@ ARTYLYZE = Path(sys.executable).parent / "artylyze"
 CONTESTANTS = ("dataloader", "draft", "ray", "daft", FUSED, SEPARATE, LIMIT)
 MEMORY_PLANS = ("fused", "slow")
 LENGTHS: dict[str, dict[str, tuple[float, float]]] = {
-    "paintings": {"dataloader": (0.2, 0.6), "draft": (0.2, 0.6), "ray": (0.1, 0.3), "daft": (1, 2), "": (1, 6)},
-    "masters": {"dataloader": (1, 3), "draft": (1, 3), "ray": (0.2, 1), "daft": (0.2, 1), "": (1, 6)},
+    "paintings": {"dataloader": (0.2, 0.6), "draft": (0.2, 0.6), "ray": (0.1, 0.3), "daft": (1, 2), "": (1, 4)},
+    "masters": {"dataloader": (1, 3), "draft": (1, 3), "ray": (0.2, 1), "daft": (0.2, 1), "": (1, 4)},
 }
 """How many times over each contestant ("": any other) takes the collection, in its shorter and in its longer run.
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from artylyze.catalog.schema import Seen
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.images import decode
-from artylyze.reading import Reader, Source
+from artylyze.reading import Fetches, Reader, Source
 from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import fill, picture
 
@@ -29,10 +32,12 @@ def codes(outcomes: list[Seen | ImageError | None]) -> list[str]:
 
 
 @pytest.mark.parametrize("decoders", [1, 3])
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 21])
-def test_gives_the_pixels_of_each_source_at_its_row(tmp_path: Path, decoders: int, count: int) -> None:
+@pytest.mark.parametrize(("count", "size"), [(0, None), (1, None), (3, 2000), (4, None), (5, 2000), (70, 2000)])
+def test_gives_the_pixels_of_each_source_at_its_row(
+    tmp_path: Path, decoders: int, count: int, size: int | None
+) -> None:
     fill(tmp_path, count)
-    sources = [Source(str(tmp_path / f"{n:04d}.jpg")) for n in range(count)]
+    sources = [Source(str(tmp_path / f"{n:04d}.jpg"), size=size) for n in range(count)]
     with Reader(64, decoders=decoders) as reader:
         outcomes, pixels = read(reader, sources)
     assert codes(outcomes) == ["ok"] * count
@@ -57,6 +62,30 @@ def test_a_failure_costs_itself_only(tmp_path: Path) -> None:
         outcomes, pixels = read(reader, [Source(str(tmp_path / f"{n:04d}.jpg")) for n in range(4)])
     assert codes(outcomes) == ["ok", "empty", "missing", "ok"]
     assert sorted(pixels) == [0, 3]
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.sampled_from([None, 100, 2000, 300_000, 200 * 2**20]), max_size=120),
+    missing=st.sets(st.integers(0, 119)),
+)
+def test_fetches_come_in_order_and_fail_alone_in_whatever_groups(
+    tmp_path: Path, sizes: list[int | None], missing: set[int]
+) -> None:
+    (tmp_path / "there").write_bytes(b"an image")
+    sources = [Source(str(tmp_path / ("gone" if n in missing else "there")), size=size) for n, size in enumerate(sizes)]
+    with ThreadPoolExecutor(3) as pool:
+        fetches = Fetches(pool, sources, 6)
+        for row in range(len(sizes)):
+            found = fetches.next()
+            assert found is not None
+            assert found.row == row
+            if row in missing:
+                with pytest.raises(ImageError, match="missing"):
+                    found.result()
+            else:
+                assert found.result() == b"an image"
+        assert fetches.next() is None
 
 
 def test_an_image_that_changed_since_the_scan_is_told(tmp_path: Path) -> None:

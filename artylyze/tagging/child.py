@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 COUNT = struct.Struct("!Q")
 """Images of the batch that follows."""
 
+SIZE = struct.Struct("!Q")
+"""Bytes of the headers that follow."""
+
 
 def main(arguments: list[str]) -> None:
     """Answer each batch with headers and outputs, until the parent closes the socket.
@@ -42,21 +45,22 @@ def main(arguments: list[str]) -> None:
     with link, link.makefile("rb") as requests:
         ready(link)
         while count := requests.read(COUNT.size):
-            answer: list[bytes | memoryview] = []
+            headers: list[bytes] = []
             outputs: list[memoryview] = []
             waiting = 0
             for _ in range(*COUNT.unpack(count)):
                 image = requests.read(*REQUEST.unpack(requests.read(REQUEST.size)))
                 found = decode_or_error(image, size, max_pixels, deadline)
-                answer.append(header_of(found))
+                headers.append(header_of(found))
                 if not isinstance(found, ImageError):
                     pixels[waiting] = found.pixels
                     waiting += 1
                 if waiting == CPU_BATCH:
                     outputs.append(tagged(waiting))
                     waiting = 0
+            answer = [SIZE.pack(sum(map(len, headers))), *headers]
             if waiting:
-                if len(answer) == 1:
+                if len(headers) == 1:
                     send(link, answer)  # before the model's turn: the parent sees whose death it would be
                     answer = []
                 outputs.append(tagged(waiting))

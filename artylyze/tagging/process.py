@@ -8,6 +8,7 @@ This is the parent's half, `artylyze.tagging.child` the child's.
 
 from __future__ import annotations
 
+import io
 import pickle
 import time
 from collections import deque
@@ -20,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from artylyze.catalog.schema import Seen
-from artylyze.decoder import REQUEST, Header, check_size, receive_header, timed_out
+from artylyze.decoder import REQUEST, Header, check_size, read_header, timed_out
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import MAX_PIXELS
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs
 from artylyze.reading import FETCHERS, Fetch, Fetches, Refusals, Source, all_of
-from artylyze.supervision import Child, receive_into, send_until_answered
+from artylyze.supervision import Child, receive, receive_into, send_until_answered
 from artylyze.tagging import child
-from artylyze.tagging.child import COUNT
+from artylyze.tagging.child import COUNT, SIZE
 
 if TYPE_CHECKING:
     import socket
@@ -177,7 +178,9 @@ class _Talk:
         headers: list[Header | ImageError] = []
         try:
             send_until_answered(self._link, self._unsent, end)
-            headers += [receive_header(self._link, end) for _ in batch]
+            (size,) = SIZE.unpack(receive(self._link, SIZE.size, end))
+            said = io.BytesIO(receive(self._link, size, end))
+            headers += [read_header(said.read) for _ in batch]
             rows = np.empty((sum(isinstance(one, Header) for one in headers), self._width), np.float32)
             if len(rows):
                 receive_into(self._link, rows.data.cast("B"), end + self._deadline)

@@ -42,7 +42,7 @@ def codes(outcomes: list[Seen | ImageError]) -> list[str]:
 
 
 def in_folder(folder: Path, count: int) -> list[Source]:
-    return [Source(str(folder / f"{n:04d}.jpg")) for n in range(count)]
+    return [Source(str(folder / f"{n:04d}.jpg"), size=2000) for n in range(count)]
 
 
 @pytest.mark.parametrize("count", [0, 1, CPU_BATCH - 1, CPU_BATCH, CPU_BATCH + 1, BATCH, 2 * BATCH + CPU_BATCH + 1])
