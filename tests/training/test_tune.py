@@ -148,6 +148,38 @@ def test_killed_and_interrupted_it_goes_on_and_does_nothing_twice(folder: Path, 
     assert load(output / "best").backbone == rows[0]["model"]
 
 
+def test_a_fine_tune_sweep_that_is_killed_goes_on_in_the_middle_of_a_trial(folder: Path, tmp_path: Path) -> None:
+    output, epochs = tmp_path / "sweep", 30
+    command = [ARTYLYZE, "tune", str(folder / "dataset.parquet"), "-o", str(output), "--lr", "1e-3", "--mode", "finetune"]
+    command += ["--backbone", MODEL, "--weights", f"{MODEL}={folder / MODEL}.safetensors", "--tasks", "genre"]
+    command += ["--image-size", "64", "--batch-size", "4", "--epochs", str(epochs), "--device", "cpu", "--json"]
+
+    def epoch() -> int:
+        return max((json.loads(one.read_text())["epochs"] for one in output.glob(f"trials/*/{PROGRESS}")), default=0)
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while epoch() < 4:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+    before = epoch()
+    assert before < epochs
+    (progress,) = output.glob(f"trials/*/{PROGRESS}")
+    progress.unlink()
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        while not progress.exists():
+            assert process.poll() is None, "it ended without a word of an epoch"
+            time.sleep(0.02)
+        first = epoch()
+        (row,) = json.loads(process.communicate()[0])["rows"]
+    assert process.returncode == 0
+    assert first >= before - 1, "what was trained is not trained again"  # the checkpoint of the last may be unfinished
+    assert row["epochs"] == epochs
+    assert load(output / "best").training["mode"] == "finetune"
+
+
 def test_a_sweep_of_one_frozen_trial_runs_without_ray_and_goes_on_after_an_interruption(
     folder: Path, tmp_path: Path
 ) -> None:
