@@ -43,13 +43,20 @@ class Watcher(Protocol):
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does: resumable."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted. The same command resumes where it stopped.") from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    """Do what Ctrl-C does, also in a process that a script began with `&`, for which Ctrl-C does nothing."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 class Reporter:

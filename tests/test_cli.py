@@ -200,10 +200,18 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(tmp_path: Path, model: Pat
     assert {path: after[path] for path in before} == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_says_how_to_go_on(tmp_path: Path, model: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "as_begun"),
+    [
+        (signal.SIGINT, "--default-signal=INT"),
+        (signal.SIGTERM, "--default-signal=INT"),
+        (signal.SIGTERM, "--ignore-signal=INT"),  # as a script begins what it puts in the background
+    ],
+)
+def test_interrupted_it_says_how_to_go_on(tmp_path: Path, model: Path, number: signal.Signals, as_begun: str) -> None:
     images, out = fill(tmp_path / "images", 600), tmp_path / "out"
-    command = [ARTYLYZE, "tag", str(images), "-o", str(out), "--model", str(model), "--shard-size", "10"]
+    tag = [ARTYLYZE, "tag", str(images), "-o", str(out), "--model", str(model), "--shard-size", "10"]
+    command = ["env", as_begun, *tag]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         while not list(out.glob("runs/*/parts/*.parquet")):
             assert process.poll() is None
