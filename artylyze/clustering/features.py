@@ -164,6 +164,11 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
         path = Path(request.output).with_suffix(".transform.safetensors")
         save_transform(path, fitted)
         about["transform"] = str(path)
+        if fitted.variance < request.variance - 0.001:
+            watcher.say(
+                f"The components hold {fitted.variance:.3f} of the variance of images that they were not fitted on, "
+                f"{request.variance:g} of those that they were"
+            )
     watcher.say("Projecting")
     left_out = Counter(read.failed.values())
     about |= {"variance_kept": round(fitted.variance, 4), "model_id": identity(fitted)}

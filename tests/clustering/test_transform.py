@@ -31,6 +31,16 @@ def test_pca_is_scikit_learns(pixels: Any) -> None:
     assert (agreement(found.apply(pixels), theirs) > 0.999).all()
 
 
+def test_what_pca_of_a_sample_holds_is_measured_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 3), np.uint8)
+    monkeypatch.setattr(transform, "PCA_ROWS", 60)
+    found = fit("pca", noise, 0.95, 0)
+    rows = flat(noise) - found.mean
+    truly = np.square(rows @ found.components.T).sum() / np.square(rows).sum()
+    assert 0.4 < found.variance < 0.7  # some 55 of 108 directions that are all the same
+    assert found.variance == pytest.approx(truly, abs=0.12)  # of which its own images are a fifth
+
+
 def test_kernel_pca_is_scikit_learns_where_it_is_exact(pixels: Any) -> None:
     found = fit("kernel_pca", pixels, 0.9, 0)
     count = len(found.components)
