@@ -45,8 +45,8 @@ class Transform:
         size: side of the images, pixels.
         mean: float32 (b,), of the base.
         components: float32 (p, b).
-        variance: share of the variance that the components hold: for PCA on other images than it was fitted on, if there
-            were more; for kernel PCA of that of the kernel as approximated.
+        variance: share of the variance that the components hold: for PCA on other images than it was fitted on, if
+            there were more; for kernel PCA of that of the kernel as approximated.
         landmarks: uint8 (b, size, size, 3), None for PCA.
         gamma: of the kernel exp(-gamma * squared distance of pixels from 0 to 1).
     """
