@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import MAX_PIXELS, Decoded, decode
-from artylyze.supervision import LARGEST_FILE, Child, accept, ready, receive, receive_into, send, watch
+from artylyze.supervision import LARGEST_FILE, LENGTH, Child, accept, ready, receive, receive_into, send, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 GRACE = 5.0
-"""Seconds past the deadline after which a child whose parent is gone ends itself."""
-
-REQUEST = struct.Struct("!Q")
-"""Bytes of image that follow."""
+"""Seconds past the deadline after which a child ends itself: its parent is gone, or waits for a whole batch."""
 
 _REPLY = struct.Struct("!?IIH")  # decoded, width, height, bytes of text that follow
 
@@ -72,7 +69,7 @@ class DecoderProcess:
         link = self._child.connect()
         end = time.monotonic() + self._deadline
         try:
-            send(link, [REQUEST.pack(len(data)), data], end)
+            send(link, [LENGTH.pack(len(data)), data], end)
             header = read_header(lambda length: receive(link, length, end))
             if isinstance(header, Header):
                 receive_into(link, out.data.cast("B"), end)
@@ -143,8 +140,8 @@ def main(arguments: list[str]) -> None:
     link, _ = accept(descriptor)
     with link, link.makefile("rb") as requests:
         ready(link)
-        while request := requests.read(REQUEST.size):
-            found = decode_or_error(requests.read(*REQUEST.unpack(request)), size, max_pixels, deadline)
+        while request := requests.read(LENGTH.size):
+            found = decode_or_error(requests.read(*LENGTH.unpack(request)), size, max_pixels, deadline)
             pixels = [] if isinstance(found, ImageError) else [found.pixels.data.cast("B")]
             send(link, [header_of(found), *pixels])
 

@@ -34,7 +34,9 @@ LARGEST_FILE = MEMORY // 4
 START_SECONDS = 120.0
 """How long a child may take to come up: 0.2 s here, minutes on a cold network file system."""
 
-_LENGTH = struct.Struct("!Q")
+LENGTH = struct.Struct("!Q")
+"""Of what follows: bytes, or images of a batch."""
+
 _READY = b"artylyze"
 _PARTS = 64  # of one call: the system takes 1,024
 
@@ -61,13 +63,9 @@ class Child:
 
     def connect(self) -> socket.socket:
         """Return the socket to a child that was alive a moment ago. Raises ChildStartError."""
-        if self.died():
+        if self.process is not None and self.process.poll() is not None:
             self.kill()  # between two images: of none of them
         return self._socket or self._start()
-
-    def died(self) -> bool:
-        """Whether a child that was started has ended by itself."""
-        return self.process is not None and self.process.poll() is not None
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -90,7 +88,7 @@ class Child:
         end = time.monotonic() + START_SECONDS
         try:
             payload = self._payload()
-            send(link, [_LENGTH.pack(len(payload)), payload], end)
+            send(link, [LENGTH.pack(len(payload)), payload], end)
             receive(link, len(_READY), end)
         except (OSError, EOFError) as error:
             cause = f"no answer in {START_SECONDS:g} s" if isinstance(error, TimeoutError) else self.cause_of_death()
@@ -212,7 +210,7 @@ def accept(descriptor: int) -> tuple[socket.socket, bytes]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     link = socket.socket(fileno=descriptor)
-    (length,) = _LENGTH.unpack(receive(link, _LENGTH.size))
+    (length,) = LENGTH.unpack(receive(link, LENGTH.size))
     return link, receive(link, length)
 
 

@@ -166,8 +166,7 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
         about["transform"] = str(path)
         if fitted.variance < request.variance - 0.001:
             watcher.say(
-                f"The components hold {fitted.variance:.3f} of the variance of images that they were not fitted on, "
-                f"{request.variance:g} of those that they were"
+                f"The components hold {fitted.variance:.3f} of the variance, where {request.variance:g} was asked for"
             )
     watcher.say("Projecting")
     left_out = Counter(read.failed.values())

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import pickle
-import struct
 import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artylyze.decoder import GRACE, REQUEST, decode_or_error, header_of
+from artylyze.decoder import GRACE, decode_or_error, header_of
 from artylyze.errors import ImageError
 from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
-from artylyze.supervision import accept, ready, send, watch
+from artylyze.supervision import LENGTH, accept, ready, send, watch
 
 if TYPE_CHECKING:
     from artylyze.models.bundle import Bundle
-
-COUNT = struct.Struct("!Q")
-"""Images of the batch that follows."""
-
-SIZE = struct.Struct("!Q")
-"""Bytes of the headers that follow."""
 
 
 def main(arguments: list[str]) -> None:
@@ -44,12 +37,12 @@ def main(arguments: list[str]) -> None:
 
     with link, link.makefile("rb") as requests:
         ready(link)
-        while count := requests.read(COUNT.size):
+        while count := requests.read(LENGTH.size):
             headers: list[bytes] = []
             outputs: list[memoryview] = []
             waiting = 0
-            for _ in range(*COUNT.unpack(count)):
-                image = requests.read(*REQUEST.unpack(requests.read(REQUEST.size)))
+            for _ in range(*LENGTH.unpack(count)):
+                image = requests.read(*LENGTH.unpack(requests.read(LENGTH.size)))
                 found = decode_or_error(image, size, max_pixels, deadline)
                 headers.append(header_of(found))
                 if not isinstance(found, ImageError):
@@ -58,7 +51,7 @@ def main(arguments: list[str]) -> None:
                 if waiting == CPU_BATCH:
                     outputs.append(tagged(waiting))
                     waiting = 0
-            answer = [SIZE.pack(sum(map(len, headers))), *headers]
+            answer = [LENGTH.pack(sum(map(len, headers))), *headers]
             if waiting:
                 if len(headers) == 1:
                     send(link, answer)  # before the model's turn: the parent sees whose death it would be

@@ -21,15 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from artylyze.catalog.schema import Seen
-from artylyze.decoder import REQUEST, Header, check_size, read_header, timed_out
+from artylyze.decoder import Header, check_size, read_header, timed_out
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import MAX_PIXELS
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs
 from artylyze.reading import FETCHERS, Fetch, Fetches, Refusals, Source, all_of
-from artylyze.supervision import Child, receive, receive_into, send_until_answered
+from artylyze.supervision import LENGTH, Child, receive, receive_into, send_until_answered
 from artylyze.tagging import child
-from artylyze.tagging.child import COUNT, SIZE
 
 if TYPE_CHECKING:
     import socket
@@ -166,9 +165,9 @@ class _Talk:
             if not self._sent:
                 self._link = self._child.connect()  # another, if it died while nobody asked it for anything
             self._sent.append(batch)
-            self._unsent.append(COUNT.pack(len(batch)))
+            self._unsent.append(LENGTH.pack(len(batch)))
             for image in batch:
-                self._unsent += [REQUEST.pack(len(image.data)), image.data]
+                self._unsent += [LENGTH.pack(len(image.data)), image.data]
         return bool(self._sent)
 
     def _take_answer(self) -> None:
@@ -178,7 +177,7 @@ class _Talk:
         headers: list[Header | ImageError] = []
         try:
             send_until_answered(self._link, self._unsent, end)
-            (size,) = SIZE.unpack(receive(self._link, SIZE.size, end))
+            (size,) = LENGTH.unpack(receive(self._link, LENGTH.size, end))
             said = io.BytesIO(receive(self._link, size, end))
             headers += [read_header(said.read) for _ in batch]
             rows = np.empty((sum(isinstance(one, Header) for one in headers), self._width), np.float32)
