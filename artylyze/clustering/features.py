@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artylyze.clustering.vectors import read_vectors, write_features
+from artylyze.clustering.vectors import GROUP, read_vectors, write_features
 from artylyze.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +69,24 @@ class FeaturesRequest:
 
 
 @dataclass(frozen=True, eq=False)
+class _Read:
+    """The images of `pixels` that could be read, as an array of them; from the disk come those that are asked for."""
+
+    pixels: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self.pixels.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.pixels[self.rows[rows]]
+
+
+@dataclass(frozen=True, eq=False)
 class _Found:
     """Features float32 (n, d) of some rows of a table, why others have none, and what is known of how they came."""
 
@@ -92,8 +110,6 @@ def features(request: FeaturesRequest, watcher: Watcher) -> dict[str, Any]:
         images = _images(request.source)
         found = _pixels(request, images, watcher) if request.method in METHODS else _timm(request, images, watcher)
     rows, dim = found.matrix.shape
-    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * dim)
-    column = pa.ListArray.from_arrays(offsets, pa.array(found.matrix.ravel()))
     about = {
         "method": request.method,
         "source": request.source,
@@ -104,10 +120,19 @@ def features(request: FeaturesRequest, watcher: Watcher) -> dict[str, Any]:
         "settings": asdict(request),
         **found.about,
     }
-    write_features(
-        request.output, found.table.select(["image_id", "record_id"]).append_column("features", column), about
-    )
+    named = found.table.select(["image_id", "record_id"])
+    write_features(request.output, named.append_column("features", _lists(found.matrix)), about)
     return {"features": request.output, "rows": rows, "dim": dim, **about}
+
+
+def _lists(matrix: NDArray[np.float32]) -> pa.ChunkedArray:
+    """The rows of a matrix as lists, in pieces: the offsets of one list array are 32 bits."""
+    pieces = []
+    for start in range(0, len(matrix), GROUP):
+        part = matrix[start : start + GROUP]
+        offsets = np.arange(len(part) + 1, dtype=np.int32) * matrix.shape[1]
+        pieces.append(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(part.ravel())))
+    return pa.chunked_array(pieces, pa.list_(pa.float32()))
 
 
 def _is_catalog(source: str) -> bool:
@@ -141,7 +166,8 @@ def _images(source: str) -> pa.Table:
 
 
 def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:
-    from artylyze.clustering.transform import fit, identity, load_transform, save_transform
+    from artylyze.clustering.fitting import fit
+    from artylyze.clustering.transform import identity, load_transform, save_transform
     from artylyze.reading import Source
     from artylyze.training.features import cores
     from artylyze.training.images import images_folder, read_images
@@ -156,11 +182,10 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
     read = read_images(sources, size, images_folder(), decoders=cores(), advance=watcher.advance)
     if not len(read.read):
         raise InputError(f"None of the {len(sources):,} images of {request.source} can be read.")
-    pixels = read.pixels if not read.failed else read.pixels[read.read]
+    pixels = _Read(read.pixels, read.read)
     about: dict[str, Any] = {}
     if fitted is None:
-        watcher.say(f"Fitting {request.method}")
-        fitted = fit(request.method, pixels, request.variance, request.seed)
+        fitted, matrix = fit(request.method, pixels, request.variance, request.seed, watcher)
         path = Path(request.output).with_suffix(".transform.safetensors")
         save_transform(path, fitted)
         about["transform"] = str(path)
@@ -168,10 +193,12 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
             watcher.say(
                 f"The components hold {fitted.variance:.3f} of the variance, where {request.variance:g} was asked for"
             )
-    watcher.say("Projecting")
+    else:
+        watcher.start(len(pixels), 0, "Projecting")
+        matrix = fitted.apply(pixels, watcher.advance)
     left_out = Counter(read.failed.values())
     about |= {"variance_kept": round(fitted.variance, 4), "model_id": identity(fitted)}
-    return _Found(images.take(pa.array(read.read)), fitted.apply(pixels), left_out, about)
+    return _Found(images.take(pa.array(read.read)), matrix, left_out, about)
 
 
 def _timm(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:

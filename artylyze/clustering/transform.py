@@ -1,21 +1,21 @@
-"""PCA and kernel PCA of pixels: fitted once, kept as safetensors with JSON, and applied to other images in blocks.
+"""PCA and kernel PCA of pixels as they are kept: safetensors with JSON, applied to any images in blocks.
 
-Both are one form: a base of an image (its pixels, or its kernel values against landmark images), centred, times
-components. With all images as landmarks this is kernel PCA itself, with fewer its Nystroem approximation (Williams and
-Seeger 2001).
+All are one form: a base of an image, centred, times components. The base is its pixels, the chosen coefficients of its
+cosine transform, or its kernel values against landmark images. `fitting` finds the components.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from artylyze.clustering.kmeans import sampled
 from artylyze.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
     Pixels = NDArray[np.uint8]
 
-PCA_ROWS = 4_000
-"""Images that principal components are computed from, exactly; all images are then projected."""
-JUDGES = 1_000
-"""Others on which is measured what these components hold: of 97,200 pixels they hold less than of their own images."""
-LANDMARKS = 1_000
-EXACT_ROWS = 2_000
-"""Images up to which kernel PCA is exact."""
-BLOCK = 128
-LEAST = 1e-6
-"""Share of the largest eigenvalue below which a direction is noise of float32."""
+BLOCK = 512
+"""Images that are floats at one time: 200 MB of them at 180 pixels, and as much again in their cosine transform."""
+
+
+class Squares(Protocol):
+    """Images as uint8 (n, size, size, 3): an array, or what reads one from a disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, size, size, 3)."""
+
+    def __len__(self) -> int:
+        """Give n."""
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Pixels:
+        """Some of the images, in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +51,11 @@ class Transform:
         size: side of the images, pixels.
         mean: float32 (b,), of the base.
         components: float32 (p, b).
-        variance: share of the variance that the components hold: for PCA on other images than it was fitted on, if
-            there were more; for kernel PCA of that of the kernel as approximated.
-        landmarks: uint8 (b, size, size, 3), None for PCA.
+        variance: share that the components hold of the variance of all images it was fitted on; of a kernel that is
+            approximated, their share of the exact one's on other images than its landmarks.
+        landmarks: uint8 (b, size, size, 3), of kernel PCA.
         gamma: of the kernel exp(-gamma * squared distance of pixels from 0 to 1).
+        frequencies: int32 (b,), coefficients of the cosine transform that PCA of many images works on.
     """
 
     method: str
@@ -58,34 +65,42 @@ class Transform:
     variance: float
     landmarks: Pixels | None = None
     gamma: float = 0.0
+    frequencies: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
-        width = 3 * self.size**2 if self.landmarks is None else len(self.landmarks)
-        if self.mean.shape != (width,) or self.components.shape[1:] != (width,):
+        width, fit = 3 * self.size**2, True
+        if self.landmarks is not None:
+            fit = self.landmarks.shape[1:] == (self.size, self.size, 3)
+            width = len(self.landmarks)
+        elif self.frequencies is not None:
+            fit = bool(((self.frequencies >= 0) & (self.frequencies < width)).all())
+            width = len(self.frequencies)
+        if not fit or self.mean.shape != (width,) or self.components.shape[1:] != (width,):
             raise InputError("The parts of the transform do not fit together: fit it again.")
 
-    def apply(self, pixels: Pixels) -> Matrix:
-        """uint8 (n, size, size, 3) -> float32 (n, p), in blocks."""
+    def apply(self, pixels: Squares, advance: Callable[[int, int], None] | None = None) -> Matrix:
+        """uint8 (n, size, size, 3) -> float32 (n, p), in blocks; `advance` hears of each block."""
         found = np.empty((len(pixels), len(self.components)), np.float32)
-        for start in range(0, len(pixels), BLOCK):
-            base = flat(pixels[start : start + BLOCK])
-            if self.landmarks is not None:
-                base = kernel(base, self.landmarks, self.gamma)
-            found[start : start + BLOCK] = (base - self.mean) @ self.components.T
+        base = self._base()
+        for block, rows in blocks(pixels, advance):
+            found[block] = (base(rows) - self.mean) @ self.components.T
         return found
+
+    def _base(self) -> Callable[[Matrix], Matrix]:
+        if self.landmarks is not None:
+            landmarks = flat(self.landmarks)
+            return lambda rows: kernel(rows, landmarks, self.gamma)
+        if self.frequencies is not None:
+            return lambda rows: cosines(rows)[:, self.frequencies]
+        return lambda rows: rows
 
 
 def identity(transform: Transform) -> str:
     """A digest of a transform: features of equal ones can be compared."""
     digest = hashlib.sha256(f"{transform.method} {transform.size} {transform.gamma!r}".encode())
-    for array in (transform.mean, transform.components, transform.landmarks):
+    for array in (transform.mean, transform.components, transform.landmarks, transform.frequencies):
         digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()[:16]
-
-
-def fit(method: str, pixels: Pixels, variance: float, seed: int) -> Transform:
-    """Fit `pca` or `kernel_pca` to uint8 (n, size, size, 3) so that a share of the variance is kept."""
-    return _pca(pixels, variance, seed) if method == "pca" else _kernel_pca(pixels, variance, seed)
 
 
 def flat(pixels: Pixels) -> Matrix:
@@ -95,82 +110,45 @@ def flat(pixels: Pixels) -> Matrix:
     return rows
 
 
-def kernel(rows: Matrix, landmarks: Pixels, gamma: float) -> Matrix:
-    """Gaussian kernel values, float32 (n, landmarks)."""
-    values = np.empty((len(rows), len(landmarks)), np.float32)
-    own = np.einsum("ij,ij->i", rows, rows)[:, None]
-    for start in range(0, len(landmarks), BLOCK):
-        others = flat(landmarks[start : start + BLOCK])
-        squares = own + np.einsum("ij,ij->i", others, others) - 2 * (rows @ others.T)
-        values[:, start : start + BLOCK] = np.exp(-gamma * np.maximum(squares, 0))
-    return values
-
-
-def _pca(pixels: Pixels, variance: float, seed: int) -> Transform:
-    fitted = sampled(len(pixels), PCA_ROWS, seed)
-    rows = flat(pixels[fitted])
-    mean = rows.mean(axis=0)
-    rows -= mean
-    values, vectors = np.linalg.eigh(rows @ rows.T)  # fewer images than pixels: the smaller of the two products
-    count, held = _enough(values, variance)
-    chosen = vectors[:, ::-1][:, :count] / np.sqrt(np.maximum(values[::-1][:count], 1e-12))
-    components = np.ascontiguousarray(chosen.T @ rows, np.float32)
-    others = np.setdiff1d(np.arange(len(pixels)), fitted)
-    if len(others):
-        judges = flat(pixels[others[sampled(len(others), JUDGES, seed)]]) - mean
-        held = float(np.square(judges @ components.T).sum() / max(np.square(judges).sum(), 1e-12))
-    return Transform("pca", pixels.shape[1], mean, components, held)
-
-
-def _kernel_pca(pixels: Pixels, variance: float, seed: int) -> Transform:
-    count = len(pixels) if len(pixels) <= EXACT_ROWS else LANDMARKS
-    landmarks = np.ascontiguousarray(pixels[sampled(len(pixels), count, seed)])
-    gamma = 1 / max(2 * _spread(landmarks), 1e-12)
-    values, vectors = np.linalg.eigh(kernel(flat(landmarks), landmarks, gamma).astype(np.float64))
-    some = values > LEAST * values[-1]
-    whiten = vectors[:, some] / np.sqrt(values[some])
-    base = np.empty((len(pixels), count), np.float32)
+def blocks(pixels: Squares, advance: Callable[[int, int], None] | None = None) -> Iterator[tuple[slice, Matrix]]:
+    """Images a block at a time, as `flat` gives them, each with its place; `advance` hears of those that are done."""
     for start in range(0, len(pixels), BLOCK):
-        base[start : start + BLOCK] = kernel(flat(pixels[start : start + BLOCK]), landmarks, gamma)
-    mean = base.mean(axis=0, dtype=np.float64)
-    mapped = (base - mean.astype(np.float32)) @ whiten.astype(np.float32)
-    spread, axes = np.linalg.eigh((mapped.T @ mapped).astype(np.float64))
-    kept, held = _enough(spread, variance)
-    components = (whiten @ axes[:, ::-1][:, :kept]).T
-    return Transform(
-        "kernel_pca",
-        pixels.shape[1],
-        mean.astype(np.float32),
-        np.ascontiguousarray(components, np.float32),
-        held,
-        landmarks,
-        gamma,
-    )
+        rows = flat(pixels[start : start + BLOCK])
+        yield slice(start, start + len(rows)), rows
+        if advance is not None:
+            advance(len(rows), 0)
 
 
-def _spread(landmarks: Pixels) -> float:
-    """Mean squared distance of images to their mean."""
-    rows = flat(landmarks[:500])
-    return float(rows.var(axis=0).sum())
+def cosines(rows: Matrix) -> Matrix:
+    """The orthonormal cosine transform (DCT-II) of images over height, width and channels, of the shape of `rows`.
+
+    Few of its coefficients hold most of the variance of images, whichever images they are (Ahmed, Natarajan and Rao
+    1974), and over channels its three are brightness, red against blue, and green against both.
+    """
+    from scipy.fft import dctn
+
+    size = isqrt(rows.shape[1] // 3)
+    squares = rows.reshape(-1, size, size, 3)
+    found: Matrix = dctn(squares, axes=(1, 2, 3), norm="ortho", workers=-1).reshape(rows.shape)
+    return found
 
 
-def _enough(ascending: NDArray[np.floating[Any]], variance: float) -> tuple[int, float]:
-    """How many of the largest eigenvalues hold a share of their sum, and the share that those hold."""
-    values = np.maximum(ascending[::-1].astype(np.float64), 0)
-    if values.sum() <= 0:
-        raise InputError("All images are the same: they have no principal components.")
-    held = np.cumsum(values) / values.sum()
-    count = min(int(np.searchsorted(held, variance - 1e-9)) + 1, int((values > LEAST * values[0]).sum()))
-    return count, float(held[count - 1])
+def kernel(rows: Matrix, landmarks: Matrix, gamma: float) -> Matrix:
+    """Gaussian kernel values of rows from `flat`, float32 (n, landmarks)."""
+    squares = rows @ landmarks.T
+    squares *= -2
+    squares += np.square(rows).sum(axis=1)[:, None]
+    squares += np.square(landmarks).sum(axis=1)
+    values: Matrix = np.exp(-gamma * np.maximum(squares, 0, out=squares))
+    return values
 
 
 def save_transform(path: Path, transform: Transform) -> None:
     """Write a transform: its arrays as safetensors, the rest as JSON in their header."""
     from safetensors.numpy import save_file
 
-    tensors: dict[str, Any] = {"mean": transform.mean, "components": transform.components}
-    if transform.landmarks is not None:
-        tensors["landmarks"] = transform.landmarks
+    names = ("mean", "components", "landmarks", "frequencies")
+    tensors = {name: getattr(transform, name) for name in names if getattr(transform, name) is not None}
     about = {name: getattr(transform, name) for name in ("method", "size", "variance", "gamma")}
     save_file(tensors, path, {"artylyze": json.dumps(about)})
 
@@ -182,7 +160,7 @@ def load_transform(path: Path) -> Transform:
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["artylyze"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         return Transform(**about, **tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a transform that `artylyze features` wrote ({error}).") from error

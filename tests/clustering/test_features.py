@@ -48,6 +48,13 @@ def test_embeddings_are_the_catalogs_own(gallery: Gallery, tmp_path: Path) -> No
     assert found.left_out == catalog.left_out == {"corrupt": 1}
 
 
+def test_features_are_written_in_pieces(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("artylyze.clustering.features.GROUP", 7)
+    told = made(gallery, tmp_path, "embedding")
+    assert told["rows"] % 7
+    assert np.array_equal(read_vectors(told["features"]).matrix, read_vectors(gallery.catalog).matrix)
+
+
 @pytest.mark.parametrize("method", ["pca", "kernel_pca"])
 def test_more_variance_takes_more_components(gallery: Gallery, tmp_path: Path, method: str) -> None:
     some = made(gallery, tmp_path, method, variance=0.5)

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA, KernelPCA
+from safetensors.numpy import save_file
 
-from artylyze.clustering import transform
-from artylyze.clustering.transform import fit, flat, load_transform, save_transform
+from artylyze.clustering import fitting, transform
+from artylyze.clustering.fitting import fit
+from artylyze.clustering.transform import Transform, blocks, cosines, flat, identity, load_transform, save_transform
 from artylyze.errors import InputError
+from tests.clustering.conftest import Quiet
 
 
 @pytest.fixture
@@ -19,58 +21,63 @@ def pixels() -> Any:
     return np.asarray(parts / parts.max() * 255, np.uint8).reshape(60, 8, 8, 3)
 
 
-def agreement(ours: Any, theirs: Any) -> Any:
-    """Cosines between pairs of components over the images, signs apart."""
-    return np.abs((ours * theirs).sum(axis=0)) / np.linalg.norm(ours, axis=0) / np.linalg.norm(theirs, axis=0)
-
-
-def test_pca_is_scikit_learns(pixels: Any) -> None:
-    found = fit("pca", pixels, 0.95, 0)
-    theirs = PCA(0.95, svd_solver="full").fit_transform(flat(pixels))
-    assert found.apply(pixels).shape == theirs.shape
-    assert (agreement(found.apply(pixels), theirs) > 0.999).all()
-
-
-def test_what_pca_of_a_sample_holds_is_measured_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 3), np.uint8)
-    monkeypatch.setattr(transform, "PCA_ROWS", 60)
-    found = fit("pca", noise, 0.95, 0)
-    rows = flat(noise) - found.mean
-    truly = np.square(rows @ found.components.T).sum() / np.square(rows).sum()
-    assert 0.4 < found.variance < 0.7  # some 55 of 108 directions that are all the same
-    assert found.variance == pytest.approx(truly, abs=0.12)  # of which its own images are a fifth
-
-
-def test_kernel_pca_is_scikit_learns_where_it_is_exact(pixels: Any) -> None:
-    found = fit("kernel_pca", pixels, 0.9, 0)
-    count = len(found.components)
-    theirs = KernelPCA(count, kernel="rbf", gamma=found.gamma).fit_transform(flat(pixels).astype(np.float64))
-    assert (agreement(found.apply(pixels), theirs) > 0.99).all()
-
-
-def test_nystroem_is_near_the_exact_one(pixels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = fit("kernel_pca", pixels, 0.9, 0)
-    monkeypatch.setattr(transform, "EXACT_ROWS", 10)
-    monkeypatch.setattr(transform, "LANDMARKS", 30)
-    near = fit("kernel_pca", pixels, 0.9, 0)
-    assert near.landmarks is not None
-    assert len(near.landmarks) == 30
-    assert (agreement(near.apply(pixels)[:, :3], exact.apply(pixels)[:, :3]) > 0.95).all()
-
-
-@pytest.mark.parametrize("method", ["pca", "kernel_pca"])
-def test_a_kept_transform_says_the_same_of_other_images(pixels: Any, method: str, tmp_path: Path) -> None:
-    fitted = fit(method, pixels[:40], 0.9, 0)
+@pytest.mark.parametrize("method", ["pca", "kernel_pca", "streamed"])
+def test_a_kept_transform_says_the_same_of_other_images(
+    pixels: Any, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if method == "streamed":
+        monkeypatch.setattr(fitting, "PCA_ROWS", 20)
+        monkeypatch.setattr(fitting, "FREQUENCIES", 50)
+    fitted, found = fit("kernel_pca" if method == "kernel_pca" else "pca", pixels[:40], 0.9, 0, Quiet())
     save_transform(tmp_path / "t.safetensors", fitted)
-    assert np.array_equal(load_transform(tmp_path / "t.safetensors").apply(pixels[40:]), fitted.apply(pixels[40:]))
+    kept = load_transform(tmp_path / "t.safetensors")
+    assert identity(kept) == identity(fitted)
+    assert (kept.frequencies is not None) == (method == "streamed")
+    assert np.array_equal(kept.apply(pixels[40:]), fitted.apply(pixels[40:]))
+    assert np.allclose(kept.apply(pixels[:40]), found, atol=1e-5)
 
 
 def test_what_is_no_transform_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="artylyze features"):
         load_transform(tmp_path / "t")
+    save_file({"mean": np.zeros(3, np.float32)}, tmp_path / "t")
+    with pytest.raises(InputError, match="artylyze features"):
+        load_transform(tmp_path / "t")
 
 
-def test_images_that_are_all_the_same_have_no_components() -> None:
-    with pytest.raises(InputError, match="same"):
-        fit("pca", np.ones((5, 4, 4, 3), np.uint8), 0.9, 0)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"mean": np.zeros(11)},
+        {"components": np.zeros((2, 11))},
+        {"landmarks": np.zeros((12, 3, 3, 3), np.uint8)},
+        {"frequencies": np.zeros(11, np.int32)},
+        {"frequencies": np.arange(12, dtype=np.int32) + 1},
+        {"frequencies": np.arange(12, dtype=np.int32) - 1},
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(parts: dict[str, Any]) -> None:
+    whole: dict[str, Any] = {"mean": np.zeros(12), "components": np.zeros((2, 12))}
+    Transform("pca", 2, **whole, variance=1)
+    with pytest.raises(InputError, match="fit it again"):
+        Transform("pca", 2, **whole | parts, variance=1)
+
+
+def test_what_is_applied_in_blocks_is_what_is_applied_at_once(pixels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, _ = fit("kernel_pca", pixels, 0.9, 0, Quiet())
+    whole = fitted.apply(pixels)
+    told: list[Any] = []
+    monkeypatch.setattr(transform, "BLOCK", 7)
+    assert np.allclose(fitted.apply(pixels, lambda *steps: told.append(steps)), whole, atol=1e-4)
+    assert sum(rows for rows, _ in told) == 60
+    assert [place.stop - place.start for place, _ in blocks(pixels)] == [7] * 8 + [4]
+
+
+def test_cosines_keep_lengths_and_put_smooth_pictures_into_few() -> None:
+    ramp = np.broadcast_to(8 * np.arange(30, dtype=np.uint8)[:, None, None], (30, 30, 3))[None]
+    rows = flat(ramp)
+    found = cosines(rows)
+    assert np.square(found).sum() == pytest.approx(np.square(rows).sum(), rel=1e-5)
+    largest = np.sort(np.abs(found[0]))[::-1]
+    assert np.square(largest[:3]).sum() > 0.999 * np.square(found).sum()

@@ -1,0 +1,101 @@
+"""PCA and kernel PCA of the pixels of many images, by `artylyze features`: time, memory, and what the components hold.
+
+python benchmarks/features.py --data ../shared/data --out benchmarks/results [--images 100000]
+
+The images are random crops of the paintings (`CROP` of each side, half of them mirrored), as many of each: distinct, so
+that they have as many directions as images, though two crops of one painting are more alike than two paintings. Seconds
+run from the command's start to its end, with decoding; the second method finds the first one's decoded images. Memory
+counts pages of the decoded images that are mapped, which the system may drop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from benchmarks.inputs import SEED, paintings
+from benchmarks.measure import busy, machine, run_contestant
+from benchmarks.report import Check
+
+METHODS = ("pca", "kernel_pca")
+CROP = (0.4, 0.95)
+SIDE = 256
+GIB = 24
+"""Memory in which both must work."""
+
+
+def crops(numbered: tuple[int, Path], each: int, folder: Path) -> None:
+    """Write `each` crops of a painting; their names follow from its number."""
+    number, path = numbered
+    draw = random.Random(f"{SEED} {number}")
+    with Image.open(path) as file:
+        painting = file.convert("RGB")
+    for index in range(each):
+        width, height = (round(side * draw.uniform(*CROP)) for side in painting.size)
+        left, top = draw.randint(0, painting.width - width), draw.randint(0, painting.height - height)
+        crop = painting.resize((SIDE, SIDE), Image.Resampling.BILINEAR, (left, top, left + width, top + height))
+        if draw.random() < 0.5:
+            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        crop.save(folder / f"{index:04d}-{number:05d}.jpg", quality=90)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the images, run both methods, write what was seen."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=100_000)
+    asked = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="artylyze-features-") as temporary:
+        images = Path(temporary, "images")
+        images.mkdir()
+        sources = list(enumerate(paintings(asked.data)))
+        each = -(-asked.images // len(sources))
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(partial(crops, each=each, folder=images), sources, chunksize=20))
+        for path in sorted(images.iterdir())[asked.images :]:
+            path.unlink()
+        os.environ["XDG_CACHE_HOME"] = str(Path(temporary, "cache"))
+        before, found = busy(), {}
+        for method in METHODS:
+            output = Path(temporary, f"{method}.parquet")
+            command = [str(Path(sys.executable).parent / "artylyze"), "features", str(images), "-o", str(output)]
+            run = run_contestant([*command, "--method", method], Path(temporary, f"{method}.txt"))
+            about = json.loads(pq.read_schema(output).metadata[b"artylyze"])
+            features = pq.ParquetFile(output)
+            found[method] = {
+                "seconds": round(run.seconds),
+                "peak_mib": round(run.peak / 2**20),
+                "rows": features.metadata.num_rows,
+                "dim": len(next(features.iter_batches(1)).column("features")[0]),
+                "variance_kept": about["variance_kept"],
+            }
+            print(method, found[method], flush=True)
+    checks = [Check(f"{method}: peak GiB", one["peak_mib"] / 2**10, most=GIB) for method, one in found.items()]
+    checks.append(Check("pca: variance kept", found["pca"]["variance_kept"], least=0.95))
+    result = {
+        "benchmark": "features",
+        "settings": {"images": asked.images, "size": 180, "variance": 0.95, "paintings": len(sources), "crop": CROP},
+        "methods": found,
+        "checks": [check.as_dict() for check in checks],
+        "busy_before_percent": before,
+        "machine": machine(),
+        "versions": {name: version(name) for name in ("artylyze", "numpy", "scipy")},
+    }
+    (asked.out / "features.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
