@@ -50,8 +50,10 @@ def fit(method: str, pixels: Squares, variance: float, seed: int, watcher: Watch
         gives for these images, float32 (n, p).
 
     Raises:
-        InputError: if all images are the same.
+        InputError: if there is one image only, or all are the same.
     """
+    if len(pixels) < 2:
+        raise InputError("One image has no principal components: it takes others to compare it with.")
     watcher.start(len(pixels), 0, "Fitting")
     if method == "kernel_pca":
         return _kernel_pca(pixels, variance, seed, watcher)

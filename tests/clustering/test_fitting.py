@@ -140,6 +140,19 @@ def test_images_that_are_all_the_same_have_no_components(
         fit(method, np.full((5, 60, 60, 3), value, np.uint8), 0.9, 0, Quiet())
 
 
+@pytest.mark.parametrize("method", ["pca", "kernel_pca"])
+def test_one_image_has_no_components(pixels: Any, method: str) -> None:
+    with pytest.raises(InputError, match="One image"):
+        fit(method, pixels[:1], 0.9, 0, Quiet())
+
+
+@pytest.mark.parametrize("method", ["pca", "kernel_pca"])
+def test_two_images_have_one_component(pixels: Any, method: str) -> None:
+    fitted, found = fit(method, pixels[:2], 1.0, 0, Quiet())
+    assert found.shape == (2, 1)
+    assert fitted.variance == pytest.approx(1)
+
+
 @pytest.mark.parametrize("most", [20, 4_000])
 def test_one_pixel_that_differs_is_a_component(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.full((50, 20, 20, 3), 179, np.uint8)
