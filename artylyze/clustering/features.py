@@ -190,9 +190,8 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
         save_transform(path, fitted)
         about["transform"] = str(path)
         if fitted.variance < request.variance - 0.001:
-            watcher.say(
-                f"The components hold {fitted.variance:.3f} of the variance, where {request.variance:g} was asked for"
-            )
+            whose = "the variance" if request.method == "pca" else "the exact kernel's variance"
+            watcher.say(f"The components hold {fitted.variance:.3f} of {whose}; asked for were {request.variance:g}")
     else:
         watcher.start(len(pixels), 0, "Projecting")
         matrix = fitted.apply(pixels, watcher.advance)

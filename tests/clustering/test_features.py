@@ -65,6 +65,25 @@ def test_more_variance_takes_more_components(gallery: Gallery, tmp_path: Path, m
         assert read_vectors(told["features"]).matrix.shape == (told["rows"], told["dim"])
 
 
+@pytest.mark.parametrize(("method", "whose"), [("pca", "the variance"), ("kernel_pca", "the exact kernel's variance")])
+def test_less_variance_than_was_asked_for_is_told(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, whose: str
+) -> None:
+    class Heard(Quiet):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    said: list[str] = []
+    request = FeaturesRequest(gallery.catalog, str(tmp_path / "f.parquet"), method, 0.95, SIZE)
+    features(request, Heard())
+    assert not said
+    for name, least in (("PCA_ROWS", 4), ("FREQUENCIES", 2), ("EXACT_ROWS", 4), ("LANDMARKS", 3)):
+        monkeypatch.setattr(f"artylyze.clustering.fitting.{name}", least)
+    told = features(request, Heard())
+    assert told["variance_kept"] < 0.94
+    assert said == [f"The components hold {told['variance_kept']:.3f} of {whose}; asked for were 0.95"]
+
+
 @pytest.mark.parametrize("method", ["pca", "kernel_pca"])
 def test_a_kept_transform_gives_other_images_features_that_can_be_assigned(
     gallery: Gallery, tmp_path: Path, watcher: Quiet, method: str
