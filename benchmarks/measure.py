@@ -6,7 +6,7 @@ at zero images. So whatever a contestant does once (imports, Ray's start, loadin
 last flush) cancels out, none needs a hook inside, and none gains by the size of its batches or commits: a first-result-
 to-last-result rate flatters whoever delivers in large units, for the first unit's work is left out and, with several
 workers, the second worker's first unit is counted although its work came before. The price is noise of the order of
-start-up's jitter over (t2 - t1); runs that take less than a minute are therefore repeated, and the median counts.
+start-up's jitter over (t2 - t1); runs that take less than 90 seconds are therefore repeated, and the median counts.
 
 Memory. Peak over samples of the whole process tree of PSS (each shared page divided among those that map it). Shared
 memory is counted apart, as the larger of the tree's shmem PSS and the blocks of /dev/shm files that it holds open:

@@ -40,7 +40,7 @@ Slow contestants take less, for time's sake."""
 MODELS = {"starter": [], "embedding": ["--model", "timm:tf_efficientnet_lite0"]}
 SLOW_SECONDS = 0.008
 """What the slow model adds to each image, three times what reading a painting takes."""
-REPEAT_BELOW = 60.0
+REPEAT_BELOW = 90.0
 """Seconds: contestants whose longer run takes less are repeated."""
 MIB = 2**20
 
@@ -312,7 +312,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--few", type=int, help="images of the shorter run (default: a sixth; memory: 5,000)")
     parser.add_argument("--backbone", default="mobilenetv2_100", help="a timm model; its weights are random")
     parser.add_argument("--shard-size", type=int, help="artylyze's --shard-size")
-    parser.add_argument("--repeats", type=int, default=3, help="of contestants that take less than a minute")
+    parser.add_argument("--repeats", type=int, default=3, help="of contestants that take less than 90 seconds")
     parser.add_argument("--scratch", type=Path, help="folder for links and outputs (default: the system's)")
     parser.add_argument("--quick", action="store_true", help="a few images, to see that everything runs")
     asked = parser.parse_args(arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,12 @@ from artylyze.errors import InputError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from artylyze.clustering.transform import Transform
     from artylyze.progress import Watcher
 
 METHODS = ("pca", "kernel_pca", "embedding")
+MOST_PIXELS = 512
+"""Largest --image-size: kernel PCA holds 2,000 such images as float32, 6 GB."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class FeaturesRequest:
             raise UsageError("--transform goes with --method pca or kernel_pca.")
         if not 0 < self.variance <= 1:
             raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
-        if self.image_size < 1:
-            raise UsageError(f"--image-size {self.image_size}: a number of pixels.")
+        if not 1 <= self.image_size <= MOST_PIXELS:
+            raise UsageError(f"--image-size {self.image_size}: from 1 to {MOST_PIXELS} pixels.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,32 +176,50 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
     from artylyze.training.features import cores
     from artylyze.training.images import images_folder, read_images
 
-    fitted = None if request.transform is None else load_transform(Path(request.transform))
-    if fitted is not None and fitted.method != request.method:
-        raise InputError(f"{request.transform} is a transform of --method {fitted.method}.")
+    known = None if request.transform is None else load_transform(request.transform)
+    if known is not None and known.method != request.method:
+        raise InputError(f"{request.transform} is a transform of --method {known.method}.")
     columns = (images.column(name).to_pylist() for name in ("uri", "validator", "size"))
     sources = [Source(*row) for row in zip(*columns, strict=True)]
     watcher.start(len(sources), 0, "Reading")
-    size = request.image_size if fitted is None else fitted.size
+    size = request.image_size if known is None else known.size
     read = read_images(sources, size, images_folder(), decoders=cores(), advance=watcher.advance)
-    if not len(read.read):
-        raise InputError(f"None of the {len(sources):,} images of {request.source} can be read.")
-    pixels = _Read(read.pixels, read.read)
-    about: dict[str, Any] = {}
-    if fitted is None:
-        fitted, matrix = fit(request.method, pixels, request.variance, request.seed, watcher)
-        path = Path(request.output).with_suffix(".transform.safetensors")
-        save_transform(path, fitted)
-        about["transform"] = str(path)
-        if fitted.variance < request.variance - 0.001:
-            whose = "the variance" if request.method == "pca" else "the exact kernel's variance"
-            watcher.say(f"The components hold {fitted.variance:.3f} of {whose}; asked for were {request.variance:g}")
-    else:
-        watcher.start(len(pixels), 0, "Projecting")
-        matrix = fitted.apply(pixels, watcher.advance)
     left_out = Counter(read.failed.values())
-    about |= {"variance_kept": round(fitted.variance, 4), "model_id": identity(fitted)}
+    if left_out and len(read.read) < (2 if known is None else 1):
+        failed = ", ".join(f"{count:,} {code}" for code, count in left_out.most_common())
+        some = "Only one" if len(read.read) else "None"
+        raise InputError(f"{some} of the {len(sources):,} images of {request.source} can be read ({failed}).")
+    pixels = _Read(read.pixels, read.read)
+    if known is not None:
+        watcher.start(len(pixels), 0, "Projecting")
+        matrix = known.apply(pixels, watcher.advance)
+        settings = asdict(request) | {"image_size": size, "variance": None}
+        about: dict[str, Any] = {"model_id": identity(known), "settings": settings}
+    else:
+        fitted, matrix = fit(request.method, pixels, request.variance, request.seed, watcher)
+        transform = request.output[: -len(".parquet")] + ".transform.safetensors"
+        save_transform(transform, fitted)
+        about = {"model_id": identity(fitted), "transform": transform, "variance_kept": round(fitted.variance, 4)}
+        if fitted.variance < request.variance - 0.001:
+            watcher.say(_shortage(fitted, request.variance))
     return _Found(images.take(pa.array(read.read)), matrix, left_out, about)
+
+
+def _shortage(fitted: Transform, asked: float) -> str:
+    """What to say of components that hold less than was asked for."""
+    from artylyze.clustering.fitting import EXACT_ROWS, FREQUENCIES, LANDMARKS
+
+    count, held = len(fitted.components), f"{fitted.variance:.3f}"
+    if fitted.method == "pca":
+        return (
+            f"The {count:,} components hold {held} of the variance; asked for were {asked:g}. A smaller --image-size "
+            f"keeps more; at {isqrt(FREQUENCIES // 3)} pixels or less it keeps all that is asked for."
+        )
+    return (
+        f"The {count:,} components hold {held} of what sets images apart by the kernel, measured on images that are no "
+        f"landmarks; asked for were {asked:g}. Kernel PCA of more than {EXACT_ROWS:,} images is approximated from "
+        f"{LANDMARKS:,} of them."
+    )
 
 
 def _timm(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:

@@ -98,24 +98,37 @@ def _of_catalog(catalog: str) -> Vectors:
 
 
 def _of_file(address: str) -> Vectors:
+    named: list[pa.RecordBatch] = []
+    matrix: NDArray[np.float32] | None = None
+    filled = 0
     with open_rows(address) as file:
         about = about_of(address, file)
-        table = file.read(["image_id", "record_id", "features"])
-    missing = pc.is_null(table.column("features"))
+        rows = file.metadata.num_rows
+        for batch in file.iter_batches(GROUP, columns=["image_id", "record_id", "features"]):
+            usable = batch.filter(pc.is_valid(batch.column("features")))
+            lists = usable.column("features")
+            lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
+            if not lengths:
+                continue
+            if matrix is None:
+                matrix = np.empty((rows, lengths[0]), np.float32)
+            if lengths != [matrix.shape[1]]:
+                raise InputError(f"{address} has features of several lengths, not of one: make it again.")
+            part = matrix[filled : filled + len(lists)]
+            part[:] = lists.flatten().to_numpy(zero_copy_only=False).reshape(part.shape)
+            filled += len(lists)
+            named.append(usable.select(["image_id", "record_id"]))
+    if matrix is None:
+        raise InputError(f"{address} has no features: make it again.")
     left_out = dict(about.get("left_out", {}))
-    if count := pc.sum(missing).as_py() or 0:
-        left_out["without_features"] = left_out.get("without_features", 0) + count
-    table = table.filter(pc.invert(missing)).combine_chunks()
-    lengths = pc.unique(pc.list_value_length(table.column("features"))).to_pylist()
-    if len(lengths) != 1:
-        raise InputError(f"{address} has features of {len(lengths)} lengths, not of one: make it again.")
-    values = table.column("features").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    matrix = np.ascontiguousarray(values.reshape(-1, lengths[0]), np.float32)
+    if filled < rows:
+        left_out["without_features"] = left_out.get("without_features", 0) + rows - filled
+    table = pa.Table.from_batches(named)
     ids, records = (table.column(name).combine_chunks() for name in ("image_id", "record_id"))
     return Vectors(
         ids,
         records,
-        matrix,
+        matrix[:filled],
         address,
         str(about.get("method", "unknown")),
         about.get("catalog"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.errors import InputError, UsageError
 from tests.clustering.conftest import Quiet
 from tests.clustering.pictures import Gallery
+from tests.conftest import S3
 
 SIZE = 24
 TINY = "timm:test_efficientnet"
@@ -65,9 +67,9 @@ def test_more_variance_takes_more_components(gallery: Gallery, tmp_path: Path, m
         assert read_vectors(told["features"]).matrix.shape == (told["rows"], told["dim"])
 
 
-@pytest.mark.parametrize(("method", "whose"), [("pca", "the variance"), ("kernel_pca", "the exact kernel's variance")])
+@pytest.mark.parametrize(("method", "remedy"), [("pca", "smaller --image-size"), ("kernel_pca", "approximated from 3")])
 def test_less_variance_than_was_asked_for_is_told(
-    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, whose: str
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, remedy: str
 ) -> None:
     class Heard(Quiet):
         def say(self, message: str) -> None:
@@ -81,7 +83,43 @@ def test_less_variance_than_was_asked_for_is_told(
         monkeypatch.setattr(f"artylyze.clustering.fitting.{name}", least)
     told = features(request, Heard())
     assert told["variance_kept"] < 0.94
-    assert said == [f"The components hold {told['variance_kept']:.3f} of {whose}; asked for were 0.95"]
+    (sentence,) = said
+    assert sentence.startswith(f"The {told['dim']} components hold {told['variance_kept']:.3f} of ")
+    assert "asked for were 0.95" in sentence
+    assert remedy in sentence
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_transform_is_fitted_on_the_images_that_can_be_read(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    names = ["a.png", "b.png", "broken.png", "c.png", "d.png"]
+    taken = ["k0-1.png", "k1-2.png", "broken.png", "k2-3.png", "k0-4.png"]
+    for folder, left_out in (("all", ()), ("good", ("broken.png",))):
+        (tmp_path / folder).mkdir()
+        for name, original in zip(names, taken, strict=True):
+            if name not in left_out:
+                shutil.copy(gallery.root / "images" / original, tmp_path / folder / name)
+    if streamed:
+        monkeypatch.setattr("artylyze.clustering.fitting.PCA_ROWS", 3)
+    told = made(gallery, tmp_path, "pca", source=str(tmp_path / "all"), name="all.parquet")
+    good = made(gallery, tmp_path, "pca", source=str(tmp_path / "good"), name="good.parquet")
+    assert sum(told["left_out"].values()) == 1
+    found = read_vectors(told["features"])
+    assert found.ids.to_pylist() == ["a.png", "b.png", "c.png", "d.png"]
+    assert np.array_equal(found.matrix, read_vectors(good["features"]).matrix)
+    assert told["model_id"] == good["model_id"]
+
+
+def test_features_and_transform_can_lie_in_a_bucket(
+    gallery: Gallery, tmp_path: Path, moto_server: S3, aws: Callable[[S3], None]
+) -> None:
+    aws(moto_server)
+    output = f"{moto_server.bucket('features')}/deep/pca.parquet"
+    told = features(FeaturesRequest(gallery.catalog, output, "pca", image_size=SIZE), Quiet())
+    assert told["transform"] == output.replace(".parquet", ".transform.safetensors")
+    again = made(gallery, tmp_path, "pca", transform=told["transform"])
+    assert np.allclose(read_vectors(again["features"]).matrix, read_vectors(output).matrix, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["pca", "kernel_pca"])
@@ -98,6 +136,8 @@ def test_a_kept_transform_gives_other_images_features_that_can_be_assigned(
     found = read_vectors(told["features"])
     assert sum(found.left_out.values()) == 1
     assert "transform" not in told
+    assert "variance_kept" not in told  # of other images nobody measured it
+    assert (told["settings"]["image_size"], told["settings"]["variance"]) == (SIZE, None)
     assert found.ids.to_pylist() == ids
     assert np.allclose(found.matrix, rows_of(read_vectors(fitted["features"]), ids), atol=1e-4)
 
@@ -149,11 +189,32 @@ def test_without_weights_the_answer_says_how_to_go_on(
     assert not list(tmp_path.iterdir())
 
 
-def test_images_that_cannot_be_read_are_told(gallery: Gallery, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["broken.png"], r"None of the 1 images of .*\(1 unsupported\)"),
+        (["broken.png", "k0-1.png"], r"Only one of the 2 images of .*\(1 unsupported\)"),
+        (["k0-1.png"], "One image has no principal components"),
+    ],
+)
+@pytest.mark.parametrize("method", ["pca", "kernel_pca"])
+def test_too_few_images_are_told_with_what_failed(
+    gallery: Gallery, tmp_path: Path, method: str, names: list[str], says: str
+) -> None:
     (tmp_path / "in").mkdir()
+    for name in names:
+        shutil.copy(gallery.root / "images" / name, tmp_path / "in" / name)
+    with pytest.raises(InputError, match=says):
+        made(gallery, tmp_path, method, source=str(tmp_path / "in"))
+
+
+def test_a_kept_transform_takes_one_image(gallery: Gallery, tmp_path: Path) -> None:
+    fitted = made(gallery, tmp_path, "pca")
+    (tmp_path / "in").mkdir()
+    shutil.copy(gallery.root / "images" / "k0-1.png", tmp_path / "in" / "k0-1.png")
     shutil.copy(gallery.root / "images" / "broken.png", tmp_path / "in" / "broken.png")
-    with pytest.raises(InputError, match="None of the 1 images"):
-        made(gallery, tmp_path, "pca", source=str(tmp_path / "in"))
+    told = made(gallery, tmp_path, "pca", source=str(tmp_path / "in"), transform=fitted["transform"], name="n.parquet")
+    assert told["rows"] == 1
 
 
 @pytest.mark.parametrize(
@@ -166,7 +227,8 @@ def test_images_that_cannot_be_read_are_told(gallery: Gallery, tmp_path: Path) -
         ({"method": TINY, "weights": "w", "random_weights": True}, "not both"),
         ({"method": TINY, "transform": "t"}, "--transform"),
         ({"variance": 0}, "between 0 and 1"),
-        ({"image_size": 0}, "pixels"),
+        ({"image_size": 0}, "from 1 to 512 pixels"),
+        ({"image_size": 513}, "from 1 to 512 pixels"),
     ],
 )
 def test_what_does_not_go_together_is_refused(change: dict[str, Any], says: str) -> None:
