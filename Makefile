@@ -18,6 +18,10 @@ export UV_HTTP_TIMEOUT ?= 300
 # Bytecode is compiled at installation, so that torch and Ray start in half the time in every process.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt
 
+# Not installed, for it needs a GPU: a test reads its signatures.
+CUML = $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
+
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
@@ -31,6 +35,7 @@ $(VENV)/.runtime: $(VENV)/.uv pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "Installing the development tools into $(VENV) ..."
 	$(INSTALL) --editable ".[$(EXTRAS)]"
+	$(CUML)
 	touch $@
 
 .PHONY: demo test lint format bench starter pictures constraints clean help

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.filesize import decimal
 
 from artylyze.clustering import choice, elbow, em
 from artylyze.clustering.assign import assign_pieces, assignments, left_out
@@ -154,14 +155,14 @@ def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher) -> tuple[in
     return tuple(range(low, min(high, different - 1, rows - 1) + 1))
 
 
-def _different(matrix: Any, enough: int) -> int:
-    """Number of different rows; once `enough` are found with certainty, that of the rows."""
-    head = np.unique(matrix[: 4 * enough + 4], axis=0)
-    return len(matrix) if len(head) >= enough and len(head) == len(matrix[: 4 * enough + 4]) else _count(matrix)
-
-
-def _count(matrix: Any) -> int:
-    return len({row.tobytes() for row in matrix + np.float32(0)})  # -0 + 0 is 0
+def _different(matrix: Any, most: int) -> int:
+    """Number of different rows, counted up to one more than `most`."""
+    found: set[bytes] = set()
+    for row in matrix:
+        found.add((row + np.float32(0)).tobytes())  # -0 + 0 is 0
+        if len(found) > most:
+            break
+    return len(found)
 
 
 def _sketches(kmeans: KMeans, ks: tuple[int, ...], watcher: Watcher) -> dict[int, Fit]:
@@ -232,6 +233,26 @@ def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: st
         "versions": {name: version(name) for name in PACKAGES},
         "device": device,
     }
+
+
+def describe_plan(found: Plan) -> str:
+    """Say in a few lines what a clustering would do and cost."""
+    left = ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
+    mixture = "none"
+    if found.components is not None:
+        mixture = (
+            f"{found.components:,} components; {found.seconds_per_step:.2g} s a step of EM at k = {found.k[-1]}, "
+            f"measured on some rows; at most {em.STEPS} steps, {found.seconds_at_most:,.0f} s"
+        )
+    return "\n".join(
+        [
+            f"Vectors    {found.rows:,} of {found.dim:,} dimensions" + (f"; left out: {left}" if left else ""),
+            f"Clusters   k = {found.k[0]}"
+            + (f" to {found.k[-1]}, to choose the elbow of inertia" if len(found.k) > 1 else ""),
+            f"Mixture    {mixture}",
+            f"Memory     about {decimal(found.memory_bytes)} at the peak, besides the program's own",
+        ]
+    )
 
 
 def describe(clusters: Clusters) -> str:

@@ -76,8 +76,8 @@ def cluster(
 
     with stoppable(), Reporter() as reporter:
         if dry_run:
-            found = asdict(room.plan(request, reporter))
-            text = "\n".join(f"{name}: {value}" for name, value in found.items())
+            planned = room.plan(request, reporter)
+            found, text = asdict(planned), room.describe_plan(planned)
         else:
             clusters = room.cluster(request, reporter)
             if clusters.run["catalog"] is not None:

@@ -25,6 +25,8 @@ SAMPLE = 10_000
 STARTS = 4
 REFINEMENTS = 5
 CHUNK = 8_192
+SUMMED = 512
+"""Rows that are added up together in float64: with 1,280 columns they stay in the cache, as fast as float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ def principal(matrix: Matrix, count: int, seed: int) -> Projection:
 
     rows = sampled(len(matrix), SAMPLE, seed)
     sample = matrix[rows]
-    mean = sample.mean(axis=0)
+    mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     _, _, components = randomized_svd(sample - mean, count, n_iter=2, random_state=seed)
     return Projection(mean, np.ascontiguousarray(components, np.float32))
 
@@ -177,22 +179,26 @@ def means_of(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
     """Mean of each cluster's rows, float32 (k, d); an empty cluster gets the mean of all."""
     from scipy.sparse import csr_matrix
 
-    n = len(labels)
-    member = csr_matrix((np.ones(n, np.float32), (labels, np.arange(n))), shape=(k, n))
+    sums = np.zeros((k, matrix.shape[1]))
+    for start in range(0, len(matrix), SUMMED):
+        part = labels[start : start + SUMMED]
+        member = csr_matrix((np.ones(len(part)), (part, np.arange(len(part)))), shape=(k, len(part)))
+        sums += member @ matrix[start : start + SUMMED].astype(np.float64)
     counts = np.bincount(labels, minlength=k)
-    means: Matrix = (member @ matrix) / np.maximum(counts, 1)[:, None].astype(np.float32)
-    if not counts.all():
-        means[counts == 0] = matrix.mean(axis=0)
-    return means
+    means = sums / np.maximum(counts, 1)[:, None]
+    means[counts == 0] = sums.sum(axis=0) / len(matrix)
+    return means.astype(np.float32)
 
 
 def assign(matrix: Matrix, centroids: Matrix) -> tuple[NDArray[np.int32], Matrix]:
     """Nearest centroid of each row, int32 (n,), and the Euclidean distance to it, float32 (n,)."""
     labels = np.empty(len(matrix), np.int32)
-    lengths = np.einsum("ij,ij->i", centroids, centroids)
+    middle = centroids.mean(axis=0, dtype=np.float64)
+    away = (centroids - middle).astype(np.float32)  # what all centroids share, however large, tells none from another
+    lengths = np.einsum("ij,ij->i", away, away) + 2 * (away @ middle)
     for start in range(0, len(matrix), CHUNK):
         rows = matrix[start : start + CHUNK]
-        labels[start : start + CHUNK] = (lengths - 2 * (rows @ centroids.T)).argmin(axis=1)
+        labels[start : start + CHUNK] = (lengths - 2 * (rows @ away.T)).argmin(axis=1)
     return labels, own_distances(matrix, centroids, labels)
 
 

@@ -1,12 +1,13 @@
 """CLUSTERS, the folder of a clustering: what is in it, how it is written, and how it is read back.
 
-run.json (what was clustered and how) is written last: with it, the folder is complete.
+run.json (what was clustered and how) is removed first and written last: with it, the folder is complete.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 RUN, ASSIGNMENTS, SCORES, ELBOW = "run.json", "assignments.parquet", "scores.json", "elbow.png"
 KMEANS, MIXTURE = "kmeans.safetensors", "mixture.safetensors"
+_DRAWN = re.compile(r"(profiles/(kmeans|gmm)|influences)/[^/]+\.(png|json|csv|parquet)")  # what was told of clusters
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -93,11 +95,16 @@ def read_clusters(folder: str, *, assignments: bool = True) -> Clusters:
 def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: Path | None = None) -> None:
     """Write a clustering into its folder, with the picture of how k was chosen where it was.
 
-    A file of assignments takes the place of those in `clusters`, where they were too many for memory.
+    A file of assignments takes the place of those in `clusters`, where they were too many for memory. What lies there
+    of an earlier clustering goes, with its profiles and influences: cluster 3 of the one is not cluster 3 of the other.
     """
     from safetensors.numpy import save
 
     store = open_store(clusters.folder)
+    store.delete(RUN)
+    drawn = [entry.key for under in ("profiles/", "influences/") for entry in store.list(under)]
+    for name in (KMEANS, MIXTURE, ELBOW, *filter(_DRAWN.fullmatch, drawn)):
+        store.delete(name)
     if clusters.centroids is not None:
         store.put(KMEANS, save({"centroids": np.ascontiguousarray(clusters.centroids)}))
     if (mixture := clusters.mixture) is not None:
@@ -118,8 +125,6 @@ def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: 
     store.put(SCORES, _json(clusters.scores))
     if elbow is not None:
         store.put(ELBOW, elbow)
-    else:
-        store.delete(ELBOW)  # of an earlier clustering in this folder
     store.put(RUN, _json({"format": FORMAT, **clusters.run}))
 
 

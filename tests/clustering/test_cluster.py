@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from artylyze.clustering.cluster import cluster, describe, plan
+from artylyze.clustering.cluster import cluster, describe, describe_plan, plan
 from artylyze.clustering.request import ClusterRequest, parse_k, parse_range
 from artylyze.clustering.store import read_clusters
-from artylyze.errors import InputError, UsageError
+from artylyze.errors import ArtylyzeError, InputError, UsageError
 from tests.clustering.conftest import Quiet, blobs
 
 Write = Callable[[Any], str]
@@ -41,14 +41,29 @@ def test_groups_are_found_and_read_back_as_written(written: Write, tmp_path: Pat
     assert json.dumps(dict(found.run))
 
 
-def test_a_k_that_was_given_leaves_no_picture_of_how_it_was_chosen(
-    written: Write, tmp_path: Path, watcher: Quiet
-) -> None:
-    request = ClusterRequest(written(blobs()[0]), str(tmp_path / "out"), k=None, k_range=(2, 5))
+def test_nothing_of_an_earlier_clustering_stays_in_the_folder(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    request, out = ClusterRequest(written(blobs()[0]), str(tmp_path / "out"), k=None, k_range=(2, 5)), tmp_path / "out"
     cluster(request, watcher)
-    assert (tmp_path / "out" / "elbow.png").exists()
-    cluster(replace(request, k=4), watcher)
-    assert not (tmp_path / "out" / "elbow.png").exists()
+    drawn = [out / name for name in ("profiles/gmm/cluster-003-works.png", "influences/influences-1.json")]
+    own = [out / name for name in ("profiles/notes.txt", "influences/notes.txt", "elsewhere/cluster-003-works.png")]
+    for file in (*drawn, *own):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert (out / "elbow.png").exists()
+    cluster(replace(request, k=4, algorithms=("kmeans",)), watcher)
+    assert not any(file.exists() for file in (*drawn, out / "elbow.png", out / "mixture.safetensors"))
+    assert all(file.exists() for file in own)
+
+
+def test_a_clustering_that_was_cut_off_is_none(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    request = ClusterRequest(written(blobs()[0]), str(tmp_path / "out"), k=3)
+    cluster(request, watcher)
+    (tmp_path / "out" / "scores.json").unlink()
+    (tmp_path / "out" / "scores.json").mkdir()  # what comes before the scores is written, they cannot be
+    with pytest.raises(ArtylyzeError):
+        cluster(replace(request, k=4), watcher)
+    with pytest.raises(InputError, match="no clusters"):
+        read_clusters(request.output)
 
 
 def test_the_same_seed_gives_the_same_result(written: Write, tmp_path: Path, watcher: Quiet) -> None:
@@ -106,6 +121,10 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(written: Write, tmp_path: P
     assert found.components
     assert found.seconds_per_step > 0
     assert not (tmp_path / "out").exists()
+    assert "300 of 12 dimensions" in describe_plan(found)
+    several = replace(found, k=(2, 3, 4), components=None, left_out={"not_finite": 2})
+    for said in ("left out: 2 not_finite", "k = 2 to 4", "Mixture    none"):
+        assert said in describe_plan(several)
 
 
 @pytest.mark.parametrize(

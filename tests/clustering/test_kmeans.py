@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import ast
-import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -32,6 +32,19 @@ def test_a_label_is_the_nearest_centroid() -> None:
     assert np.allclose(distances, every.min(axis=1), atol=1e-3)
 
 
+def test_what_all_rows_share_does_not_blur_their_clusters() -> None:
+    matrix, groups = blobs(9_000)
+    matrix[:, 3] = 1e6
+    matrix[:, 4:] += 1_000
+    centroids = means_of(matrix, groups.astype(np.int32), 4)
+    exact = np.stack([matrix[groups == one].mean(axis=0, dtype=np.float64) for one in range(4)])
+    assert np.allclose(centroids, exact, rtol=1e-7)
+    near = matrix[[0, 0, 1, 1, 2, 2, 3]] + np.random.default_rng(0).normal(0, 0.5, (7, 12)).astype(np.float32)
+    near[:, 3] = 1e6
+    every = np.linalg.norm(matrix[:, None].astype(np.float64) - near, axis=2)
+    assert np.mean(assign(matrix, near)[0] == every.argmin(axis=1)) > 0.999
+
+
 def test_means_of_clusters_and_of_an_empty_one() -> None:
     matrix, groups = blobs(40, groups=2)
     found = means_of(matrix, groups.astype(np.int32), 3)
@@ -45,11 +58,11 @@ def test_a_budget_of_memory_in_rows() -> None:
 
 
 def test_the_calls_fit_cumls_own_signature() -> None:
-    """Where ARTYLYZE_CUML_WHEEL names a wheel of cuml-cu13 (`pip download --no-deps cuml-cu13`)."""
-    wheel = os.environ.get("ARTYLYZE_CUML_WHEEL")
-    if not wheel:
-        pytest.skip("ARTYLYZE_CUML_WHEEL names no wheel")
-    source = zipfile.ZipFile(Path(wheel)).read("cuml/cluster/kmeans.pyx").decode()
+    wheel = next(Path(sys.prefix, "wheels").glob("cuml_cu13-*.whl"), None)
+    if wheel is None:
+        pytest.skip("there is no wheel of cuml-cu13: `make test` downloads it")
+    with zipfile.ZipFile(wheel) as archive:
+        source = archive.read("cuml/cluster/kmeans.pyx").decode()
     body = source[source.index("class KMeans(") :]
     start = body.index("def __init__(")
     signature = body[start : body.index("):", start)] + "): pass"
