@@ -36,7 +36,7 @@ class TooManyErrorsError(ArtylyzeError):
 
 
 class InterruptedRunError(ArtylyzeError):
-    """The run was stopped before its end; the same command resumes it."""
+    """The run was stopped before its end; the same command goes on with it, or begins anew."""
 
     exit_code = 130
 

@@ -41,13 +41,14 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does: resumable."""
+def stoppable(*, resumes: bool = True) -> Iterator[None]:
+    """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does; say whether it resumes."""
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted. The same command resumes where it stopped.") from None
+        next_time = "resumes where it stopped" if resumes else "begins anew"
+        raise InterruptedRunError(f"interrupted. The same command {next_time}.") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -110,7 +111,7 @@ class Reporter:
         if self._rows:
             self._finish()
         else:
-            self.say(f"What Ray and other libraries print goes to {self.log}")
+            self.say(f"What libraries print goes to {self.log}")
         self._rows, self._done, self._resumed, self._errors = rows, done, done, 0
         self._what = what
         self._began = time.monotonic()

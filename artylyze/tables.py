@@ -31,7 +31,7 @@ def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
     with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/tables.duckdb") as database:
         database.execute("SET preserve_insertion_order = true")
-        database.execute(f"SET temp_directory = '{folder}/spill'")
+        database.execute(f"SET temp_directory = {literal(f'{folder}/spill')}")
         database.execute("SET enable_progress_bar = false")
         yield database
 
@@ -67,8 +67,12 @@ def load_table(database: duckdb.DuckDBPyConnection, address: str) -> list[str]:
 
 def value_of(name: str) -> str:
     """Return SQL for a column of the user's table, as text."""
-    literal = name.replace("'", "''")
-    return f"struct_extract(catalogue.metadata, '{literal}')::VARCHAR"
+    return f"struct_extract(catalogue.metadata, {literal(name)})::VARCHAR"
+
+
+def literal(text: object) -> str:
+    """Return SQL for a text."""
+    return "'" + str(text).replace("'", "''") + "'"
 
 
 def quoted(column: str) -> str:

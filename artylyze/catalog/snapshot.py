@@ -79,9 +79,7 @@ def read_snapshot(catalog: str) -> Snapshot:
     """
     data = open_store(catalog).read("catalog.json")
     if data is None:
-        raise InputError(
-            f"There is no complete catalog in {catalog}. Make one with `artylyze tag SOURCE -o {catalog}`."
-        )
+        raise InputError(f"There is no complete catalog in {catalog}. Make one with `artylyze tag SOURCE -o CATALOG`.")
     try:
         found = json.loads(data)
         if found.pop("format") != FORMAT:

@@ -21,7 +21,15 @@ import pyarrow.parquet as pq
 from artylyze.clustering.kmeans import Fit, own_distances
 from artylyze.clustering.kmeans import assign as nearest
 from artylyze.clustering.pieces import Pieces, open_pieces, read_piece
-from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, read_clusters, write_clusters
+from artylyze.clustering.store import (
+    ASSIGNMENTS,
+    SCHEMA,
+    Clusters,
+    check_folder,
+    read_clusters,
+    same_folder,
+    write_clusters,
+)
 from artylyze.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -44,11 +52,12 @@ def assign(folder: str, source: str, output: str, watcher: Watcher, *, by_ray: b
 
     Raises:
         InputError: if the source's vectors are not of the kind that the clusters were fitted on.
-        UsageError: if the output is the folder of the fit.
+        UsageError: if the output is the folder of the fit, a file or a catalog.
     """
     began = time.monotonic()
-    if output.rstrip("/") == folder.rstrip("/"):
+    if same_folder(output, folder):
         raise UsageError(f"-o {output} is the folder of the clusters: name another for what is assigned.")
+    check_folder(output)
     clusters, pieces = read_clusters(folder, assignments=False), open_pieces(source)
     _check(clusters, pieces)
     with TemporaryDirectory(prefix="artylyze-") as temporary:
@@ -175,11 +184,11 @@ def _assigned(pieces: Pieces, number: int, centroids: Any, mixture: Mixture | No
 
 
 def _sort(path: Path, target: Path) -> None:
-    from artylyze.tables import open_database
+    from artylyze.tables import literal, open_database
 
     with open_database() as database:
         database.execute(f"SET memory_limit = '{SORTING}'")
         database.execute(
-            f"COPY (SELECT * FROM read_parquet('{path}') ORDER BY image_id) TO '{target}' (FORMAT parquet, "
-            "COMPRESSION zstd)"
+            f"COPY (SELECT * FROM read_parquet({literal(path)}) ORDER BY image_id) TO {literal(target)} "
+            "(FORMAT parquet, COMPRESSION zstd)"
         )

@@ -16,7 +16,7 @@ from artylyze.clustering import choice, elbow, em
 from artylyze.clustering.assign import assign_pieces, assignments, left_out
 from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled
 from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
-from artylyze.clustering.store import ASSIGNMENTS, Clusters, read_clusters, write_clusters
+from artylyze.clustering.store import ASSIGNMENTS, Clusters, check_folder, read_clusters, write_clusters
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.errors import InputError
 from artylyze.models.runtimes import resolve_device
@@ -60,8 +60,8 @@ class Plan:
 
 def plan(request: ClusterRequest, watcher: Watcher) -> Plan:
     """Say what a request would do and cost, from the data and a short probe of this machine."""
-    vectors, _ = _vectors(request, watcher)
-    ks = _ks(request, vectors, watcher)
+    vectors, pieces = _vectors(request, watcher)
+    ks = _ks(request, vectors, watcher, sample=pieces is not None)
     rows, dim = vectors.matrix.shape
     components, seconds = None, 0.0
     if "gmm" in request.algorithms:
@@ -78,10 +78,12 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
 
     Raises:
         InputError: for a source that cannot be clustered: one image, too few different rows, several models.
+        UsageError: for an output that is a file or a catalog.
     """
     began, device = time.monotonic(), resolve_device(request.device)
+    check_folder(request.output)
     vectors, pieces = _vectors(request, watcher)
-    ks = _ks(request, vectors, watcher)
+    ks = _ks(request, vectors, watcher, sample=pieces is not None)
     matrix = vectors.matrix
     kmeans = kmeans_for(matrix, request.seed, device)
     sketches = _sketches(kmeans, ks, watcher) if request.k is None else {}
@@ -90,19 +92,22 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     fit = kmeans.fit(chosen)
     mixture, bics, steps = _mixtures(request, vectors, sketches, fit, device, watcher)
     watcher.say("Scoring")
-    scores = choice.judge(matrix, {**sketches, chosen: fit}, bics, request.seed)
+    tried = choice.judge(matrix, sketches, bics, request.seed) if sketches else {}
+    final = choice.judge(matrix, {chosen: fit}, {chosen: steps["bic"]} if steps else {}, request.seed)[chosen].as_dict()
+    scores = {"chosen": chosen, "why": why, "fitted": final}
+    scores["k"] = {str(k): one.as_dict() for k, one in sorted(tried.items())} or {str(chosen): final}
     found = Clusters(
         request.output,
         _run(request, vectors, chosen, why, device) | {"em": steps, "seconds": round(time.monotonic() - began, 2)},
         assignments(vectors, fit if "kmeans" in request.algorithms else None, mixture),
         fit.centroids if "kmeans" in request.algorithms else None,
         mixture,
-        {"chosen": chosen, "why": why, "k": {str(k): one.as_dict() for k, one in sorted(scores.items())}},
+        scores,
     )
     title = f"{len(matrix):,} images, features: {vectors.method}" + (
         " (random weights)" if vectors.random_weights else ""
     )
-    picture = elbow.draw(title, scores, chosen) if len(scores) > 1 else None
+    picture = elbow.draw(title, tried, chosen) if len(tried) > 1 else None
     if pieces is not None:
         return _assign_all(found, pieces, picture, watcher, began)
     write_clusters(found, picture)
@@ -132,25 +137,25 @@ def _vectors(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, Pieces
     return read_vectors(request.source), None
 
 
-def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher) -> tuple[int, ...]:
+def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: bool) -> tuple[int, ...]:
     """The numbers of clusters to fit."""
     for reason, count in vectors.left_out.items():
         watcher.say(f"Left out: {count:,} images, {reason}")
     rows = len(vectors.matrix)
+    whose = f"the sample of {request.source}" if sample else request.source
     if rows == 1:
-        raise InputError(f"{request.source} has one image: there is nothing to tell apart.")
+        raise InputError(f"{whose} has one image: there is nothing to tell apart.")
     low, high = request.k_range
     most = request.k if request.k is not None else high
     different = _different(vectors.matrix, most)
     if request.k is not None and request.k > different:
         what = "rows" if different == rows else "different rows"
-        raise InputError(f"--k {request.k}: {request.source} has only {different:,} {what}. Ask for fewer clusters.")
+        raise InputError(f"--k {request.k}: {whose} has only {different:,} {what}. Ask for fewer clusters.")
     if request.k is not None:
         return (request.k,)
     if different <= low:
         raise InputError(
-            f"--k auto: {request.source} has only {different:,} different rows, too few for k from {low}. Lower "
-            "--k-range."
+            f"--k auto: {whose} has only {different:,} different rows, too few for k from {low}. Lower --k-range."
         )
     return tuple(range(low, min(high, different - 1, rows - 1) + 1))
 
@@ -187,7 +192,7 @@ def _mixtures(
     device: str,
     watcher: Watcher,
 ) -> tuple[Mixture | None, dict[int, float], dict[str, Any] | None]:
-    """The mixture at the chosen k; the BICs of several k, all on the same rows; how EM went."""
+    """The mixture at the chosen k; the BICs of several k, all of sketches on the same rows; how EM went."""
     if "gmm" not in request.algorithms:
         return None, {}, None
     watcher.say(f"Fitting the mixture ({request.covariance} covariances)")
@@ -196,16 +201,10 @@ def _mixtures(
     bics, rows = {}, sampled(len(points), BIC_ROWS, request.seed)
     ks = sorted(sketches)
     tried = {ks[place] for place in np.linspace(0, len(ks) - 1, BIC_TRIALS).astype(int)} if ks else set()
-    for k, one in {k: sketches[k] for k in tried if k != len(fit.centroids)}.items():
-        labels = em.dense(one.labels[rows])
+    for k in tried | ({len(fit.centroids)} & set(ks)):
+        labels = em.dense(sketches[k].labels[rows])
         bics[k] = em.fit_mixture(points[rows], projection, labels, request.covariance, request.seed, device).bic
     found = em.fit_mixture(points, projection, em.dense(fit.labels), request.covariance, request.seed, device)
-    bics[len(fit.centroids)] = found.bic
-    if bics.keys() - {len(fit.centroids)} and len(rows) < len(points):
-        own = em.fit_mixture(
-            points[rows], projection, em.dense(fit.labels[rows]), request.covariance, request.seed, device
-        )
-        bics[len(fit.centroids)] = own.bic
     steps = {
         "steps": found.steps,
         "converged": found.converged,
@@ -257,8 +256,7 @@ def describe_plan(found: Plan) -> str:
 
 def describe(clusters: Clusters) -> str:
     """Say in a few lines what came of a clustering."""
-    run, chosen = clusters.run, clusters.scores["chosen"]
-    score = clusters.scores["k"][str(chosen)]
+    run, chosen, score = clusters.run, clusters.scores["chosen"], clusters.scores["fitted"]
     lines = [f"{run['rows']:,} images in {chosen} clusters ({clusters.scores['why']}): {clusters.folder}"]
     if score["silhouette"]:
         one = score["silhouette"]

@@ -51,7 +51,9 @@ _KINDS = (*ARTIST, "nationality", "genre", "style", "period", "timeperiod", "cen
 """Names of columns that sort works into kinds however seldom their values repeat."""
 
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?")
-_YEAR = re.compile(r"(?<!\d)(?:1\d{3}|20\d{2}|[3-9]\d{2})(?!\d)")
+_YEAR = re.compile(r"(?<!\d)(?:1\d{3}|20\d{2})(?!\d)")
+_EARLY = re.compile(r"(?<!\d)[3-9]\d{2}(?!\d)")
+_BEFORE_CHRIST = re.compile(r"\bB\.? ?C\b|\bBCE\b|\bv\. ?Chr|\bav\. ?J|\ba\. ?C\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +188,7 @@ def _why_not(column: Column, *, known: bool) -> str | None:
 
 
 def _half_centuries(column: Column) -> Column | str:
-    years = [[int(year) for year in _YEAR.findall(term)] for term in column.terms]
+    years = [_years(term) for term in column.terms]
     periods = [half_century(found[0], found[-1]) if found else None for found in years]
     said = [periods[code] for code in column.codes[column.codes >= 0]]
     if not said or sum(period is not None for period in said) < DATED * len(said):
@@ -197,6 +199,13 @@ def _half_centuries(column: Column) -> Column | str:
         pa.chunked_array([pa.array([periods[code] if code >= 0 else None for code in column.codes], pa.string())]),
     )
     return _why_not(found, known=True) or found
+
+
+def _years(term: str) -> list[int]:
+    """Years AD in a text; of three figures only where no year has four: they may be measures."""
+    if _BEFORE_CHRIST.search(term):
+        return []
+    return [int(year) for year in _YEAR.findall(term) or _EARLY.findall(term)]
 
 
 def _with_facts(column: Column, makers: Artists, artists: ArtistsFile) -> Column:

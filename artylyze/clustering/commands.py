@@ -57,11 +57,13 @@ def cluster(
         sample=sample,
     )
     if assign is not None:
+        if request != ClusterRequest(source, output, device=device):
+            raise UsageError("--assign takes clusters as they were fitted: leave out the options of a fit.")
         if dry_run:
             raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
         from artylyze.clustering.assign import assign as run_assign
 
-        with stoppable(), Reporter() as reporter:
+        with stoppable(resumes=False), Reporter() as reporter:
             done = run_assign(assign, source, output, reporter)
         text = f"{done['rows']:,} images were given clusters of {assign}: {output}"
         if left := sum(done["left_out"].values()):
@@ -73,14 +75,17 @@ def cluster(
     from artylyze.clustering import cluster as room
     from artylyze.clustering.profile_files import write_profiles
     from artylyze.clustering.profiling import make_profiles
+    from artylyze.storage import open_store
 
-    with stoppable(), Reporter() as reporter:
+    with stoppable(resumes=False), Reporter() as reporter:
         if dry_run:
             planned = room.plan(request, reporter)
             found, text = asdict(planned), room.describe_plan(planned)
         else:
             clusters = room.cluster(request, reporter)
-            if clusters.run["catalog"] is not None:
+            if (catalog := clusters.run["catalog"]) is not None and open_store(catalog).version("catalog.json") is None:
+                reporter.say(f"No profiles: the catalog {catalog} is not there. Give its place to `artylyze profiles`.")
+            elif catalog is not None:
                 write_profiles(make_profiles(output), reporter)
             found = {"clusters": output, **clusters.run, "scores": clusters.scores}
             text = room.describe(clusters)
@@ -113,9 +118,11 @@ def features(
     from artylyze.progress import Reporter, stoppable
 
     request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
-    with stoppable(), Reporter() as reporter:
+    with stoppable(resumes=False), Reporter() as reporter:
         found = run(request, reporter)
     text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
+    if found["left_out"]:
+        text += "\nLeft out: " + ", ".join(f"{count:,} {reason}" for reason, count in found["left_out"].items())
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
 
 
@@ -127,7 +134,9 @@ def compare_features(
         typer.Option(help="A table of labels, or a catalog with metadata. Default: the catalog of one of the sources."),
     ] = None,
     id_column: Annotated[str | None, typer.Option(help="The table's column that identifies a record.")] = None,
-    columns: Annotated[str, typer.Option(help="Columns with labels to compare with.")] = "genre,style",
+    columns: Annotated[
+        str | None, typer.Option(help="Columns with labels to compare with. Default: genre,style where they are.")
+    ] = None,
     k: Annotated[int, typer.Option(help="Number of clusters.")] = 25,
     covariance: Annotated[str, typer.Option(help="Of the mixtures: diag, full or tied.")] = "diag",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
@@ -141,8 +150,8 @@ def compare_features(
     from artylyze.clustering.request import parse_covariance
     from artylyze.progress import Reporter, stoppable
 
-    wanted = tuple(part.strip() for part in columns.split(",") if part.strip())
+    wanted = None if columns is None else tuple(part.strip() for part in columns.split(",") if part.strip())
     request = CompareRequest(tuple(sources), labels, id_column, wanted, k, parse_covariance(covariance), seed=seed)
-    with stoppable(), Reporter() as reporter:
+    with stoppable(resumes=False), Reporter() as reporter:
         rows = compare(request, reporter)
     typer.echo(json.dumps({"rows": as_dicts(rows)}, ensure_ascii=False) if as_json else tables(rows))

@@ -18,7 +18,7 @@ from artylyze.catalog.snapshot import read_catalog
 from artylyze.clustering import em
 from artylyze.clustering.columns import folded, labels_of
 from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
-from artylyze.clustering.request import COMPONENTS
+from artylyze.clustering.request import COMPONENTS, check_choices
 from artylyze.clustering.scores import davies_bouldin, silhouettes
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.clustering.works import said_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from artylyze.training.labels import Labels
 
 
+COLUMNS = ("genre", "style")
 _RANKED = {"agreement": "agreement with the labels (mean AMI)", "silhouette": "silhouette, which misleads"}
 
 
@@ -45,7 +46,7 @@ class CompareRequest:
         labels: a table of labels, or a catalog whose metadata labels the images; None: the catalog of the first source
             which has one.
         id_column: the table's column that identifies a record; None: it is found.
-        columns: labels to compare with.
+        columns: labels to compare with, which must be there; None: those of `COLUMNS` that are.
         k: number of clusters.
         covariance: of the mixtures.
         variance: share of it that the mixtures' components keep, `request.COMPONENTS` at most.
@@ -55,7 +56,7 @@ class CompareRequest:
     sources: tuple[str, ...]
     labels: str | None = None
     id_column: str | None = None
-    columns: tuple[str, ...] = ("genre", "style")
+    columns: tuple[str, ...] | None = None
     k: int = 25
     covariance: Covariance = "diag"
     variance: float = 0.95
@@ -66,6 +67,7 @@ class CompareRequest:
             raise UsageError("Name catalogs or features files to compare.")
         if self.k < 2:
             raise UsageError(f"--k {self.k}: compare at least 2 clusters.")
+        check_choices(self.covariance, self.seed)
         if self.id_column is not None and not (self.labels and is_table(self.labels)):
             raise UsageError("--id-column names a column of the table that --labels gives.")
 
@@ -110,6 +112,9 @@ def compare(request: CompareRequest, watcher: Watcher) -> list[Row]:
     shared = sorted(set.intersection(*(set(one.ids.to_pylist()) for one in found)))
     if len(shared) <= request.k:
         raise InputError(f"The sources share {len(shared):,} images: too few for --k {request.k}.")
+    if any(len(one.ids) > len(shared) for one in found):
+        theirs = ", ".join(f"{one.source} {len(one.ids):,}" for one in found)
+        watcher.say(f"Comparing the {len(shared):,} images that all sources have ({theirs})")
     ids = pa.array(shared, pa.string())
     labels = _labels(request, found, ids)
     rows = []
@@ -187,10 +192,14 @@ def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array) ->
     rows = _rows(catalog or next((one.catalog for one in found if one.catalog), None), found[0], ids)
     tables = said_of(rows, [table] if table else [], request.id_column)
     there = {folded(own) for one in tables for own in one.column_names}
-    labels = {name: labels_of(name, tables, len(ids)) for name in request.columns if folded(name) in there}
-    if request.labels and not labels:
-        raise InputError(f"{request.labels} has no column {', '.join(request.columns)}: name others with --columns.")
-    return labels
+    names = request.columns or COLUMNS
+    absent = [name for name in names if folded(name) not in there]
+    if absent and (request.columns or (request.labels and len(absent) == len(names))):
+        has = ", ".join(own for one in tables for own in one.column_names) or "none"
+        raise InputError(
+            f"Nothing says the {', '.join(absent)} of these images; columns: {has}. Name some by --columns."
+        )
+    return {name: labels_of(name, tables, len(ids)) for name in names if name not in absent}
 
 
 def _rows(catalog: str | None, one: Vectors, ids: pa.Array) -> pa.Table:
@@ -224,12 +233,16 @@ def tables(rows: Sequence[Row]) -> str:
             f"{title}, ranked by {_RANKED[rows[0].ranked_by]}\n"
             + "\n".join(f"| {' | '.join(line)} |" for line in lines)
         )
+    known = ", ".join(f"{name} of {rows[0].agreement[name].images:,}" for name in names)
+    parts.append(f"Of {rows[0].rows:,} images; " + (f"known are {known}." if known else "no labels are known."))
     return "\n\n".join(parts)
 
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
     label = f"{row.method} (random weights, not ranked)" if row.random_weights else row.method
     told = [row.agreement[name] for name in names]
-    figures = [f"{one:.3f}" for pair in told for one in (pair.adjusted_mutual_information, pair.purity)]
+    figures = [
+        f"{one:.3f}" if pair.images else "-" for pair in told for one in (pair.adjusted_mutual_information, pair.purity)
+    ]
     rank = "" if row.rank is None else str(row.rank)
     return [rank, label, f"{row.dim:,}", f"{row.silhouette:.3f}", f"{row.davies_bouldin:.3f}", *figures]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artylyze.clustering.request import check_choices
 from artylyze.clustering.vectors import GROUP, read_vectors, write_features
 from artylyze.errors import InputError, UsageError
+from artylyze.storage import open_store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from artylyze.progress import Watcher
 
 METHODS = ("pca", "kernel_pca", "embedding")
+VARIANCE, IMAGE_SIZE = 0.95, 180
 MOST_PIXELS = 512
 """Largest --image-size: kernel PCA holds 2,000 such images as float32, 6 GB."""
 
@@ -47,8 +50,8 @@ class FeaturesRequest:
     source: str
     output: str
     method: str
-    variance: float = 0.95
-    image_size: int = 180
+    variance: float = VARIANCE
+    image_size: int = IMAGE_SIZE
     weights: str | None = None
     random_weights: bool = False
     transform: str | None = None
@@ -66,6 +69,9 @@ class FeaturesRequest:
             raise UsageError("Give --weights or --random-weights, not both.")
         if self.transform is not None and self.method not in ("pca", "kernel_pca"):
             raise UsageError("--transform goes with --method pca or kernel_pca.")
+        if self.transform is not None and (self.variance, self.image_size) != (VARIANCE, IMAGE_SIZE):
+            raise UsageError("--transform brings its own --variance and --image-size: leave them out.")
+        check_choices("diag", self.seed)
         if not 0 < self.variance <= 1:
             raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
         if not 1 <= self.image_size <= MOST_PIXELS:
@@ -111,13 +117,14 @@ def features(request: FeaturesRequest, watcher: Watcher) -> dict[str, Any]:
         table = pa.table({"image_id": vectors.ids, "record_id": vectors.records})
         found = _Found(table, vectors.matrix, vectors.left_out, {"model_id": vectors.model_id})
     else:
-        images = _images(request.source)
+        images, failed = _images(request.source)
         found = _pixels(request, images, watcher) if request.method in METHODS else _timm(request, images, watcher)
+        found = replace(found, left_out=Counter(failed) + Counter(found.left_out))
     rows, dim = found.matrix.shape
     about = {
         "method": request.method,
         "source": request.source,
-        "catalog": request.source if _is_catalog(request.source) else None,
+        "catalog": open_store(request.source).url if _is_catalog(request.source) else None,
         "model_id": None,
         "random_weights": request.random_weights,
         "left_out": dict(found.left_out),
@@ -140,33 +147,32 @@ def _lists(matrix: NDArray[np.float32]) -> pa.ChunkedArray:
 
 
 def _is_catalog(source: str) -> bool:
-    from artylyze.storage import open_store
-
     return not source.lower().endswith((".parquet", ".csv", ".tsv")) and bool(
         open_store(source).version("catalog.json")
     )
 
 
-def _images(source: str) -> pa.Table:
-    """The images of a source: image_id, record_id, uri, size, validator, in image_id order."""
+def _images(source: str) -> tuple[pa.Table, Mapping[str, int]]:
+    """The images of a source (image_id, record_id, uri, size, validator) in image_id order; a catalog's errors."""
     names = ["image_id", "record_id", "uri", "size", "validator"]
     if _is_catalog(source):
-        from artylyze.catalog.snapshot import read_catalog
+        from artylyze.catalog.snapshot import read_catalog, read_snapshot
 
         rows = read_catalog(source, ["image_id", "record_id", "uri", "validator", "status"])
         rows = rows.filter(pc.equal(rows.column("status"), "ok"))
-        return rows.append_column("size", pa.nulls(rows.num_rows, pa.int64())).select(names).sort_by("image_id")
+        rows = rows.append_column("size", pa.nulls(rows.num_rows, pa.int64())).select(names).sort_by("image_id")
+        return rows, read_snapshot(source).errors
     from artylyze import collection
     from artylyze.manifest import looks_like_manifest, open_rows
 
     if source.lower().endswith(".parquet") and looks_like_manifest(source):
         with open_rows(source) as file:
-            return file.read(names)
+            return file.read(names), {}
     with TemporaryDirectory(prefix="artylyze-") as folder:
         manifest = str(Path(folder, "manifest.parquet"))
         collection.scan(source, manifest)
         with open_rows(manifest) as file:
-            return file.read(names)
+            return file.read(names), {}
 
 
 def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:

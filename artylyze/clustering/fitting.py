@@ -140,7 +140,7 @@ def _kernel_pca(pixels: Squares, variance: float, seed: int, watcher: Watcher) -
     base, mean = centred(base)
     mapped = base @ whiten.astype(np.float32)
     values, axes = np.linalg.eigh((mapped.T @ mapped).astype(np.float64))
-    count, held = _enough(values, variance, float(np.square(mapped).sum(dtype=np.float64)))
+    count, held = _enough(values, variance, float(np.einsum("ij,ij->i", mapped, mapped).sum(dtype=np.float64)))
     components = np.ascontiguousarray((whiten @ axes[:, ::-1][:, :count]).T, np.float32)
     found = base @ components.T
     if not exact:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from artylyze.catalog.snapshot import embeddings
 from artylyze.clustering.duplicates import Likeness, likeness
 from artylyze.clustering.profiles import Profile
 from artylyze.clustering.profiling import Profiled, marks_in_words, profiled, thumbnails_of, work_of
@@ -55,6 +54,7 @@ class Influences:
         threshold: below which a cluster is no influence.
         found: the influences, the strongest first.
         duplicates: row of another record's image -> how alike it is to one of this record's.
+        unread: row of a work that should be looked at for near-duplicates -> why it could not be read.
         pictures: of every work that is shown, by row.
     """
 
@@ -65,7 +65,17 @@ class Influences:
     threshold: float
     found: tuple[Influence, ...]
     duplicates: Mapping[int, Likeness]
+    unread: Mapping[int, str]
     pictures: Mapping[int, Thumbnail]
+
+    @property
+    def blind(self) -> str | None:
+        """A sentence where near-duplicates may have been missed, since works could not be read."""
+        if not self.unread:
+            return None
+        whose = "its own images" if any(row in self.rows for row in self.unread) else "works like it"
+        why = ", ".join(sorted(set(self.unread.values())))
+        return f"Near-duplicates may be missing: of {whose} {len(self.unread):,} could not be looked at ({why})."
 
     @property
     def rest(self) -> float:
@@ -95,6 +105,7 @@ class Influences:
             ],
             "below_threshold": self.rest,
             "near_duplicates": [work_of(self.works, row) | asdict(how) for row, how in self.duplicates.items()],
+            "not_compared": [work_of(self.works, row) | {"why": why} for row, why in self.unread.items()],
         }
 
 
@@ -141,17 +152,18 @@ def of_record(mixture: Profiled, record: str, threshold: float) -> Influences:
         )
         for one in strongest
     )
+    unread = {row: why for row in dict.fromkeys(looked_at) if (why := pictures[row].why)}
     shown = {*rows, *duplicates, *(row for one in found for row in one.typical)}
     return Influences(
-        record, works, rows, shares, threshold, found, duplicates, {row: pictures[row] for row in sorted(shown)}
+        record, works, rows, shares, threshold, found, duplicates, unread, {row: pictures[row] for row in sorted(shown)}
     )
 
 
 def describe(found: Influences) -> str:
     """Return the currents in words for a terminal."""
-    lines = [f"Record {found.record}: {_named(found.works, found.rows[0])}"]
+    lines = [f"Record {found.record}: {shorten(_named(found.works, found.rows[0]), 120)}"]
     lines += [
-        f"  {one.share:6.1%}  cluster {one.profile.cluster}  {marks_in_words(one.profile)}".rstrip()
+        f"  {one.share:6.1%}  mixture cluster {one.profile.cluster}  {marks_in_words(one.profile)}".rstrip()
         for one in found.found
     ]
     if found.rest >= 0.0005:
@@ -159,9 +171,11 @@ def describe(found: Influences) -> str:
     for row, how in found.duplicates.items():
         other = found.works.table.column("record_id")[row].as_py()
         lines.append(
-            f"  Near-duplicate, perhaps the same work photographed twice: {other}, {_named(found.works, row)} "
-            f"(correlation {how.correlation:.2f})"
+            f"  Near-duplicate, perhaps the same work photographed twice: {other}, "
+            f"{shorten(_named(found.works, row), 120)} (correlation {how.correlation:.2f})"
         )
+    if found.blind:
+        lines.append(found.blind)
     return "\n".join(lines)
 
 
@@ -185,11 +199,11 @@ def _rows_of(works: Works, record: str, folder: str) -> tuple[int, ...]:
 
 def _nearest(works: Works, rows: Sequence[int]) -> list[int]:
     """Rows of the works most like the record's by the cosine of their embeddings, the record's own left out."""
-    ids, matrix = embeddings(works.catalog)
-    places = pc.index_in(works.table.column("image_id"), value_set=pa.array(ids)).to_numpy()
+    places, matrix = works.embeddings()
     norms = np.maximum(np.linalg.norm(matrix, axis=1), 1e-12)
-    own = matrix[places[list(rows)]]
-    alike = (matrix @ own.T / norms[:, None] / np.maximum(np.linalg.norm(own, axis=1), 1e-12)).max(axis=1)[places]
+    own = matrix[[place for place in places[list(rows)] if place >= 0]]
+    cosines = matrix @ own.T / norms[:, None] / np.maximum(np.linalg.norm(own, axis=1), 1e-12)
+    alike = np.where(places >= 0, cosines.max(axis=1, initial=-1)[places], -np.inf)
     order = [int(row) for row in np.argsort(-alike, kind="stable")[: NEAREST + len(rows)]]
     return _others(order, rows, works)[:NEAREST]
 

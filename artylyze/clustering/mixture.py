@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Covariance = Literal["full", "tied", "diag"]
 CHUNK = 8_192
 """Rows that are judged together."""
+CENTRED = 512
+"""Rows that are centred together: with 1,280 columns they stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +31,10 @@ class Projection:
     components: Matrix
 
     def apply(self, matrix: Matrix) -> Matrix:
-        """(n, d) -> float32 (n, p), without a centred copy of the matrix."""
-        projected: Matrix = matrix @ self.components.T
-        projected -= self.mean @ self.components.T
+        """(n, d) -> float32 (n, p), centred a block at a time."""
+        projected = np.empty((len(matrix), len(self.components)), np.float32)
+        for start in range(0, len(matrix), CENTRED):
+            projected[start : start + CENTRED] = (matrix[start : start + CENTRED] - self.mean) @ self.components.T
         return projected
 
 

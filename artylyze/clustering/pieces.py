@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.catalog.snapshot import Part, read_parts, read_snapshot
-from artylyze.clustering.vectors import Vectors, about_of, in_order
+from artylyze.clustering.vectors import Vectors, about_of, in_order, lists_of, usable
 from artylyze.errors import InputError
 from artylyze.manifest import open_rows
+from artylyze.storage import open_store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,13 +66,21 @@ def open_pieces(source: str) -> Pieces:
         found = read_snapshot(source)
         sizes = tuple(part.rows for part in found.parts)
         return Pieces(
-            source, "embedding", found.model_id, source, False, found.dim, dict(found.errors), sizes, found.parts
+            source,
+            "embedding",
+            found.model_id,
+            open_store(source).url,
+            False,
+            found.dim,
+            dict(found.errors),
+            sizes,
+            found.parts,
         )
     with open_rows(source) as file:
         about = about_of(source, file)
-        batches = file.iter_batches(256, columns=["features"])
-        lengths = (length for batch in batches for length in pc.list_value_length(batch.column(0)).to_pylist())
-        dim = next((length for length in lengths if length is not None), 0)
+        batches = file.iter_batches(256, columns=["image_id", "record_id", "features"])
+        widths = (matrix.shape[1] for batch in batches if len(matrix := lists_of(source, batch)[2]))
+        dim = next(widths, 0)
         groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
         sizes = tuple(group.num_rows for group in groups)
     return Pieces(
@@ -81,7 +90,7 @@ def open_pieces(source: str) -> Pieces:
         about.get("catalog"),
         bool(about.get("random_weights", False)),
         dim,
-        dict(about.get("left_out", {})),
+        dict(about.get("left_out") or {}),
         sizes,
     )
 
@@ -112,8 +121,11 @@ def read_sample(pieces: Pieces, most: int, seed: int) -> Vectors:
             found += list(read_piece(pieces, number, rows))
     ids, records = (pa.concat_arrays([getattr(one, name) for one in found]) for name in ("ids", "records"))
     if not len(ids):
-        raise InputError(f"{pieces.source} has no usable vectors in a sample of {len(drawn):,} rows: tag it again.")
-    return in_order(_vectors(pieces, ids, records, np.concatenate([one.matrix for one in found])))
+        raise InputError(
+            f"{pieces.source} has no usable vectors in a sample of {len(drawn):,} rows: take a larger sample."
+        )
+    matrix = np.concatenate([one.matrix for one in found if len(one.ids)])
+    return in_order(_vectors(pieces, ids, records, matrix), np.arange(len(ids)))
 
 
 def _tables(pieces: Pieces, number: int) -> Iterator[pa.Table]:
@@ -136,15 +148,13 @@ def _usable(pieces: Pieces, table: pa.Table) -> Vectors:
                 f"{pieces.source} holds embeddings of several models ({', '.join(sorted(map(str, others)))} and "
                 f"{pieces.model_id}), which cannot be compared: tag the collection again with one of them."
             )
-    table = table.filter(pc.is_valid(table.column("features"))).combine_chunks()
-    lists: Any = table.column("features").combine_chunks()
-    if set(pc.unique(pc.list_value_length(lists)).to_pylist()) - {pieces.dim}:
-        raise InputError(f"{pieces.source} has vectors of several lengths: make it again.")
-    values = lists.flatten().to_numpy(zero_copy_only=False)
-    matrix = np.ascontiguousarray(values.reshape(-1, max(1, pieces.dim)), np.float32)
-    good = np.isfinite(matrix).all(axis=1)
-    ids, records = (table.column(name).combine_chunks().filter(pa.array(good)) for name in ("image_id", "record_id"))
-    return _vectors(pieces, ids, records, matrix if good.all() else matrix[good])
+    ids, records, matrix = lists_of(pieces.source, table)
+    if len(ids) and matrix.shape[1] != pieces.dim:
+        raise InputError(f"{pieces.source} has features of several lengths: make it again.")
+    good = usable(matrix)
+    if not good.all():
+        ids, records, matrix = ids.filter(pa.array(good)), records.filter(pa.array(good)), matrix[good]
+    return _vectors(pieces, ids, records, matrix)
 
 
 def _vectors(pieces: Pieces, ids: pa.Array, records: pa.Array, matrix: NDArray[np.float32]) -> Vectors:

@@ -32,18 +32,19 @@ _HEAT = 20  # terms of a column that are drawn for all clusters
 def write_profiles(found: Profiled, watcher: Watcher) -> list[str]:
     """Write profiles into CLUSTERS/profiles/ALGORITHM/, and return the names of the files.
 
-    `profiles.json` is written last: with it, the folder is complete. Pictures that earlier profiles left there,
-    of other columns or of clusters that there are no more, go.
+    `profiles.json` is removed first and written last: with it, the folder is complete. Pictures that earlier profiles
+    left there, of other columns or of clusters that there are no more, go.
     """
     store, folder = open_store(found.clusters.folder), f"profiles/{found.algorithm}/"
     earlier = {entry.key for entry in store.list(folder) if _PICTURE.fullmatch(entry.key.removeprefix(folder))}
+    said = f"{folder}{PROFILES}"
+    store.delete(said)
     written = []
     for name, data in _files(found, watcher):
         store.put(f"{folder}{name}", data)
         written.append(f"{folder}{name}")
     for key in sorted(earlier.difference(written)):
         store.delete(key)
-    said = f"{folder}{PROFILES}"
     store.put(said, (json.dumps(found.as_dict(), indent=1, ensure_ascii=False) + "\n").encode())
     return [said, *written]
 

@@ -8,10 +8,9 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from artylyze.catalog.snapshot import embeddings, read_snapshot
+from artylyze.catalog.snapshot import read_snapshot
 from artylyze.clustering.profiles import Profile, profile
 from artylyze.clustering.store import Clusters, read_clusters
 from artylyze.clustering.works import Works, read_works
@@ -80,6 +79,7 @@ def make_profiles(
     artists: str | None = None,
     algorithm: str | None = None,
     columns: Sequence[str] = (),
+    id_column: str | None = None,
 ) -> Profiled:
     """Profile the clusters of a folder.
 
@@ -90,13 +90,14 @@ def make_profiles(
         artists: a table of artists with nationality and years.
         algorithm: kmeans or gmm; None: kmeans where it was run.
         columns: those to profile; none: all that are categorical.
+        id_column: of a table of labels, that names an image or its record; None: it is found.
 
     Raises:
         UsageError: no catalog is known, the algorithm was not run, or a column is not there or not categorical.
         InputError: a clustering, catalog or table that cannot be used.
     """
     clusters = read_clusters(folder)
-    works = read_works(clusters, catalog, labels, artists, columns)
+    works = read_works(clusters, catalog, labels, artists, columns, id_column)
     return profiled(clusters, works, _chosen(clusters, algorithm))
 
 
@@ -176,13 +177,14 @@ def _distance(clusters: Clusters, works: Works, algorithm: Algorithm) -> npt.NDA
     mixture = clusters.mixture
     same = clusters.run.get("method") == "embedding" and mixture is not None
     if same and mixture is not None and read_snapshot(works.catalog).dim == len(mixture.projection.mean):
-        ids, matrix = embeddings(works.catalog)
-        places = pc.index_in(table.column("image_id"), value_set=pa.array(ids)).to_numpy()
-        found = np.empty(len(places))
-        for start in range(0, len(places), 8192):
-            rows = slice(start, start + 8192)
+        places, matrix = works.embeddings()
+        found = np.full(len(places), np.inf)  # of an image that has no embedding any more
+        there = np.flatnonzero(places >= 0)
+        for start in range(0, len(there), 8192):
+            rows = there[start : start + 8192]
             logs = mixture.log_densities(matrix[places[rows]])
             found[rows] = -logs[np.arange(len(logs)), members[rows]]
         return found
-    shares = table.column("responsibilities").to_pylist()
-    return np.array([1.0 if own is None else 1 - own[member] for own, member in zip(shares, members, strict=True)])
+    shares = table.column("responsibilities").combine_chunks().flatten().to_numpy()
+    own: npt.NDArray[np.float64] = 1.0 - shares.reshape(len(members), -1)[np.arange(len(members)), members]
+    return own

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from artylyze.clustering.mixture import Covariance
 
 ALGORITHMS = ("kmeans", "gmm")
+K_RANGE = (5, 60)
 
 COMPONENTS = 32
 """Principal components that a mixture works on at most, unless asked for otherwise. By the BIC of 3,017 embeddings 32
@@ -41,7 +42,7 @@ class ClusterRequest:
     output: str
     algorithms: tuple[str, ...] = ALGORITHMS
     k: int | None = 25
-    k_range: tuple[int, int] = (5, 60)
+    k_range: tuple[int, int] = K_RANGE
     covariance: Covariance = "diag"
     variance: float = 0.95
     components: int = COMPONENTS
@@ -50,28 +51,35 @@ class ClusterRequest:
     sample: int | None = None
 
     def __post_init__(self) -> None:
-        from artylyze.clustering.mixture import Covariance as Kinds
-
         if not self.output:
             raise UsageError("Say where the clusters go: -o CLUSTERS.")
         if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
             raise UsageError(f"--algorithm {','.join(self.algorithms)}: choose kmeans, gmm or kmeans,gmm.")
         if self.k is not None and self.k < 1:
             raise UsageError(f"--k {self.k}: ask for at least 1 cluster.")
+        if self.k is not None and self.k_range != K_RANGE:
+            raise UsageError("--k-range goes with --k auto.")
         if not 1 <= self.k_range[0] < self.k_range[1]:
             raise UsageError("--k-range: give the lowest and the highest k, such as 5,60.")
-        if self.covariance not in get_args(Kinds):
-            raise UsageError(f"--covariance {self.covariance}: choose diag, full or tied.")
+        check_choices(self.covariance, self.seed)
         if not 0 < self.variance <= 1:
             raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
         if self.components < 1:
             raise UsageError(f"--components {self.components}: ask for at least 1.")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"--device {self.device}: choose auto, cpu or cuda.")
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: a seed is 0 or more.")
         if self.sample is not None and self.sample < 2:
             raise UsageError(f"--sample {self.sample}: fit on at least 2 rows.")
+
+
+def check_choices(covariance: str, seed: int) -> None:
+    """Raise UsageError for a covariance or a seed that there is not."""
+    from artylyze.clustering.mixture import Covariance as Kinds
+
+    if covariance not in get_args(Kinds):
+        raise UsageError(f"--covariance {covariance}: choose diag, full or tied.")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed {seed}: a seed is from 0 to {2**32 - 1}.")
 
 
 def parse_k(text: str) -> int | None:
@@ -94,5 +102,5 @@ def parse_range(text: str) -> tuple[int, int]:
 
 
 def parse_covariance(text: str) -> Covariance:
-    """Return the word; ClusterRequest judges it."""
+    """Return the word; `check_choices` judges it."""
     return cast("Covariance", text)

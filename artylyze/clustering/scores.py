@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
 
-from artylyze.clustering.kmeans import Fit, own_distances, sampled
+from artylyze.clustering.kmeans import Fit, own_distances, sampled, squares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,20 +73,23 @@ def davies_bouldin(matrix: Matrix, fit: Fit) -> float:
     spread = np.bincount(fit.labels, own_distances(matrix, fit.centroids, fit.labels), k) / np.maximum(counts, 1)
     some = counts > 0
     apart = pairwise_distances(fit.centroids[some].astype(np.float64))
-    np.fill_diagonal(apart, np.inf)
-    if np.allclose(spread, 0) or (apart == 0).any():
+    if np.allclose(spread, 0) or np.allclose(apart, 0):
         return 0.0
+    apart[apart == 0] = np.inf  # to itself, and where two centroids are one
     return float(((spread[some][:, None] + spread[some]) / apart).max(axis=1).mean())
 
 
 def calinski_harabasz(total: float, fit: Fit) -> float:
     """Calinski and Harabasz (1974), from the squares about the mean and the inertia: higher is better."""
     n, k = len(fit.labels), len(fit.centroids)
-    if fit.inertia <= 0 or k < 2 or n <= k:
+    if k < 2 or n <= k:
         return 0.0
+    if fit.inertia <= 0:
+        return 1.0  # as scikit-learn has it
     return float((total - fit.inertia) / (k - 1) / (fit.inertia / (n - k)))
 
 
 def total_squares(matrix: Matrix) -> float:
     """Sum of squared distances to the mean."""
-    return float(matrix.var(axis=0, dtype=np.float64).sum() * len(matrix))
+    mean = matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return squares(own_distances(matrix, mean[None], np.zeros(len(matrix), np.int32)))

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,18 +18,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artylyze.clustering.mixture import Mixture, Projection
-from artylyze.errors import InputError
-from artylyze.storage import open_store
+from artylyze.errors import InputError, UsageError
+from artylyze.storage import is_url, open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 FORMAT = 1
 RUN, ASSIGNMENTS, SCORES, ELBOW = "run.json", "assignments.parquet", "scores.json", "elbow.png"
 KMEANS, MIXTURE = "kmeans.safetensors", "mixture.safetensors"
-_DRAWN = re.compile(r"(profiles/(kmeans|gmm)|influences)/[^/]+\.(png|json|csv|parquet)")  # what was told of clusters
+_TOLD = re.compile(
+    r"profiles/(kmeans|gmm)/(profiles\.json|(clusters|distributions|works)\.(csv|parquet)|column-\d\d-[^/]*\.png"
+    r"|cluster-\d+-(works|columns)\.png)|influences/influences-[^/]*\.(png|json)"
+)
+"""What `profiles` and `influences` call their files."""
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -92,6 +95,21 @@ def read_clusters(folder: str, *, assignments: bool = True) -> Clusters:
     return Clusters(folder, run, table, centroids, mixture, scores)
 
 
+def check_folder(folder: str) -> None:
+    """Raise UsageError where clusters should not be written: at a file, or into a catalog."""
+    if not is_url(folder) and Path(folder).is_file():
+        raise UsageError(f"-o {folder} is a file: clusters are a folder.")
+    if open_store(folder).version("catalog.json") is not None:
+        raise UsageError(f"-o {folder} is a catalog: name another folder for its clusters.")
+
+
+def same_folder(one: str, other: str) -> bool:
+    """Whether two addresses are of one folder, however they are spelled."""
+    if is_url(one) or is_url(other):
+        return one.rstrip("/") == other.rstrip("/")
+    return Path(one).resolve() == Path(other).resolve()
+
+
 def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: Path | None = None) -> None:
     """Write a clustering into its folder, with the picture of how k was chosen where it was.
 
@@ -102,8 +120,8 @@ def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: 
 
     store = open_store(clusters.folder)
     store.delete(RUN)
-    drawn = [entry.key for under in ("profiles/", "influences/") for entry in store.list(under)]
-    for name in (KMEANS, MIXTURE, ELBOW, *filter(_DRAWN.fullmatch, drawn)):
+    told = [entry.key for under in ("profiles/", "influences/") for entry in store.list(under)]
+    for name in (KMEANS, MIXTURE, ELBOW, *filter(_TOLD.fullmatch, told)):
         store.delete(name)
     if clusters.centroids is not None:
         store.put(KMEANS, save({"centroids": np.ascontiguousarray(clusters.centroids)}))

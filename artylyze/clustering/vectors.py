@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
 from artylyze.errors import InputError
 from artylyze.manifest import open_rows
+from artylyze.storage import open_store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METADATA = b"artylyze"
 """Key of a features file's Parquet metadata: JSON with method, source, catalog, model_id, random_weights, settings."""
+_TEXT, _LIST = pa.string(), pa.list_(pa.float32())
 GROUP = 8_192
 """Rows of a row group of a features file: what is held in memory where the file is streamed."""
 
@@ -59,24 +61,71 @@ def read_vectors(source: str) -> Vectors:
         InputError: if there is none, its rows come from several models, or no row is usable.
     """
     found = _of_file(source) if source.lower().endswith(".parquet") else _of_catalog(source)
-    good = np.isfinite(found.matrix).all(axis=1)
+    good = usable(found.matrix)
     left_out = dict(found.left_out)
-    ids, records, matrix = found.ids, found.records, found.matrix
     if not good.all():
         left_out["not_finite"] = int((~good).sum())
-        ids, records, matrix = ids.filter(pa.array(good)), records.filter(pa.array(good)), matrix[good]
-    if not len(ids):
+    if not good.any():
         raise InputError(f"{source} has no usable vectors ({left_out}): tag the images again.")
-    return in_order(replace(found, ids=ids, records=records, matrix=matrix, left_out=left_out))
+    return in_order(replace(found, left_out=left_out), np.flatnonzero(good))
 
 
-def in_order(found: Vectors) -> Vectors:
-    """Return the vectors in image_id order."""
-    order = pc.array_sort_indices(found.ids)
-    if np.array_equal(order.to_numpy(), np.arange(len(order))):
+def in_order(found: Vectors, rows: NDArray[np.int64]) -> Vectors:
+    """Return the vectors of some rows (ascending) in image_id order, copying the matrix once, if at all.
+
+    Raises:
+        InputError: an image_id that two rows have.
+    """
+    ids = found.ids.take(pa.array(rows))
+    if len(pc.unique(ids)) < len(ids):
+        raise InputError(f"{found.source} has several rows of one image_id: each image may have one.")
+    order = pc.array_sort_indices(ids).to_numpy()
+    places = rows[order]
+    if np.array_equal(places, np.arange(len(found.ids))):
         return found
-    ids, records = found.ids.take(order), found.records.take(order)
-    return replace(found, ids=ids, records=records, matrix=found.matrix[order.to_numpy()])
+    return replace(
+        found, ids=ids.take(pa.array(order)), records=found.records.take(pa.array(places)), matrix=found.matrix[places]
+    )
+
+
+def usable(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which rows have a length in float32: none with NaN, an infinite value, or one whose square is infinite."""
+    good: NDArray[np.bool_] = np.isfinite(np.einsum("ij,ij->i", matrix, matrix))
+    return good
+
+
+def lists_of(source: str, batch: pa.RecordBatch | pa.Table) -> tuple[pa.Array, pa.Array, NDArray[np.float32]]:
+    """Read the rows of a features file or a catalog that have features: image ids, record ids, float32 (n, d).
+
+    Other writers' types of text, lists and numbers serve too; an image without a record is its own.
+
+    Raises:
+        InputError: columns of other types, lists of several lengths, or an image without an id.
+    """
+    try:
+        columns = [
+            _whole(batch.column(name)).cast(kind)
+            for name, kind in (("image_id", _TEXT), ("record_id", _TEXT), ("features", _LIST))
+        ]
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{source} is not a features file: image_id and record_id are text, features are lists of numbers "
+            f"({str(error).splitlines()[0]})."
+        ) from error
+    there = pc.is_valid(columns[2])
+    ids, records, lists = (column.filter(there) for column in columns)
+    lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
+    if len(lengths) > 1 or lengths == [0]:
+        raise InputError(f"{source} has features of several lengths, or of none: make it again.")
+    if ids.null_count:
+        raise InputError(f"{source} has rows without an image_id: make it again.")
+    values = lists.flatten().to_numpy(zero_copy_only=False)  # a null among them is NaN
+    matrix = np.ascontiguousarray(values.reshape(len(lists), lengths[0] if lengths else 0), np.float32)
+    return ids, pc.coalesce(records, ids), matrix
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _of_catalog(catalog: str) -> Vectors:
@@ -94,37 +143,43 @@ def _of_catalog(catalog: str) -> Vectors:
     ids = pa.array(found, pa.string())
     places = pc.index_in(ids, value_set=rows.column("image_id").combine_chunks())
     records = rows.column("record_id").combine_chunks().take(places)
-    return Vectors(ids, records, matrix, catalog, "embedding", catalog, snapshot.model_id, False, dict(snapshot.errors))
+    return Vectors(
+        ids,
+        records,
+        matrix,
+        catalog,
+        "embedding",
+        open_store(catalog).url,
+        snapshot.model_id,
+        False,
+        dict(snapshot.errors),
+    )
 
 
 def _of_file(address: str) -> Vectors:
-    named: list[pa.RecordBatch] = []
+    named: list[tuple[pa.Array, pa.Array]] = []
     matrix: NDArray[np.float32] | None = None
     filled = 0
     with open_rows(address) as file:
         about = about_of(address, file)
         rows = file.metadata.num_rows
         for batch in file.iter_batches(GROUP, columns=["image_id", "record_id", "features"]):
-            usable = batch.filter(pc.is_valid(batch.column("features")))
-            lists = usable.column("features")
-            lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
-            if not lengths:
+            ids, records, part = lists_of(address, batch)
+            if not len(ids):
                 continue
             if matrix is None:
-                matrix = np.empty((rows, lengths[0]), np.float32)
-            if lengths != [matrix.shape[1]]:
-                raise InputError(f"{address} has features of several lengths, not of one: make it again.")
-            part = matrix[filled : filled + len(lists)]
-            part[:] = lists.flatten().to_numpy(zero_copy_only=False).reshape(part.shape)
-            filled += len(lists)
-            named.append(usable.select(["image_id", "record_id"]))
+                matrix = np.empty((rows, part.shape[1]), np.float32)
+            if part.shape[1] != matrix.shape[1]:
+                raise InputError(f"{address} has features of several lengths: make it again.")
+            matrix[filled : filled + len(ids)] = part
+            filled += len(ids)
+            named.append((ids, records))
     if matrix is None:
         raise InputError(f"{address} has no features: make it again.")
-    left_out = dict(about.get("left_out", {}))
+    left_out = dict(about.get("left_out") or {})
     if filled < rows:
         left_out["without_features"] = left_out.get("without_features", 0) + rows - filled
-    table = pa.Table.from_batches(named)
-    ids, records = (table.column(name).combine_chunks() for name in ("image_id", "record_id"))
+    ids, records = map(pa.concat_arrays, zip(*named, strict=True))
     return Vectors(
         ids,
         records,
@@ -143,10 +198,10 @@ def about_of(address: str, file: pq.ParquetFile) -> dict[str, Any]:
     try:
         if not {"image_id", "record_id", "features"} <= set(file.schema_arrow.names):
             raise KeyError("features")
-        about: dict[str, Any] = json.loads((file.schema_arrow.metadata or {})[METADATA])
-    except (KeyError, ValueError) as error:
+        about: dict[str, Any] = dict(json.loads((file.schema_arrow.metadata or {})[METADATA]))
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{address} is not a features file. Make one with `artylyze features CATALOG -o {address}`."
+            f"{address} is not a features file. Make one with `artylyze features CATALOG -o FEATURES.parquet`."
         ) from error
     return about
 
@@ -156,7 +211,6 @@ def write_features(address: str, table: pa.Table, about: Mapping[str, Any]) -> N
     import io
 
     from artylyze.manifest import split_target
-    from artylyze.storage import open_store
 
     out = io.BytesIO()
     described = table.replace_schema_metadata({METADATA: json.dumps(about)})

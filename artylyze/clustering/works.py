@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.catalog.snapshot import read_catalog, read_snapshot
+from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
 from artylyze.clustering.columns import Described, chosen, describe, folded
 from artylyze.clustering.store import Clusters
 from artylyze.errors import InputError, UsageError
@@ -38,6 +40,12 @@ class Works:
     table: pa.Table
     said: Described
 
+    def embeddings(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The catalog's embeddings, float32 (m, d), and which is each work's: int64 (n,), -1 where it has none now."""
+        ids, matrix = embeddings(self.catalog)
+        places = pc.index_in(self.table.column("image_id").combine_chunks(), value_set=pa.array(ids, pa.string()))
+        return pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64), matrix
+
 
 def read_works(
     clusters: Clusters,
@@ -45,6 +53,7 @@ def read_works(
     labels: Sequence[str] = (),
     artists: str | None = None,
     columns: Sequence[str] = (),
+    id_column: str | None = None,
 ) -> Works:
     """Join clustered images to their catalog and to catalogues of labels.
 
@@ -54,6 +63,7 @@ def read_works(
         labels: CSV, TSV or Parquet tables that say more of the images; the catalog's own metadata is the last.
         artists: a table of artists with their nationality and years.
         columns: those that are of interest; none: all that are categorical.
+        id_column: of a table of labels, that names an image or its record; None: it is found.
 
     Raises:
         UsageError: no catalog is known, or a column is not there or not categorical.
@@ -62,7 +72,13 @@ def read_works(
     catalog = catalog or clusters.run.get("catalog")
     if not catalog:
         raise UsageError(f"{clusters.folder} does not say which catalog it was made from: give --catalog CATALOG.")
-    tasks = read_snapshot(catalog).tasks
+    snapshot, run = read_snapshot(catalog), clusters.run
+    tasks = snapshot.tasks
+    if run["method"] == "embedding" and run["model_id"] not in (None, snapshot.model_id):
+        raise InputError(
+            f"{clusters.folder} are clusters of embeddings by the model {run['model_id']}, those of the catalog "
+            f"{catalog} are by {snapshot.model_id}: give the catalog that was clustered, or cluster this one."
+        )
     ids = clusters.assignments.column("image_id").combine_chunks()
     rows = read_catalog(catalog, [*_NAMES, *tasks, "metadata"])  # without metadata there is no such column
     places = pc.index_in(ids, value_set=rows.column("image_id").combine_chunks())
@@ -73,7 +89,7 @@ def read_works(
             f"{missing!r}: give the catalog that was clustered, or cluster this one."
         )
     rows = rows.take(places)
-    tables = said_of(rows, labels)
+    tables = said_of(rows, labels, id_column)
     predicted = {task: rows.column(task) for task in tasks}
     said = describe(tables, rows.num_rows, predicted, None if artists is None else read_artists(artists))
     return Works(catalog, rows.select(list(_NAMES)), chosen(said, columns) if columns else said)
@@ -98,7 +114,7 @@ def said_of(rows: pa.Table, labels: Sequence[str], id_column: str | None = None)
     with TemporaryDirectory(prefix="artylyze-") as folder:
         manifest = str(Path(folder, "manifest.parquet"))
         pq.write_table(_as_manifest(rows), manifest)
-        joined = join(labels, manifest, Wanted(wanted, {}, id_column))
+        joined = join(labels, manifest, Wanted(wanted, {}, id_column), called="the catalog")
     order = pc.index_in(rows.column("image_id"), value_set=joined.images.column("image_id").combine_chunks())
     return [one.table.take(order) for one in joined.catalogues if one.table.num_columns]
 

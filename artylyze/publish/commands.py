@@ -18,6 +18,7 @@ _Artists = Annotated[str | None, typer.Option(help="A table of artists: name, na
 _Columns = Annotated[
     str | None, typer.Option(help="Columns to tell of, with commas between. Default: all that are categorical.")
 ]
+_IdColumn = Annotated[str | None, typer.Option(help="The column of --labels that identifies a record.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 
 
@@ -26,6 +27,7 @@ def profiles(
     clusters: _Clusters,
     catalog: _Catalog = None,
     labels: _Labels = None,
+    id_column: _IdColumn = None,
     artists: _Artists = None,
     algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
     columns: _Columns = None,
@@ -40,7 +42,7 @@ def profiles(
     from artylyze.progress import Reporter
 
     with Reporter() as reporter:
-        found = make_profiles(clusters, catalog, labels or (), artists, algorithm, _names(columns))
+        found = make_profiles(clusters, catalog, labels or (), artists, algorithm, _names(columns), id_column)
         files = write_profiles(found, reporter)
     if as_json:
         typer.echo(json.dumps({"files": files, **found.as_dict()}, ensure_ascii=False))
@@ -62,6 +64,7 @@ def influences(
     threshold: Annotated[float, typer.Option(help="Responsibility from which a cluster is an influence.")] = 0.05,
     catalog: _Catalog = None,
     labels: _Labels = None,
+    id_column: _IdColumn = None,
     artists: _Artists = None,
     columns: _Columns = None,
     as_json: _Json = False,
@@ -81,7 +84,7 @@ def influences(
         stored = read_clusters(clusters)
         check(stored, threshold)
         reporter.say(f"Joining the works of {clusters} to what is said of them")
-        works = read_works(stored, catalog, labels or (), artists, _names(columns))
+        works = read_works(stored, catalog, labels or (), artists, _names(columns), id_column)
         found = run(stored, works, record, threshold)
         where = output or f"{clusters.rstrip('/')}/influences"
         files = write_influences(found, where)
@@ -99,6 +102,7 @@ def report(
     model: Annotated[str | None, typer.Option(help="The model bundle that made the catalog: a folder.")] = None,
     evaluation: Annotated[str | None, typer.Option(help="What `evaluate` wrote.")] = None,
     labels: _Labels = None,
+    id_column: _IdColumn = None,
     artists: _Artists = None,
     columns: _Columns = None,
     record: Annotated[
@@ -114,7 +118,7 @@ def report(
     from artylyze.publish.report.page import ReportRequest, write_report
 
     request = ReportRequest(
-        catalog, output, clusters, model, evaluation, tuple(labels or ()), artists, _names(columns), record
+        catalog, output, clusters, model, evaluation, tuple(labels or ()), artists, _names(columns), record, id_column
     )
     with Reporter() as reporter:
         size = write_report(request, reporter)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from artylyze.clustering.influences import Influence, Influences
 from artylyze.clustering.profiling import bars_of
-from artylyze.publish.influence_plot import Current, Shown, influence_plot
+from artylyze.publish.influence_plot import CURRENTS, DOUBLES, Current, Shown, influence_plot
 from artylyze.publish.profile_plots import Bar
 from artylyze.storage import open_store
 
@@ -35,12 +35,14 @@ def picture(found: Influences) -> bytes:
     """Draw what runs through a record; return it as a PNG."""
     name = found.works.said.titles[found.rows[0]] or found.record
     title = f"What runs through {' '.join(name.split())[:80]} ({found.record})"
+    twins = list(found.duplicates.items())
     doubles = [
         Shown(found.pictures[row], [*_lines(found, row), f"correlation {how.correlation:.2f}"])
-        for row, how in list(found.duplicates.items())[:6]
+        for row, how in twins[:DOUBLES]
     ]
+    few = "" if len(twins) == len(doubles) else f" (the {len(doubles)} most alike of {len(twins):,})"
     images = [Shown(found.pictures[row], _lines(found, row)) for row in found.rows]
-    return influence_plot(title, images, [_current(found, one) for one in found.found], doubles)
+    return influence_plot(title, images, [_current(found, one) for one in found.found[:CURRENTS]], doubles, few)
 
 
 def marked_columns(one: Influence) -> list[tuple[str, Sequence[Bar]]]:
@@ -53,7 +55,7 @@ def marked_columns(one: Influence) -> list[tuple[str, Sequence[Bar]]]:
 
 def _current(found: Influences, one: Influence) -> Current:
     marks = ", ".join(dict.fromkeys(mark.share.term for mark in one.profile.marks[:3]))
-    name = f"cluster {one.profile.cluster}" + (f": {marks}" if marks else "")
+    name = f"mixture cluster {one.profile.cluster}" + (f": {marks}" if marks else "")
     works = [Shown(found.pictures[row], _lines(found, row)) for row in one.typical]
     return Current(one.share, name, works, marked_columns(one))
 

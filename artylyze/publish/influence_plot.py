@@ -15,6 +15,10 @@ from artylyze.publish.thumbnails import Thumbnail
 _PANELS = 2
 _BARS = 5
 _NAMED = 24  # letters of a caption
+CURRENTS = 8
+"""Clusters that are drawn, at most, the strongest."""
+DOUBLES = 6
+"""Near-duplicates that are drawn, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +39,13 @@ class Current:
     columns: Sequence[tuple[str, Sequence[Bar]]]
 
 
-def influence_plot(title: str, images: Sequence[Shown], currents: Sequence[Current], doubles: Sequence[Shown]) -> bytes:
-    """Draw a record's images beside the shares of its currents, a row for each current, and its near-duplicates."""
+def influence_plot(
+    title: str, images: Sequence[Shown], currents: Sequence[Current], doubles: Sequence[Shown], few: str = ""
+) -> bytes:
+    """Draw a record's images beside the shares of its currents, a row for each current, and its near-duplicates.
+
+    `few` says of how many near-duplicates `doubles` are some.
+    """
     heights = [2.9, *(2.55 for _ in currents), *([2.1] if doubles else [])]
     with figure_of(title, 12, 0.5 + sum(heights)) as (figure, out):
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -44,7 +53,8 @@ def influence_plot(title: str, images: Sequence[Shown], currents: Sequence[Curre
         for row, current in zip(rows[1:], currents, strict=False):
             _current(row, current)
         if doubles:
-            _pictures(rows[-1], doubles, "Near-duplicates: perhaps the same work photographed twice, no influence", 6)
+            told = f"Near-duplicates{few}: perhaps the same work photographed twice, no influence"
+            _pictures(rows[-1], doubles, told, DOUBLES)
     return out.getvalue()
 
 
@@ -58,7 +68,7 @@ def _head(row: SubFigure, images: Sequence[Shown], currents: Sequence[Current]) 
     axes.barh([len(shares)], [rest], color=QUIET, height=0.6)
     for place, share in enumerate([*shares, rest]):
         axes.text(share + 0.01, place, f"{share:.1%}", va="center", fontsize=8)
-    names = [cut(current.name, 48) for current in currents] + ["clusters below the threshold"]
+    names = [cut(current.name, 48) for current in currents] + ["all other clusters"]
     axes.set_yticks(range(len(names)), names)
     axes.set(xlim=(0, 1.12), ylim=(max(3, len(names)) - 0.4, -0.6), title="Responsibility of each cluster")
     axes.grid(axis="y", visible=False)
@@ -69,7 +79,8 @@ def _head(row: SubFigure, images: Sequence[Shown], currents: Sequence[Current]) 
 def _current(row: SubFigure, current: Current) -> None:
     row.suptitle(f"{cut(current.name, 90)}: {current.share:.1%}", x=0.02, ha="left", fontsize=10)
     left, right = row.subfigures(1, 2, width_ratios=(1.5, 1), squeeze=False)[0]
-    _pictures(left, current.works, "", 6)
+    none = "" if current.works else "All its typical works are near-duplicates of this one, or of its own record."
+    _pictures(left, current.works, none, 6)
     chosen = current.columns[:_PANELS]
     if chosen:
         panels = right.subplots(1, len(chosen), squeeze=False)[0]

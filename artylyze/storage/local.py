@@ -229,4 +229,4 @@ def _raise_listing(error: OSError) -> NoReturn:
 
 
 def _local_error(error: OSError) -> StorageError:
-    return StorageError(f"{error.filename or 'The file system'}: {error.strerror or error}.")
+    return StorageError(f"{error.filename2 or error.filename or 'The file system'}: {error.strerror or error}.")

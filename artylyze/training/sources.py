@@ -83,7 +83,7 @@ class Wanted:
         return {name: matches[0] for name, matches in pairs if matches}
 
 
-def join(labels: Sequence[str], images: str | None, wanted: Wanted) -> Joined:
+def join(labels: Sequence[str], images: str | None, wanted: Wanted, called: str | None = None) -> Joined:
     """Join label tables to images.
 
     Args:
@@ -91,6 +91,7 @@ def join(labels: Sequence[str], images: str | None, wanted: Wanted) -> Joined:
         images: a manifest, or what `collection.scan` takes; None: the first table's rows stand for images that are
             not here (their `uri` is null).
         wanted: the columns that are looked for.
+        called: what the user knows the images as; None: by the address in `images`.
 
     Raises:
         UsageError: nothing to join, or columns that no table has.
@@ -104,7 +105,8 @@ def join(labels: Sequence[str], images: str | None, wanted: Wanted) -> Joined:
         described = _stand_in(database, tables, wanted) if images is None else _take_images(database, images)
         _check_required(described, tables, wanted)
         make_forms(database)
-        catalogues = [_join(database, table, wanted, images) for table in tables]
+        named = called or images or "the first catalogue"
+        catalogues = [_join(database, table, wanted, named) for table in tables]
         if described:
             catalogues.append(_metadata(database, described, wanted, tables))
         names = ", ".join(field.name for field in COLUMNS)
@@ -201,7 +203,7 @@ def _named_column(table: _Table, wanted: Wanted) -> str | None:
     return next((name for name in (wanted.file_column, wanted.id_column) if name in table.columns), None)
 
 
-def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, images: str | None) -> Catalogue:
+def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, images: str) -> Catalogue:
     _use(database, labels)
     column = _named_column(labels, wanted) or detect(database, labels.columns)
     chosen = wanted.found(labels.columns)
@@ -223,17 +225,15 @@ def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, i
     return Catalogue(labels.address, column, rows, joined, naming - joined, rows - naming, described, table)
 
 
-def _nothing_joined(
-    database: duckdb.DuckDBPyConnection, table: _Table, column: str | None, images: str | None
-) -> InputError:
+def _nothing_joined(database: duckdb.DuckDBPyConnection, table: _Table, column: str | None, images: str) -> InputError:
     shown = column or table.columns[0]
     value = value_of(shown)
     values = database.execute(f"SELECT {value} FROM catalogue WHERE {value} <> '' LIMIT 1").fetchall()
     image = database.execute("SELECT min(image_id) FROM images").fetchall()[0][0]
     given = f"`{shown}` is like {values[0][0]!r}" if values else f"`{shown}` is empty"
     return InputError(
-        f"No row of {table.address} names an image of {images or 'the first catalogue'}: its {given}, the images are "
-        f"like {image!r}. Say which column names them with --file-column or --id-column."
+        f"No row of {table.address} names an image of {images}: its {given}, the images are like {image!r}. "
+        "Say with --id-column which column names them."
     )
 
 

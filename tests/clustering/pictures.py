@@ -130,6 +130,7 @@ def clustered(folder: Path, catalog: str, images: Mapping[str, Painted], **run: 
         "source": catalog,
         "catalog": catalog,
         "method": "embedding",
+        "model_id": "model",
         "rows": len(good),
         "settings": settings,
         **run,

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from artylyze.clustering.cluster import cluster, describe, describe_plan, plan
-from artylyze.clustering.request import ClusterRequest, parse_k, parse_range
+from artylyze.clustering.request import K_RANGE, ClusterRequest, parse_k, parse_range
 from artylyze.clustering.store import read_clusters
 from artylyze.errors import ArtylyzeError, InputError, UsageError
 from tests.clustering.conftest import Quiet, blobs
@@ -50,7 +50,7 @@ def test_nothing_of_an_earlier_clustering_stays_in_the_folder(written: Write, tm
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     assert (out / "elbow.png").exists()
-    cluster(replace(request, k=4, algorithms=("kmeans",)), watcher)
+    cluster(replace(request, k=4, k_range=K_RANGE, algorithms=("kmeans",)), watcher)
     assert not any(file.exists() for file in (*drawn, out / "elbow.png", out / "mixture.safetensors"))
     assert all(file.exists() for file in own)
 

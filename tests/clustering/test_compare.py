@@ -60,12 +60,12 @@ def misleading(tmp_path: Path) -> tuple[str, str, str]:
 
 def test_labels_rank_what_silhouette_would_rank_otherwise(misleading: tuple[str, str, str], watcher: Quiet) -> None:
     flat, told, table = misleading
-    request = CompareRequest((flat, told), table, "inventory", ("technique", "genre", "nothing"), k=4)
+    request = CompareRequest((flat, told), table, "inventory", ("technique", "genre"), k=4)
     first, second = (row for row in compare(request, watcher) if row.algorithm == "kmeans")
     assert (first.method, first.rank, first.ranked_by) == ("told", 1, "agreement")
     assert first.silhouette < second.silhouette
     assert {name: said.images for name, said in first.agreement.items()} == {"technique": 70, "genre": 35}
-    (unlabelled, _) = (row for row in compare(replace(request, labels=None, id_column=None), watcher)[:2])
+    (unlabelled, _) = (row for row in compare(replace(request, labels=None, id_column=None, columns=None), watcher)[:2])
     assert (unlabelled.method, unlabelled.ranked_by, unlabelled.agreement) == ("flat", "silhouette", {})
 
 

@@ -34,7 +34,9 @@ def made(gallery: Gallery, folder: Path, method: str, **options: Any) -> dict[st
     """Compute features of the gallery's catalog, or of `source`, into `name`."""
     source = options.pop("source", gallery.catalog)
     output = str(folder / options.pop("name", "features.parquet"))
-    return features(FeaturesRequest(source, output, method, image_size=SIZE, **options), Quiet())
+    if "transform" not in options:  # which brings its own size
+        options["image_size"] = SIZE
+    return features(FeaturesRequest(source, output, method, **options), Quiet())
 
 
 def rows_of(vectors: Vectors, ids: list[str]) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from artylyze.clustering.influences import THRESHOLD, Influences, of_record
+from artylyze.catalog.snapshot import read_snapshot
+from artylyze.clustering.influences import THRESHOLD, Influences, check, of_record
 from artylyze.clustering.profiles import Distribution, Profile
 from artylyze.clustering.profiling import Profiled, profiled, thumbnails_of
 from artylyze.clustering.works import Works
@@ -29,14 +30,20 @@ from artylyze.publish.thumbnails import Thumbnail
 
 _TYPICAL, _MARGINAL = 6, 2
 _TERMS = 6  # of a distribution
+_CAPTION = (
+    "Clusters of the mixture that run through it, numbered apart from those of KMeans: their responsibility, from 5% on"
+)
 
 
 def clustering(found: Profiled, record: str | None) -> Clustering:
     """Describe clusters that were profiled, and what runs through `record` (None: through the most mixed work).
 
-    Raises InputError for a record that is not among them.
+    Raises InputError for a record that is not among them, UsageError for one where no mixture tells of influences.
     """
+    if record is not None:
+        check(found.clusters, THRESHOLD)
     works, run = found.works, found.clusters.run
+    read = read_snapshot(works.catalog).ok
     shown = [row for one in found.profiles for row in (*one.typical[:_TYPICAL], *one.marginal[:_MARGINAL])]
     pictures = thumbnails_of(works, shown)
     example = None
@@ -52,6 +59,7 @@ def clustering(found: Profiled, record: str | None) -> Clustering:
                 ("features", run.get("method")),
                 ("images", run.get("rows")),
                 ("left out", run.get("left_out") or None),
+                ("images of the catalog in no cluster", max(0, read - works.table.num_rows) or None),
                 ("random weights: not to be ranked", run.get("random_weights") or None),
                 *((name, value) for name, value in run.get("settings", {}).items()),
             ],
@@ -136,26 +144,30 @@ def _example(found: Influences) -> Example:
     works, pictures = found.works, found.pictures
     rows = [
         Row(
-            f"cluster {one.profile.cluster}",
+            f"mixture cluster {one.profile.cluster}",
             one.profile.images,
             one.share,
-            "; ".join(f"{mark.share.term} (x {mark.share.lift:.1f})" for mark in one.profile.marks[:3]),
+            "; ".join(f"{mark.column}: {mark.share.term} (x {mark.share.lift:.1f})" for mark in one.profile.marks[:3]),
         )
         for one in found.found
     ]
     if found.rest > 0.0005:
         rows.append(Row("clusters below the threshold", 0, found.rest))
     currents = tuple(
-        (f"Typical of cluster {one.profile.cluster}", tuple(_work(works, row, pictures[row]) for row in one.typical))
+        (
+            f"Typical of mixture cluster {one.profile.cluster}",
+            tuple(_work(works, row, pictures[row]) for row in one.typical),
+        )
         for one in found.found
     )
     return Example(
         works.said.titles[found.rows[0]] or found.record,
         tuple(_work(works, row, pictures[row], f"record {found.record}") for row in found.rows),
-        Counts("Clusters that run through it: their responsibility, from 5% on", "cluster", "marked by", tuple(rows)),
+        Counts(_CAPTION, "cluster", "marked by", tuple(rows)),
         currents,
         tuple(
             _work(works, row, pictures[row], f"correlation {how.correlation:.2f}")
             for row, how in found.duplicates.items()
         ),
+        found.blind,
     )

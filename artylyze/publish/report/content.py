@@ -94,6 +94,7 @@ class Example:
     shares: Counts
     currents: tuple[tuple[str, tuple[Work, ...]], ...]
     duplicates: tuple[Work, ...]
+    note: str | None
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ def figure(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {figure(one)}" for name, one in value.items()) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(map(figure, value)) or "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

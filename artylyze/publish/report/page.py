@@ -37,6 +37,7 @@ class ReportRequest:
         artists: a table of artists.
         columns: those of the metadata that clusters are told by; none: all that are categorical.
         record: the example of an influence; None: the most mixed work.
+        id_column: of a table of labels, that names an image or its record; None: it is found.
     """
 
     catalog: str
@@ -48,6 +49,7 @@ class ReportRequest:
     artists: str | None = None
     columns: tuple[str, ...] = ()
     record: str | None = None
+    id_column: str | None = None
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith((".html", ".htm")):
@@ -81,7 +83,12 @@ def gather(request: ReportRequest, watcher: Watcher) -> Content:
     if request.clusters is not None:
         watcher.say("Profiling the clusters, and reading their works")
         profiled = make_profiles(
-            request.clusters, request.catalog, request.labels, request.artists, columns=request.columns
+            request.clusters,
+            request.catalog,
+            request.labels,
+            request.artists,
+            columns=request.columns,
+            id_column=request.id_column,
         )
         found = clustering(profiled, request.record)
     return Content(
