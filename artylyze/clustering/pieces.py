@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.catalog.snapshot import Part, read_parts, read_snapshot
-from artylyze.clustering.vectors import Vectors, about_of, in_order, lists_of, usable
+from artylyze.clustering.vectors import Vectors, about_of, batches_of, in_order, lists_of, usable
 from artylyze.errors import InputError
 from artylyze.manifest import open_rows
 from artylyze.storage import open_store
@@ -78,8 +78,9 @@ def open_pieces(source: str) -> Pieces:
         )
     with open_rows(source) as file:
         about = about_of(source, file)
-        batches = file.iter_batches(256, columns=["image_id", "record_id", "features"])
-        widths = (matrix.shape[1] for batch in batches if len(matrix := lists_of(source, batch)[2]))
+        widths = (
+            matrix.shape[1] for batch in batches_of(source, file, 256) if len(matrix := lists_of(source, batch)[2])
+        )
         dim = next(widths, 0)
         groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
         sizes = tuple(group.num_rows for group in groups)
@@ -135,8 +136,7 @@ def _tables(pieces: Pieces, number: int) -> Iterator[pa.Table]:
         yield table.rename_columns([*columns[:-1], "features"])
         return
     with open_rows(pieces.source) as file:
-        columns = ["image_id", "record_id", "features"]
-        for batch in file.iter_batches(BLOCK, row_groups=[number], columns=columns):
+        for batch in batches_of(pieces.source, file, BLOCK, [number]):
             yield pa.Table.from_batches([batch])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,16 @@ def lists_of(source: str, batch: pa.RecordBatch | pa.Table) -> tuple[pa.Array, p
     return ids, pc.coalesce(records, ids), matrix
 
 
+def batches_of(
+    source: str, file: pq.ParquetFile, rows: int, groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read a features file, of some row groups or all, `rows` at a time; raise InputError where it cannot be read."""
+    try:
+        yield from file.iter_batches(rows, row_groups=groups, columns=["image_id", "record_id", "features"])
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{source} cannot be read: {str(error).splitlines()[0]}") from error
+
+
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
@@ -163,7 +173,7 @@ def _of_file(address: str) -> Vectors:
     with open_rows(address) as file:
         about = about_of(address, file)
         rows = file.metadata.num_rows
-        for batch in file.iter_batches(GROUP, columns=["image_id", "record_id", "features"]):
+        for batch in batches_of(address, file, GROUP):
             ids, records, part = lists_of(address, batch)
             if not len(ids):
                 continue

@@ -11,8 +11,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from artylyze.clustering.cluster import cluster, describe, describe_plan, plan
+from artylyze.clustering.kmeans import kmeans_for
 from artylyze.clustering.request import K_RANGE, ClusterRequest, parse_k, parse_range
-from artylyze.clustering.store import read_clusters
+from artylyze.clustering.store import read_clusters, same_folder
 from artylyze.errors import ArtylyzeError, InputError, UsageError
 from tests.clustering.conftest import Quiet, blobs
 
@@ -44,8 +45,14 @@ def test_groups_are_found_and_read_back_as_written(written: Write, tmp_path: Pat
 def test_nothing_of_an_earlier_clustering_stays_in_the_folder(written: Write, tmp_path: Path, watcher: Quiet) -> None:
     request, out = ClusterRequest(written(blobs()[0]), str(tmp_path / "out"), k=None, k_range=(2, 5)), tmp_path / "out"
     cluster(request, watcher)
-    drawn = [out / name for name in ("profiles/gmm/cluster-003-works.png", "influences/influences-1.json")]
-    own = [out / name for name in ("profiles/notes.txt", "influences/notes.txt", "elsewhere/cluster-003-works.png")]
+    drawn = [
+        out / name
+        for name in ("profiles/gmm/cluster-003-works.png", "profiles/kmeans/works.csv", "influences/influences-1.json")
+    ]
+    own = [
+        out / name
+        for name in ("profiles/kmeans/mine.csv", "influences/mine.json", "elsewhere/cluster-003-works.png", "mine.png")
+    ]
     for file in (*drawn, *own):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
@@ -53,6 +60,8 @@ def test_nothing_of_an_earlier_clustering_stays_in_the_folder(written: Write, tm
     cluster(replace(request, k=4, k_range=K_RANGE, algorithms=("kmeans",)), watcher)
     assert not any(file.exists() for file in (*drawn, out / "elbow.png", out / "mixture.safetensors"))
     assert all(file.exists() for file in own)
+    cluster(replace(request, k=4, k_range=K_RANGE, algorithms=("gmm",)), watcher)
+    assert not (out / "kmeans.safetensors").exists()
 
 
 def test_a_clustering_that_was_cut_off_is_none(written: Write, tmp_path: Path, watcher: Quiet) -> None:
@@ -129,7 +138,16 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(written: Write, tmp_path: P
 
 @pytest.mark.parametrize(
     "change",
-    [{"k": 0}, {"k_range": (9, 3)}, {"covariance": "x"}, {"algorithms": ("x",)}, {"variance": 0}, {"seed": -1}],
+    [
+        {"k": 0},
+        {"k_range": (9, 3), "k": None},
+        {"covariance": "x"},
+        {"algorithms": ("x",)},
+        {"variance": 0},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"k_range": (2, 9)},
+    ],
 )
 def test_nonsense_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
@@ -146,3 +164,49 @@ def test_words_of_the_command_line() -> None:
 def test_no_clusters_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="artylyze cluster"):
         read_clusters(str(tmp_path))
+
+
+def test_every_k_is_scored_by_a_fit_of_the_same_kind(
+    written: Write, tmp_path: Path, watcher: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("artylyze.clustering.kmeans.SAMPLE", 200)
+    matrix = np.random.default_rng(0).normal(size=(900, 140)).astype(np.float32)
+    found = cluster(ClusterRequest(written(matrix), str(tmp_path / "out"), k=None, k_range=(3, 9)), watcher)
+    scores, chosen = found.scores, found.scores["chosen"]
+    assert sorted(scores["k"], key=int) == [str(k) for k in range(3, 10)]
+    sketch = scores["k"][str(chosen)]
+    assert sketch["inertia"] == kmeans_for(matrix, 0, "cpu").sketch(chosen).inertia
+    assert scores["fitted"]["inertia"] < sketch["inertia"]
+    assert sketch["bic"] is not None
+    assert scores["fitted"]["bic"] == found.run["em"]["bic"]
+
+
+def test_a_clustering_of_another_format_is_refused(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    found = cluster(ClusterRequest(written(blobs(40)[0]), str(tmp_path / "out"), k=2), watcher)
+    (tmp_path / "out" / "run.json").write_text(json.dumps({**found.run, "format": 99}))
+    with pytest.raises(InputError, match="cluster again"):
+        read_clusters(str(tmp_path / "out"))
+
+
+def test_clusters_go_into_a_folder_of_their_own(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "catalog.json").write_text("{}")
+    for name, says in (("file", "is a file"), ("catalog", "is a catalog")):
+        with pytest.raises(UsageError, match=says):
+            cluster(ClusterRequest(written(blobs(40)[0]), str(tmp_path / name), k=2), watcher)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("one", ["out", "./out", "out/", "../here/out", "{here}/out"])
+def test_one_folder_has_many_spellings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: str) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert same_folder(one.format(here=tmp_path / "here"), "out")
+    assert not same_folder(one.format(here=tmp_path / "here"), "out2")
+    assert same_folder("s3://bucket/out/", "s3://bucket/out")
+
+
+def test_a_sample_that_is_too_small_is_named(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    with pytest.raises(InputError, match=r"the sample of .* has only 3 rows"):
+        cluster(ClusterRequest(written(blobs(40)[0]), str(tmp_path / "out"), k=6, sample=3), watcher)

@@ -69,6 +69,10 @@ def test_dates_become_half_centuries() -> None:
     found = described(date=["1864", "c. 1901-1903", "undated", "1899", "1512"])
     column = named(found)["date (half-century)"]
     assert said(column) == ["1850-1899", "1900-1949", None, "1850-1899", "1500-1549"]
+    odd = described(
+        date=["500 BC", "480 B.C.", "323 BCE", "um 100 v. Chr.", "1503 (300 x 400 mm)", "843", "1881", "1882"]
+    )
+    assert said(named(odd)["date (half-century)"])[:6] == [None, None, None, None, "1500-1549", "800-849"]
     assert described(date=["spring", "autumn"]).left_out == {"date": "no year is found in most of its values"}
 
 

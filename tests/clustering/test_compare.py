@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from artylyze.clustering.compare import CompareRequest, agree, compare, tables
+from artylyze.clustering.compare import Agreement, CompareRequest, agree, compare, tables
 from artylyze.clustering.vectors import write_features
 from artylyze.errors import InputError, UsageError
 from tests.clustering.conftest import Quiet, blobs
@@ -90,3 +90,27 @@ def test_sources_without_common_images_are_refused(tmp_path: Path, watcher: Quie
         compare(CompareRequest((write(tmp_path / "a.parquet", 5, method="pca"),), k=9), watcher)
     with pytest.raises(UsageError):
         CompareRequest(())
+
+
+def test_a_column_that_is_not_there_is_told_even_without_labels(gallery: Gallery, watcher: Quiet) -> None:
+    with pytest.raises(InputError, match=r"says the nope of these images; columns: .*artist"):
+        compare(CompareRequest((gallery.catalog,), columns=("artist", "nope"), k=3), watcher)
+
+
+def test_no_agreement_is_told_of_a_column_that_says_nothing(gallery: Gallery, watcher: Quiet) -> None:
+    rows = compare(CompareRequest((gallery.catalog,), k=3), watcher)
+    assert rows[0].agreement.keys() == {"genre"}, "there is no style"
+    none = replace(rows[0], agreement={"genre": Agreement(0, 0.0, 0.0)})
+    assert "| - | - |" in tables([none, replace(none, algorithm="gmm")])
+    assert "Of 27 images; known are genre of 21." in tables(rows)
+
+
+def test_purity_is_the_share_of_the_most_frequent_label_of_each_cluster() -> None:
+    found = agree(np.array([0, 0, 0, 1, 1, 1], np.int32), np.array([0, 1, 2, 0, 0, 0]))
+    assert found.purity == pytest.approx(4 / 6)
+
+
+def test_a_covariance_or_a_seed_that_there_is_not_is_refused() -> None:
+    for change in ({"covariance": "spherical"}, {"seed": -1}):
+        with pytest.raises(UsageError):
+            CompareRequest(("a",), **change)

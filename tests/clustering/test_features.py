@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 import pytest
 import timm
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from artylyze.cli import app
 from artylyze.clustering.assign import assign
 from artylyze.clustering.cluster import cluster
 from artylyze.clustering.features import FeaturesRequest, features
@@ -236,3 +238,16 @@ def test_a_kept_transform_takes_one_image(gallery: Gallery, tmp_path: Path) -> N
 def test_what_does_not_go_together_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         FeaturesRequest(**{"source": "in", "output": "f.parquet", "method": "pca", **change})
+
+
+def test_images_that_the_catalog_could_not_read_are_left_out_and_counted(gallery: Gallery, tmp_path: Path) -> None:
+    assert made(gallery, tmp_path, "pca")["left_out"] == {"corrupt": 1}
+    assert made(gallery, tmp_path, "embedding", name="e.parquet")["left_out"] == {"corrupt": 1}
+    result = CliRunner().invoke(app, ["features", gallery.catalog, "-o", str(tmp_path / "c.parquet")])
+    assert "Left out: 1 corrupt" in result.output
+
+
+def test_a_transform_brings_its_own_settings() -> None:
+    for change in ({"image_size": 90}, {"variance": 0.5}):
+        with pytest.raises(UsageError, match="leave them out"):
+            FeaturesRequest("in", "out.parquet", "pca", transform="t.safetensors", **change)

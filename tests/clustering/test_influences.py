@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from artylyze.cli import app
-from artylyze.clustering.influences import Influences, describe, influences
+from artylyze.clustering.influences import NEAREST, Influences, _nearest, describe, influences
 from artylyze.clustering.store import read_clusters
 from artylyze.clustering.works import read_works
 from artylyze.errors import InputError, UsageError
-from artylyze.publish.influence_files import file_name, write_influences
+from artylyze.publish.influence_files import file_name, picture, write_influences
 from tests.clustering.pictures import MARKUP, Gallery
 
 
@@ -98,3 +99,19 @@ def test_the_command_tells_of_the_columns_that_were_asked_for(gallery: Gallery, 
     command = ["influences", gallery.clusters, "between", "-o", str(tmp_path), "--json", "--columns", "artist"]
     found = json.loads(CliRunner().invoke(app, command).stdout)["influences"]
     assert {table["column"] for one in found for table in one["distributions"]} == {"artist"}
+
+
+def test_neighbours_are_nearest_by_cosine(gallery: Gallery) -> None:
+    found = of(gallery, "k1-1")
+    near = _nearest(found.works, found.rows)
+    assert len(near) == NEAREST
+    _, matrix = found.works.embeddings()
+    places = found.works.embeddings()[0]
+    unit = matrix[places] / np.maximum(np.linalg.norm(matrix[places], axis=1, keepdims=True), 1e-12)
+    cosines = unit @ unit[found.rows[0]]
+    assert cosines[near].min() >= np.sort(cosines)[-NEAREST - 1] - 1e-6
+
+
+def test_the_strongest_clusters_are_drawn_whatever_the_threshold(gallery: Gallery) -> None:
+    assert len(of(gallery, "between", 0).found) == 3
+    assert picture(of(gallery, "between", 0)).startswith(b"\x89PNG")

@@ -10,7 +10,7 @@ import pytest
 from sklearn.cluster import KMeans as SklearnKMeans
 
 from artylyze.clustering import kmeans
-from artylyze.clustering.kmeans import CpuKMeans, assign, cuml_arguments, means_of, rows_within
+from artylyze.clustering.kmeans import CpuKMeans, assign, cuml_arguments, means_of, principal, rows_within
 from tests.clustering.conftest import blobs
 
 
@@ -43,6 +43,17 @@ def test_what_all_rows_share_does_not_blur_their_clusters() -> None:
     near[:, 3] = 1e6
     every = np.linalg.norm(matrix[:, None].astype(np.float64) - near, axis=2)
     assert np.mean(assign(matrix, near)[0] == every.argmin(axis=1)) > 0.999
+
+
+@pytest.mark.parametrize("offset", [0, 1e3, 1e5, 1e6])
+def test_labels_are_those_of_float64_however_far_the_rows_lie(offset: float) -> None:
+    matrix = (np.random.default_rng(0).normal(size=(1_500, 64)) + offset).astype(np.float32)
+    centroids = matrix[::60]
+    every = np.linalg.norm(matrix[:, None].astype(np.float64) - centroids, axis=2)
+    assert np.mean(assign(matrix, centroids)[0] == every.argmin(axis=1)) > 0.998
+    projection = principal(matrix, 8, 0)
+    exact = (matrix.astype(np.float64) - projection.mean) @ projection.components.T.astype(np.float64)
+    assert np.allclose(projection.apply(matrix), exact, atol=1e-4)
 
 
 def test_means_of_clusters_and_of_an_empty_one() -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from artylyze.cli import app
+from artylyze.clustering.influences import influences
 from artylyze.clustering.profile_files import write_profiles
 from artylyze.clustering.profiling import NOTHING_SAID, make_profiles
-from artylyze.errors import InputError, UsageError
+from artylyze.clustering.store import read_clusters
+from artylyze.clustering.works import read_works
+from artylyze.errors import InputError, StorageError, UsageError
 from tests.clustering.conftest import Quiet
 from tests.clustering.pictures import FORMULA, Gallery, Painted, clustered, collection, painting, paintings
 
@@ -131,3 +135,55 @@ def test_the_command(gallery: Gallery) -> None:
     assert result.exit_code == 0
     assert "profiles/kmeans/profiles.json" in found["files"]
     assert len(found["profiles"]) == 3
+
+
+def test_an_image_that_lost_its_embedding_is_the_most_marginal(tmp_path: Path) -> None:
+    images = {f"{n}.png": Painted(painting(n), (0, 0, 0.1 * n)) for n in range(4)}
+    clusters = clustered(tmp_path / "before", collection(tmp_path / "before", images), images)
+    now = collection(tmp_path / "now", {**images, "0.png": replace(images["0.png"], pixels=None)})
+    found = make_profiles(clusters, now, algorithm="gmm").profiles[0]
+    assert (found.images, found.typical[0], found.typical[-1]) == (4, 1, 0)
+    stored = read_clusters(clusters)
+    told = influences(stored, read_works(stored, now), "1")
+    assert told.blind is not None
+    assert "works like it 1 could not be looked at (not read: unsupported)" in told.blind
+    assert influences(stored, read_works(stored, now), "0").rows == (0,)
+
+
+def test_clusters_of_another_model_are_refused(gallery: Gallery, tmp_path: Path) -> None:
+    other = tmp_path / "clusters"
+    shutil.copytree(gallery.clusters, other)
+    run = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps(run | {"model_id": "another"}))
+    with pytest.raises(InputError, match=r"by the model another, those of the catalog .* are by model"):
+        make_profiles(str(other))
+    (other / "run.json").write_text(json.dumps(run | {"model_id": "a transform", "method": "pca"}))
+    assert len(make_profiles(str(other), algorithm="gmm").profiles) == 3
+
+
+def test_the_column_that_names_the_images_can_be_said(gallery: Gallery, tmp_path: Path) -> None:
+    table = tmp_path / "more.csv"
+    table.write_text("a,b,mood\nk0-1,k0-2,calm\nk0-2,k0-3,calm\nk0-3,k0-4,wild\nk0-4,k0-5,wild\n")
+    found = make_profiles(gallery.clusters, labels=[str(table)], columns=["mood"], id_column="b")
+    (mood,) = found.works.said.columns
+    records = found.works.table.column("record_id").to_pylist()
+    assert {records[row]: mood.terms[code] for row, code in enumerate(mood.codes) if code >= 0} == {
+        "k0-2": "calm",
+        "k0-3": "calm",
+        "k0-4": "wild",
+        "k0-5": "wild",
+    }
+    table.write_text("inventory,mood\nx,calm\ny,calm\n")
+    with pytest.raises(InputError, match=r"names an image of the catalog.*Say with --id-column"):
+        make_profiles(gallery.clusters, labels=[str(table)])
+
+
+def test_profiles_that_were_cut_off_are_none(gallery: Gallery, tmp_path: Path) -> None:
+    clusters = tmp_path / "clusters"
+    shutil.copytree(gallery.clusters, clusters)
+    write_profiles(make_profiles(str(clusters)), Quiet())
+    (clusters / "profiles/kmeans/works.csv").unlink()
+    (clusters / "profiles/kmeans/works.csv").mkdir()
+    with pytest.raises(StorageError, match=r"works\.csv: Is a directory"):
+        write_profiles(make_profiles(str(clusters)), Quiet())
+    assert not (clusters / "profiles/kmeans/profiles.json").exists()

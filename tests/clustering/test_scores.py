@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_samples, silhouette_score
 
 from artylyze.clustering import scores
 from artylyze.clustering.choice import elbow
-from artylyze.clustering.kmeans import CpuKMeans
+from artylyze.clustering.kmeans import CpuKMeans, Fit, means_of, sampled
 from artylyze.clustering.scores import calinski_harabasz, davies_bouldin, silhouettes, total_squares
 from tests.clustering.conftest import blobs
 
@@ -37,3 +37,30 @@ def test_an_elbow_is_where_the_curve_bends() -> None:
     ks = list(range(2, 12))
     assert elbow(ks, [1000 - 200 * k if k < 5 else 150 - 5 * k for k in ks])[0] == 5
     assert "no elbow" in elbow([2, 3], [2.0, 1.0])[1]
+
+
+def test_corner_cases_are_scikit_learns() -> None:
+    matrix, groups = blobs(80, 6, 4)
+    centroids = means_of(matrix, groups.astype(np.int32), 4)
+    far = np.stack([centroids[0], centroids[0], centroids[2], centroids[3]])  # two centroids are one
+    apart = np.concatenate([matrix, -matrix + 2 * centroids[groups]])
+    own = np.concatenate([groups, groups]).astype(np.int32)
+    assert davies_bouldin(apart, Fit(means_of(apart, own, 4), own, 1.0)) == pytest.approx(
+        davies_bouldin_score(apart, own), rel=1e-3
+    )
+    assert davies_bouldin(matrix, Fit(far, groups.astype(np.int32), 1.0)) > 0
+    same = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
+    labels = np.repeat(np.arange(4), 5).astype(np.int32)
+    fit = Fit(means_of(same, labels, 4), labels, 0.0)
+    assert davies_bouldin(same, fit) == davies_bouldin_score(same, labels)
+    assert calinski_harabasz(total_squares(same), fit) == calinski_harabasz_score(same, labels)
+
+
+def test_the_interval_is_that_of_the_mean_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "EXACT_ROWS", 50)
+    monkeypatch.setattr(scores, "SAMPLED_ROWS", 100)
+    matrix, groups = blobs(400, 6, 5)
+    (found,) = silhouettes(matrix, [groups.astype(np.int32)], 3)
+    values = silhouette_samples(matrix, groups)[sampled(400, 100, 3)]
+    assert found.value == pytest.approx(values.mean(), abs=1e-4)
+    assert found.high - found.value == pytest.approx(1.96 * values.std(ddof=1) / 10, rel=1e-2)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +19,10 @@ from typer.testing import CliRunner
 
 from artylyze.catalog.run import RunSpec, run_store, write_spec
 from artylyze.cli import app
+from artylyze.clustering.store import read_clusters, write_clusters
 from artylyze.errors import InputError, UsageError
-from artylyze.publish.report.page import ReportRequest
+from artylyze.publish.report.page import ReportRequest, gather
+from tests.clustering.conftest import Quiet
 from tests.clustering.pictures import FORMULA, MARKUP, Gallery, clustered, collection, paintings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -234,3 +237,27 @@ def test_chromium_would_complain(html: Path, tmp_path: Path) -> None:
     takes, has, log = shown(spoilt, 390, tmp_path)
     assert takes > has
     assert ":CONSOLE" in log  # the policy refuses a style that is not the page's own
+
+
+def test_a_record_needs_a_mixture(gallery: Gallery, tmp_path: Path) -> None:
+    found = read_clusters(gallery.clusters)
+    settings = {**found.run["settings"], "algorithms": ["kmeans"]}
+    only = replace(found, folder=str(tmp_path / "only"), mixture=None, run={**found.run, "settings": settings})
+    write_clusters(only)
+    request = ReportRequest(gallery.catalog, str(tmp_path / "r.html"), str(tmp_path / "only"))
+    assert gather(request, Quiet()).clustering is not None
+    with pytest.raises(UsageError, match="has no mixture"):
+        gather(replace(request, record="between"), Quiet())
+
+
+def test_the_example_is_the_most_mixed_work_and_images_without_a_cluster_are_counted(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    found = read_clusters(gallery.clusters)
+    write_clusters(replace(found, folder=str(tmp_path / "few"), assignments=found.assignments.slice(0, 20)))
+    told = gather(ReportRequest(gallery.catalog, str(tmp_path / "r.html"), str(tmp_path / "few")), Quiet()).clustering
+    assert told is not None
+    assert told.example is not None
+    assert told.example.title == MARKUP
+    assert [row.name for row in told.example.shares.rows][:2] == ["mixture cluster 0", "mixture cluster 1"]
+    assert ("images of the catalog in no cluster", "7") in told.facts.rows

@@ -43,3 +43,9 @@ def test_no_cell_begins_a_formula_and_none_is_lost(cells: list[str]) -> None:
     (_, row) = written([{str(n): cell for n, cell in enumerate(cells)}], [str(n) for n in range(len(cells))])
     assert [cell.removeprefix("'") for cell in row] == [cell.removeprefix("'") for cell in cells]
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+def test_a_number_is_a_number() -> None:
+    out = io.StringIO()
+    write_csv(out, ["a", "b"], [{"a": -1.5, "b": "-1.5"}])
+    assert out.getvalue().splitlines()[1] == "-1.5,'-1.5"
