@@ -112,8 +112,10 @@ def lists_of(source: str, batch: pa.RecordBatch | pa.Table) -> tuple[pa.Array, p
             f"{source} is not a features file: image_id and record_id are text, features are lists of numbers "
             f"({str(error).splitlines()[0]})."
         ) from error
-    there = pc.is_valid(columns[2])
-    ids, records, lists = (column.filter(there) for column in columns)
+    if columns[2].null_count:
+        there = pc.is_valid(columns[2])
+        columns = [column.filter(there) for column in columns]
+    ids, records, lists = columns
     lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
     if len(lengths) > 1 or lengths == [0]:
         raise InputError(f"{source} has features of several lengths, or of none: make it again.")
