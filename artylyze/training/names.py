@@ -69,7 +69,7 @@ def parse(name: str | None) -> Artist | None:
         return None
     bare = _BEHIND.sub("", _BEFORE.sub("", name))
     key = _key(_DATES.sub(" ", bare)) or _key(bare)
-    return Artist(key, own=bare == name) if key else None
+    return Artist(key, own=bare == name) if key and not _NOBODY.match(key) else None  # "Ñ/A" is nobody as "N/A" is
 
 
 def _key(text: str) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from artylyze.training.names import Artist, nearest, parse
@@ -96,6 +96,7 @@ def test_case_and_the_order_of_words_do_not_matter(name: str, chance: random.Ran
 
 
 @given(people)
+@example("ŃA")
 def test_the_key_of_a_key_is_itself(name: str) -> None:
     artist = parse(name)
     assert artist is None or parse(artist.key) == artist
