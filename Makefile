@@ -18,10 +18,6 @@ export UV_HTTP_TIMEOUT ?= 300
 # Bytecode is compiled at installation, so that torch and Ray start in half the time in every process.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt
 
-# Not installed, for it needs a GPU: a test reads its signatures.
-CUML = $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
-
 $(VENV)/.uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
@@ -35,7 +31,13 @@ $(VENV)/.runtime: $(VENV)/.uv pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "Installing the development tools into $(VENV) ..."
 	$(INSTALL) --editable ".[$(EXTRAS)]"
-	$(CUML)
+	touch $@
+
+# Not installed, for it needs a GPU: a test reads its signatures.
+$(VENV)/.cuml: $(VENV)/.uv constraints.txt
+	rm -rf $(VENV)/wheels
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
 .PHONY: demo test lint format bench starter pictures constraints clean help
@@ -43,7 +45,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
 
-test: $(VENV)/.dev ## Run the tests
+test: $(VENV)/.dev $(VENV)/.cuml ## Run the tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## Check style, formatting and types

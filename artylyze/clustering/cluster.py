@@ -17,7 +17,7 @@ from artylyze.clustering.assign import assign_pieces, assignments, left_out
 from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled
 from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
 from artylyze.clustering.store import ASSIGNMENTS, Clusters, check_folder, read_clusters, write_clusters
-from artylyze.clustering.vectors import Vectors, read_vectors
+from artylyze.clustering.vectors import Vectors, in_words, read_vectors
 from artylyze.errors import InputError
 from artylyze.models.runtimes import resolve_device
 
@@ -236,7 +236,6 @@ def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: st
 
 def describe_plan(found: Plan) -> str:
     """Say in a few lines what a clustering would do and cost."""
-    left = ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
     mixture = "none"
     if found.components is not None:
         mixture = (
@@ -245,7 +244,8 @@ def describe_plan(found: Plan) -> str:
         )
     return "\n".join(
         [
-            f"Vectors    {found.rows:,} of {found.dim:,} dimensions" + (f"; left out: {left}" if left else ""),
+            f"Vectors    {found.rows:,} of {found.dim:,} dimensions"
+            + (f"; left out: {in_words(found.left_out)}" if found.left_out else ""),
             f"Clusters   k = {found.k[0]}"
             + (f" to {found.k[-1]}, to choose the elbow of inertia" if len(found.k) > 1 else ""),
             f"Mixture    {mixture}",
@@ -262,6 +262,6 @@ def describe(clusters: Clusters) -> str:
         one = score["silhouette"]
         interval = "" if one["exact"] else f" ({one['low']:.3f} to {one['high']:.3f}, sampled)"
         lines.append(f"silhouette {one['value']:.3f}{interval}, Davies-Bouldin {score['davies_bouldin']:.3f}")
-    if left := run["left_out"]:
-        lines.append("Left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left.items()))
+    if run["left_out"]:
+        lines.append(f"Left out: {in_words(run['left_out'])}")
     return "\n".join(lines)

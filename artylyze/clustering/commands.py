@@ -115,6 +115,7 @@ def features(
     """
     from artylyze.clustering.features import FeaturesRequest
     from artylyze.clustering.features import features as run
+    from artylyze.clustering.vectors import in_words
     from artylyze.progress import Reporter, stoppable
 
     request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
@@ -122,7 +123,7 @@ def features(
         found = run(request, reporter)
     text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
     if found["left_out"]:
-        text += "\nLeft out: " + ", ".join(f"{count:,} {reason}" for reason, count in found["left_out"].items())
+        text += f"\nLeft out: {in_words(found['left_out'])}"
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
 
 

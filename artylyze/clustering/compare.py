@@ -18,7 +18,7 @@ from artylyze.catalog.snapshot import read_catalog
 from artylyze.clustering import em
 from artylyze.clustering.columns import folded, labels_of
 from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
-from artylyze.clustering.request import COMPONENTS, check_choices
+from artylyze.clustering.request import COMPONENTS, check_covariance, check_seed
 from artylyze.clustering.scores import davies_bouldin, silhouettes
 from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.clustering.works import said_of
@@ -67,7 +67,8 @@ class CompareRequest:
             raise UsageError("Name catalogs or features files to compare.")
         if self.k < 2:
             raise UsageError(f"--k {self.k}: compare at least 2 clusters.")
-        check_choices(self.covariance, self.seed)
+        check_covariance(self.covariance)
+        check_seed(self.seed)
         if self.id_column is not None and not (self.labels and is_table(self.labels)):
             raise UsageError("--id-column names a column of the table that --labels gives.")
 

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artylyze.clustering.request import check_choices
-from artylyze.clustering.vectors import GROUP, read_vectors, write_features
+from artylyze.clustering.request import check_seed
+from artylyze.clustering.vectors import GROUP, in_words, read_vectors, write_features
 from artylyze.errors import InputError, UsageError
 from artylyze.storage import open_store
 
@@ -71,7 +71,7 @@ class FeaturesRequest:
             raise UsageError("--transform goes with --method pca or kernel_pca.")
         if self.transform is not None and (self.variance, self.image_size) != (VARIANCE, IMAGE_SIZE):
             raise UsageError("--transform brings its own --variance and --image-size: leave them out.")
-        check_choices("diag", self.seed)
+        check_seed(self.seed)
         if not 0 < self.variance <= 1:
             raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
         if not 1 <= self.image_size <= MOST_PIXELS:
@@ -192,7 +192,7 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
     read = read_images(sources, size, images_folder(), decoders=cores(), advance=watcher.advance)
     left_out = Counter(read.failed.values())
     if left_out and len(read.read) < (2 if known is None else 1):
-        failed = ", ".join(f"{count:,} {code}" for code, count in left_out.most_common())
+        failed = in_words(dict(left_out.most_common()))
         some = "Only one" if len(read.read) else "None"
         raise InputError(f"{some} of the {len(sources):,} images of {request.source} can be read ({failed}).")
     pixels = _Read(read.pixels, read.read)

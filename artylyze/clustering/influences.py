@@ -73,9 +73,10 @@ class Influences:
         """A sentence where near-duplicates may have been missed, since works could not be read."""
         if not self.unread:
             return None
-        whose = "its own images" if any(row in self.rows for row in self.unread) else "works like it"
-        why = ", ".join(sorted(set(self.unread.values())))
-        return f"Near-duplicates may be missing: of {whose} {len(self.unread):,} could not be looked at ({why})."
+        own = {row: why for row, why in self.unread.items() if row in self.rows}
+        whose, some = ("its own images", own) if own else ("works like it", self.unread)
+        why = ", ".join(sorted(set(some.values())))
+        return f"Near-duplicates may be missing: of {whose} {len(some):,} could not be looked at ({why})."
 
     @property
     def rest(self) -> float:
@@ -199,7 +200,7 @@ def _rows_of(works: Works, record: str, folder: str) -> tuple[int, ...]:
 
 def _nearest(works: Works, rows: Sequence[int]) -> list[int]:
     """Rows of the works most like the record's by the cosine of their embeddings, the record's own left out."""
-    places, matrix = works.embeddings()
+    places, matrix = works.embeddings
     norms = np.maximum(np.linalg.norm(matrix, axis=1), 1e-12)
     own = matrix[[place for place in places[list(rows)] if place >= 0]]
     cosines = matrix @ own.T / norms[:, None] / np.maximum(np.linalg.norm(own, axis=1), 1e-12)

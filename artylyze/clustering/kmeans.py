@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from artylyze.clustering.mixture import Projection
+from artylyze.clustering.mixture import CACHED, Projection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +25,6 @@ SAMPLE = 10_000
 STARTS = 4
 REFINEMENTS = 5
 CHUNK = 8_192
-SUMMED = 512
-"""Rows that are centred, or added up in float64, together: with 1,280 columns they stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +92,8 @@ class CpuKMeans:
         if len(self._rows) < len(self._matrix):
             return refine(self._matrix, self._coarse_labels(k, STARTS), k)
         fitted = _sklearn(k, self._start, self._seed, STARTS).fit(self._matrix)
-        return refine(
-            self._matrix, fitted.labels_.astype(np.int32), k
-        )  # threads add up in any order: the last bits vary
+        # not its centroids: its threads add rows up in any order, so that the last bits vary
+        return refine(self._matrix, fitted.labels_.astype(np.int32), k)
 
     def _coarse_labels(self, k: int, starts: int) -> NDArray[np.int32]:
         fitted = _sklearn(k, "k-means++", self._seed, starts).fit(self._sample)
@@ -182,10 +179,10 @@ def means_of(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
     from scipy.sparse import csr_matrix
 
     sums = np.zeros((k, matrix.shape[1]))
-    for start in range(0, len(matrix), SUMMED):
-        part = labels[start : start + SUMMED]
+    for start in range(0, len(matrix), CACHED):
+        part = labels[start : start + CACHED]
         member = csr_matrix((np.ones(len(part)), (part, np.arange(len(part)))), shape=(k, len(part)))
-        sums += member @ matrix[start : start + SUMMED].astype(np.float64)
+        sums += member @ matrix[start : start + CACHED].astype(np.float64)
     counts = np.bincount(labels, minlength=k)
     means = sums / np.maximum(counts, 1)[:, None]
     means[counts == 0] = sums.sum(axis=0) / len(matrix)
@@ -198,9 +195,9 @@ def assign(matrix: Matrix, centroids: Matrix) -> tuple[NDArray[np.int32], Matrix
     middle = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
     away = centroids - middle  # what all rows share tells none from another, and would cost float32 its digits
     lengths = np.einsum("ij,ij->i", away, away)
-    for start in range(0, len(matrix), SUMMED):
-        rows = matrix[start : start + SUMMED] - middle
-        labels[start : start + SUMMED] = (lengths - 2 * (rows @ away.T)).argmin(axis=1)
+    for start in range(0, len(matrix), CACHED):
+        rows = matrix[start : start + CACHED] - middle
+        labels[start : start + CACHED] = (lengths - 2 * (rows @ away.T)).argmin(axis=1)
     return labels, own_distances(matrix, centroids, labels)
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Covariance = Literal["full", "tied", "diag"]
 CHUNK = 8_192
 """Rows that are judged together."""
-CENTRED = 512
-"""Rows that are centred together: with 1,280 columns they stay in the cache."""
+CACHED = 512
+"""Rows that are centred, or added up in float64, together: with 1,280 columns they stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class Projection:
     def apply(self, matrix: Matrix) -> Matrix:
         """(n, d) -> float32 (n, p), centred a block at a time."""
         projected = np.empty((len(matrix), len(self.components)), np.float32)
-        for start in range(0, len(matrix), CENTRED):
-            projected[start : start + CENTRED] = (matrix[start : start + CENTRED] - self.mean) @ self.components.T
+        for start in range(0, len(matrix), CACHED):
+            projected[start : start + CACHED] = (matrix[start : start + CACHED] - self.mean) @ self.components.T
         return projected
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from artylyze.clustering.columns import Column
 from artylyze.clustering.profiles import EVIDENCE, LEAST, LIFT, Profile, counts, log_likelihood_ratio
 from artylyze.clustering.profiling import Profiled, bars_of, marks_in_words, thumbnails_of, tile_of, work_of
+from artylyze.clustering.store import TOLD
 from artylyze.publish.contact_sheet import contact_sheet
 from artylyze.publish.profile_plots import cluster_plot, column_plot
 from artylyze.publish.table import write_csv
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from artylyze.progress import Watcher
 
 PROFILES = "profiles.json"
-_PICTURE = re.compile(r"(column-\d\d-.*|cluster-\d+-(works|columns))\.png")  # what `_files` calls its pictures
 _HEAT = 20  # terms of a column that are drawn for all clusters
 
 
@@ -36,7 +36,7 @@ def write_profiles(found: Profiled, watcher: Watcher) -> list[str]:
     left there, of other columns or of clusters that there are no more, go.
     """
     store, folder = open_store(found.clusters.folder), f"profiles/{found.algorithm}/"
-    earlier = {entry.key for entry in store.list(folder) if _PICTURE.fullmatch(entry.key.removeprefix(folder))}
+    earlier = {entry.key for entry in store.list(folder) if TOLD.fullmatch(entry.key)}
     said = f"{folder}{PROFILES}"
     store.delete(said)
     written = []

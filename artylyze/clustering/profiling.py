@@ -177,7 +177,7 @@ def _distance(clusters: Clusters, works: Works, algorithm: Algorithm) -> npt.NDA
     mixture = clusters.mixture
     same = clusters.run.get("method") == "embedding" and mixture is not None
     if same and mixture is not None and read_snapshot(works.catalog).dim == len(mixture.projection.mean):
-        places, matrix = works.embeddings()
+        places, matrix = works.embeddings
         found = np.full(len(places), np.inf)  # of an image that has no embedding any more
         there = np.flatnonzero(places >= 0)
         for start in range(0, len(there), 8192):

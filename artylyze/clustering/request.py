@@ -61,7 +61,8 @@ class ClusterRequest:
             raise UsageError("--k-range goes with --k auto.")
         if not 1 <= self.k_range[0] < self.k_range[1]:
             raise UsageError("--k-range: give the lowest and the highest k, such as 5,60.")
-        check_choices(self.covariance, self.seed)
+        check_covariance(self.covariance)
+        check_seed(self.seed)
         if not 0 < self.variance <= 1:
             raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
         if self.components < 1:
@@ -72,12 +73,16 @@ class ClusterRequest:
             raise UsageError(f"--sample {self.sample}: fit on at least 2 rows.")
 
 
-def check_choices(covariance: str, seed: int) -> None:
-    """Raise UsageError for a covariance or a seed that there is not."""
+def check_covariance(covariance: str) -> None:
+    """Raise UsageError for a covariance that there is not."""
     from artylyze.clustering.mixture import Covariance as Kinds
 
     if covariance not in get_args(Kinds):
         raise UsageError(f"--covariance {covariance}: choose diag, full or tied.")
+
+
+def check_seed(seed: int) -> None:
+    """Raise UsageError for a seed that NumPy does not take."""
     if not 0 <= seed < 2**32:
         raise UsageError(f"--seed {seed}: a seed is from 0 to {2**32 - 1}.")
 
@@ -102,5 +107,5 @@ def parse_range(text: str) -> tuple[int, int]:
 
 
 def parse_covariance(text: str) -> Covariance:
-    """Return the word; `check_choices` judges it."""
+    """Return the word; `check_covariance` judges it."""
     return cast("Covariance", text)

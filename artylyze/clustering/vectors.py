@@ -88,6 +88,11 @@ def in_order(found: Vectors, rows: NDArray[np.int64]) -> Vectors:
     )
 
 
+def in_words(left_out: Mapping[str, int]) -> str:
+    """Say how many images were left out, by reason."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+
+
 def usable(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which rows have a length in float32: none with NaN, an infinite value, or one whose square is infinite."""
     good: NDArray[np.bool_] = np.isfinite(np.einsum("ij,ij->i", matrix, matrix))

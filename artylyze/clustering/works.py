@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,6 +41,7 @@ class Works:
     table: pa.Table
     said: Described
 
+    @cached_property
     def embeddings(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """The catalog's embeddings, float32 (m, d), and which is each work's: int64 (n,), -1 where it has none now."""
         ids, matrix = embeddings(self.catalog)

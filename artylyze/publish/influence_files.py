@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from artylyze.clustering.influences import Influence, Influences
 from artylyze.clustering.profiling import bars_of
-from artylyze.publish.influence_plot import CURRENTS, DOUBLES, Current, Shown, influence_plot
+from artylyze.publish.influence_plot import Current, Shown, influence_plot
 from artylyze.publish.profile_plots import Bar
 from artylyze.storage import open_store
 
@@ -35,14 +35,12 @@ def picture(found: Influences) -> bytes:
     """Draw what runs through a record; return it as a PNG."""
     name = found.works.said.titles[found.rows[0]] or found.record
     title = f"What runs through {' '.join(name.split())[:80]} ({found.record})"
-    twins = list(found.duplicates.items())
     doubles = [
         Shown(found.pictures[row], [*_lines(found, row), f"correlation {how.correlation:.2f}"])
-        for row, how in twins[:DOUBLES]
+        for row, how in found.duplicates.items()
     ]
-    few = "" if len(twins) == len(doubles) else f" (the {len(doubles)} most alike of {len(twins):,})"
     images = [Shown(found.pictures[row], _lines(found, row)) for row in found.rows]
-    return influence_plot(title, images, [_current(found, one) for one in found.found[:CURRENTS]], doubles, few)
+    return influence_plot(title, images, [_current(found, one) for one in found.found], doubles)
 
 
 def marked_columns(one: Influence) -> list[tuple[str, Sequence[Bar]]]:

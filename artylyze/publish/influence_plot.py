@@ -15,10 +15,8 @@ from artylyze.publish.thumbnails import Thumbnail
 _PANELS = 2
 _BARS = 5
 _NAMED = 24  # letters of a caption
-CURRENTS = 8
-"""Clusters that are drawn, at most, the strongest."""
-DOUBLES = 6
-"""Near-duplicates that are drawn, at most."""
+_CURRENTS = 8  # clusters that are drawn: each more takes longer than the last
+_DOUBLES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +37,12 @@ class Current:
     columns: Sequence[tuple[str, Sequence[Bar]]]
 
 
-def influence_plot(
-    title: str, images: Sequence[Shown], currents: Sequence[Current], doubles: Sequence[Shown], few: str = ""
-) -> bytes:
+def influence_plot(title: str, images: Sequence[Shown], currents: Sequence[Current], doubles: Sequence[Shown]) -> bytes:
     """Draw a record's images beside the shares of its currents, a row for each current, and its near-duplicates.
 
-    `few` says of how many near-duplicates `doubles` are some.
+    Of many currents and near-duplicates the first are drawn.
     """
+    currents = currents[:_CURRENTS]
     heights = [2.9, *(2.55 for _ in currents), *([2.1] if doubles else [])]
     with figure_of(title, 12, 0.5 + sum(heights)) as (figure, out):
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -53,8 +50,9 @@ def influence_plot(
         for row, current in zip(rows[1:], currents, strict=False):
             _current(row, current)
         if doubles:
-            told = f"Near-duplicates{few}: perhaps the same work photographed twice, no influence"
-            _pictures(rows[-1], doubles, told, DOUBLES)
+            some = f" (the first {_DOUBLES} of {len(doubles):,})" if len(doubles) > _DOUBLES else ""
+            told = f"Near-duplicates{some}: perhaps the same work photographed twice, no influence"
+            _pictures(rows[-1], doubles, told, _DOUBLES)
     return out.getvalue()
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from artylyze.collection import is_table, scan
 from artylyze.errors import InputError, UsageError
 from artylyze.manifest import COLUMNS, looks_like_manifest, open_rows
-from artylyze.tables import listed, load_table, open_database, quoted, value_of
+from artylyze.tables import listed, literal, load_table, open_database, quoted, value_of
 from artylyze.training.matching import clean, count, detect, find, make_forms
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _metadata(
     given = {name for table in tables for name in wanted.found(table.columns)}
     chosen = {name: own for name, own in wanted.found(list(described)).items() if name not in given}
     fields = [
-        f"nullif(trim(struct_extract(metadata, '{own.replace(chr(39), chr(39) * 2)}')::VARCHAR), '') AS {quoted(name)}"
+        f"nullif(trim(struct_extract(metadata, {literal(own)})::VARCHAR), '') AS {quoted(name)}"
         for name, own in chosen.items()
         if name != "record_id"
     ]

@@ -69,9 +69,9 @@ def test_a_budget_of_memory_in_rows() -> None:
 
 
 def test_the_calls_fit_cumls_own_signature() -> None:
-    wheel = next(Path(sys.prefix, "wheels").glob("cuml_cu13-*.whl"), None)
-    if wheel is None:
-        pytest.skip("there is no wheel of cuml-cu13: `make test` downloads it")
+    wheels = list(Path(sys.prefix, "wheels").glob("cuml_cu13-*.whl"))
+    assert len(wheels) == 1, "`make .venv/.cuml` downloads the wheel"
+    (wheel,) = wheels
     with zipfile.ZipFile(wheel) as archive:
         source = archive.read("cuml/cluster/kmeans.pyx").decode()
     body = source[source.index("class KMeans(") :]

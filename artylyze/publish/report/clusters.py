@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from artylyze.catalog.snapshot import read_snapshot
 from artylyze.clustering.influences import THRESHOLD, Influences, check, of_record
 from artylyze.clustering.profiles import Distribution, Profile
 from artylyze.clustering.profiling import Profiled, profiled, thumbnails_of
@@ -35,15 +34,16 @@ _CAPTION = (
 )
 
 
-def clustering(found: Profiled, record: str | None) -> Clustering:
+def clustering(found: Profiled, record: str | None, read: int) -> Clustering:
     """Describe clusters that were profiled, and what runs through `record` (None: through the most mixed work).
+
+    `read` images of the catalog could be read.
 
     Raises InputError for a record that is not among them, UsageError for one where no mixture tells of influences.
     """
     if record is not None:
         check(found.clusters, THRESHOLD)
     works, run = found.works, found.clusters.run
-    read = read_snapshot(works.catalog).ok
     shown = [row for one in found.profiles for row in (*one.typical[:_TYPICAL], *one.marginal[:_MARGINAL])]
     pictures = thumbnails_of(works, shown)
     example = None
@@ -62,6 +62,7 @@ def clustering(found: Profiled, record: str | None) -> Clustering:
                 ("images of the catalog in no cluster", max(0, read - works.table.num_rows) or None),
                 ("random weights: not to be ranked", run.get("random_weights") or None),
                 *((name, value) for name, value in run.get("settings", {}).items()),
+                *((name, _score(value)) for name, value in found.clusters.scores.get("fitted", {}).items() if value),
             ],
         ),
         _scores(found.clusters.scores),

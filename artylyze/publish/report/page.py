@@ -90,7 +90,7 @@ def gather(request: ReportRequest, watcher: Watcher) -> Content:
             columns=request.columns,
             id_column=request.id_column,
         )
-        found = clustering(profiled, request.record)
+        found = clustering(profiled, request.record, snapshot.ok)
     return Content(
         title=f"Collection report: {request.catalog.rstrip('/').rpartition('/')[2]}",
         lead=f"{lead}, {failed:,} not." if failed else f"{lead}.",
