@@ -1,38 +1,304 @@
-"""Images behind http(s) addresses, as IIIF servers and image links in catalogues give them."""
+"""Images behind http(s) addresses, as IIIF servers and image links in catalogues give them.
+
+Whatever a server does, an image ends: in its bytes, or in an ImageError that says what happened. A clock runs over all
+tries; it is asked before each read from the network, so that neither headers nor a body that arrive byte by byte
+outlast it.
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+import http.client
+import io
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
-from artylyze.errors import ErrorCode, ImageError
+from artylyze import __version__
+from artylyze.errors import ErrorCode, ImageError, InputError
 from artylyze.storage.contract import Fetched, check_size, etag_validator, first_line
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from urllib3 import BaseHTTPResponse
+
+T = TypeVar("T")
+
+USER_AGENT = f"artylyze/{__version__} (+https://github.com/artylyze/artylyze)"
+
+CONNECT_SECONDS, SILENT_SECONDS = 10.0, 60.0
+"""How long a server may take to accept a connection, and between two pieces of an answer."""
+
+TRIES = 5
+BACKOFF = 0.5
+"""Seconds before the second try; twice as many before each that follows."""
+
+REDIRECTS = 5
+
+_PIECE = 2**18
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_MOVED = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an image behind an address may take.
+
+    Attributes:
+        seconds: for the whole of it, retries included; each `bytes_per_second` that arrive add a second.
+        connections: requests to one host at a time, in this process.
+        bytes_per_second: the rate below which a large file is given up.
+    """
+
+    seconds: float = 120.0
+    connections: int = 8
+    bytes_per_second: int = 250_000
+
+
+def limits() -> Limits:
+    """Return the limits, as the environment has them. Raises InputError for a value that is no number above zero."""
+    return Limits(
+        _number("ARTYLYZE_HTTP_SECONDS", Limits.seconds), int(_number("ARTYLYZE_HTTP_CONNECTIONS", Limits.connections))
+    )
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable) or str(default)
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) < 1:
+        raise InputError(f"{variable}={text} is not a number from 1 on.")
+    return float(text)
+
+
+def get_http(uri: str, max_bytes: int) -> Fetched:
+    """Read one address.
+
+    Raises:
+        ImageError: if it cannot be had: denied, missing, unreachable or too_large.
+    """
+
+    def get(clock: _Clock) -> Fetched:
+        with _answer("GET", uri, clock) as response:
+            data = _body(response, max_bytes, clock)
+            tag = etag_validator(response.headers.get("ETag"))
+        return Fetched(data, (tag,) if tag else ())
+
+    return _persistently(get)
+
+
+class _TransientError(Exception):
+    """A try that failed in a way in which the next may not; the server may ask to wait so many seconds before it."""
+
+    def __init__(self, what: str, wait: float = 0.0) -> None:
+        super().__init__(what)
+        self.wait = wait
+
+
+def _persistently(attempt: Callable[[_Clock], T]) -> T:
+    """Try until it works, fails for good, or the time is up. Raises ImageError."""
+    import urllib3.exceptions as web
+
+    clock = _Clock(limits())
+    for number in range(1, TRIES + 1):
+        wait, tries = BACKOFF * 2 ** (number - 1), f"{number} {'try' if number == 1 else 'tries'}"
+        try:
+            return attempt(clock)
+        except _TransientError as error:
+            what, wait = f"{error} after {tries}", max(wait, error.wait)
+            if error.wait > clock.left():
+                raise ImageError(
+                    ErrorCode.UNREACHABLE, f"{what}: the server asks to wait {error.wait:,.0f} s"
+                ) from error
+        except (web.ProtocolError, web.TimeoutError, web.NewConnectionError) as error:
+            what = f"{_cause(error)} after {tries}"
+            if clock.left() <= 0:
+                raise ImageError(
+                    ErrorCode.UNREACHABLE, f"no answer within {clock.elapsed():,.0f} s, {tries}"
+                ) from error
+        except (web.HTTPError, ValueError) as error:  # no address, a certificate that does not hold
+            raise ImageError(ErrorCode.UNREACHABLE, first_line(error)) from error
+        if number == TRIES or wait > clock.left():
+            break
+        time.sleep(wait)
+    raise ImageError(ErrorCode.UNREACHABLE, what)
+
+
+def _cause(error: Exception) -> str:
+    """What the system says of a failed connection, without the classes that urllib3 wraps around it."""
+    from urllib3.exceptions import IncompleteRead
+
+    inner = next((one for one in error.args if isinstance(one, Exception)), error.__cause__)
+    if isinstance(error, IncompleteRead):
+        return "the answer breaks off"
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    if isinstance(inner, http.client.BadStatusLine) and not isinstance(inner, OSError):
+        return "the answer is not HTTP"
+    return _cause(inner) if isinstance(inner, Exception) else first_line(error).rpartition(": ")[2]
+
+
+@contextmanager
+def _answer(method: str, uri: str, clock: _Clock) -> Iterator[BaseHTTPResponse]:
+    """Ask, follow redirects, and yield the answer if it is a 200.
+
+    Raises ImageError for what another try would not mend, _TransientError, and what urllib3 raises.
+    """
+    for _ in range(REDIRECTS + 1):
+        with _slot(uri, clock), _request(method, uri, clock) as response:
+            if response.status not in _MOVED:
+                _check_status(response)
+                yield response
+                return
+            target = urljoin(uri, response.headers.get("Location") or "")
+            if urlsplit(target).scheme.lower() not in ("http", "https"):
+                raise ImageError(ErrorCode.UNREACHABLE, f"redirected to {target[:200]}, which is not a web address")
+            uri = target
+    raise ImageError(ErrorCode.UNREACHABLE, f"more than {REDIRECTS} redirects")
+
+
+def _check_status(response: BaseHTTPResponse) -> None:
+    import urllib3
+
+    status = response.status
+    if status in (401, 403):
+        raise ImageError(ErrorCode.DENIED, f"HTTP {status}")
+    if status in (404, 410):
+        raise ImageError(ErrorCode.MISSING, f"HTTP {status}")
+    if status in _TRANSIENT:
+        try:
+            wait = urllib3.Retry().get_retry_after(response) or 0.0
+        except urllib3.exceptions.InvalidHeader:
+            wait = 0.0
+        raise _TransientError(f"HTTP {status}", wait)
+    if status != 200:
+        raise ImageError(ErrorCode.UNREACHABLE, f"HTTP {status}")
+
+
+def _body(response: BaseHTTPResponse, max_bytes: int, clock: _Clock) -> memoryview:
+    """Read the content, decoded; never much more than the limit of it."""
+    import urllib3
+
+    expected = response.length_remaining
+    check_size(expected or 0, max_bytes)
+    data = bytearray()
+    try:
+        while piece := response.read1(min(_PIECE, max_bytes + 1)):
+            data += piece
+            check_size(len(data), max_bytes)
+    except urllib3.exceptions.HTTPError as error:
+        if clock.left() > 0:
+            raise
+        of = "" if expected is None or response.headers.get("Content-Encoding") else f" of {expected:,}"
+        raise ImageError(
+            ErrorCode.UNREACHABLE, f"read for {clock.elapsed():,.0f} s: {len(data):,}{of} bytes"
+        ) from error
+    return memoryview(data)
+
+
+_slots: dict[str, threading.BoundedSemaphore] = {}
+
+
+@contextmanager
+def _slot(uri: str, clock: _Clock) -> Iterator[None]:
+    """Wait until this process may ask that host; the wait is none of the image's time."""
+    host = urlsplit(uri).netloc.rpartition("@")[2].lower()
+    slots = _slots.setdefault(host, threading.BoundedSemaphore(clock.limits.connections))
+    began = time.monotonic()
+    with slots:
+        clock.began += time.monotonic() - began
+        yield
+
+
+def _request(method: str, uri: str, clock: _Clock) -> BaseHTTPResponse:
+    import urllib3
+
+    left = max(0.001, clock.left())
+    timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(SILENT_SECONDS, left))
+    token = _running.set(clock)
+    try:
+        answer: BaseHTTPResponse = _web().request(
+            method, uri, preload_content=False, retries=False, redirect=False, timeout=timeout
+        )
+    finally:
+        _running.reset(token)
+    return answer
+
+
+class _Clock:
+    """How long an image may still take."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.began = time.monotonic()
+        self.received = 0
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def left(self) -> float:
+        return self.limits.seconds + self.received / self.limits.bytes_per_second - self.elapsed()
+
+
+_running: ContextVar[_Clock] = ContextVar("_running")
+"""Of the request that is being made: urllib3 has no place to hand it to what reads from the socket."""
+
+
+class _TimedSocket(io.RawIOBase):
+    """What a socket receives, while the clock runs."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, clock: _Clock) -> None:
+        self._raw = raw
+        self._connection = connection
+        self._clock = clock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        left = self._clock.left()
+        if left <= 0:
+            raise TimeoutError("the time is up")
+        self._connection.settimeout(min(SILENT_SECONDS, left))
+        count = self._raw.readinto(buffer)
+        self._clock.received += count or 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedSocket(self.fp.detach(), sock, _running.get()))
 
 
 @functools.cache
 def _web() -> Any:
     import urllib3
+    from urllib3.connection import HTTPConnection, HTTPSConnection
 
-    retry = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), redirect=5)
-    return urllib3.PoolManager(maxsize=64, retries=retry, timeout=urllib3.Timeout(connect=10, read=60))
+    class Connection(HTTPConnection):
+        response_class = _TimedResponse
 
+    class TlsConnection(HTTPSConnection):
+        response_class = _TimedResponse
 
-def get_http(uri: str, max_bytes: int) -> Fetched:
-    """Read one address; raise ImageError if it cannot be had."""
-    import urllib3
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
 
-    try:
-        with _web().request("GET", uri, preload_content=False) as response:
-            if response.status in (401, 403):
-                raise ImageError(ErrorCode.DENIED, f"HTTP {response.status}")
-            if response.status in (404, 410):
-                raise ImageError(ErrorCode.MISSING, f"HTTP {response.status}")
-            if response.status != 200:
-                raise ImageError(ErrorCode.UNREACHABLE, f"HTTP {response.status}")
-            check_size(int(response.headers.get("Content-Length") or 0), max_bytes)
-            data = response.read(max_bytes + 1)
-            tag = etag_validator(response.headers.get("ETag"))
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise ImageError(ErrorCode.UNREACHABLE, first_line(error)) from error
-    check_size(len(data), max_bytes)
-    return Fetched(data, (tag,) if tag else ())
+    class TlsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = TlsConnection
+
+    headers = {"User-Agent": USER_AGENT, "Accept": "image/*, */*;q=0.8", "Accept-Encoding": "identity"}
+    manager = urllib3.PoolManager(num_pools=64, maxsize=64, headers=headers)
+    manager.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
+    return manager

@@ -57,11 +57,9 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Retries wait for no time at all; the list tells how often they would have."""
-    waits: list[float] = []
-    monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
-    return waits
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries wait for no time at all."""
+    monkeypatch.setattr("artylyze.storage.web.BACKOFF", 0.0)
 
 
 def code_of(call: Callable[[], object]) -> ErrorCode:
@@ -102,12 +100,12 @@ def test_a_refusal_is_told_apart(site: Site, status: int, code: ErrorCode) -> No
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_server_in_trouble_is_asked_again(site: Site, impatient: list[float], status: int) -> None:
+def test_a_server_in_trouble_is_asked_again(site: Site, impatient: None, status: int) -> None:
     site.answers["/a.jpg"] = [Answer(status), Answer(status), Answer(body=b"image")]
     assert fetch(f"{site.url}/a.jpg") == b"image"
 
 
-def test_a_server_that_stays_in_trouble_is_given_up(site: Site, impatient: list[float]) -> None:
+def test_a_server_that_stays_in_trouble_is_given_up(site: Site, impatient: None) -> None:
     site.answers["/a.jpg"] = [Answer(500)]
     assert code_of(lambda: fetch(f"{site.url}/a.jpg")) is ErrorCode.UNREACHABLE
     assert len(site.asked) == 5
@@ -118,16 +116,16 @@ def test_redirects_without_end_are_given_up(site: Site) -> None:
     assert code_of(lambda: fetch(f"{site.url}/a")) is ErrorCode.UNREACHABLE
 
 
-def test_an_address_where_nobody_answers_is_unreachable(impatient: list[float]) -> None:
+def test_an_address_where_nobody_answers_is_unreachable(impatient: None) -> None:
     assert code_of(lambda: fetch("http://127.0.0.1:1/a.jpg")) is ErrorCode.UNREACHABLE
 
 
 @pytest.mark.parametrize("address", ["http://[::1/a.jpg", "http://", "http://host:port/a", "http://a b/"])
-def test_an_address_that_is_none_is_a_failure_of_the_image(address: str, impatient: list[float]) -> None:
+def test_an_address_that_is_none_is_a_failure_of_the_image(address: str, impatient: None) -> None:
     assert code_of(lambda: fetch(address)) is ErrorCode.UNREACHABLE
 
 
-def test_an_answer_that_breaks_off_is_not_taken_for_the_image(site: Site, impatient: list[float]) -> None:
+def test_an_answer_that_breaks_off_is_not_taken_for_the_image(site: Site, impatient: None) -> None:
     site.answers["/a.jpg"] = [Answer(body=b"half", headers={"Content-Length": "8", "Connection": "close"})]
     assert code_of(lambda: fetch(f"{site.url}/a.jpg")) is ErrorCode.UNREACHABLE
 
