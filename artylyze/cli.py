@@ -105,16 +105,24 @@ def scan(
     from rich.filesize import decimal
 
     from artylyze import collection
+    from artylyze.wording import counted
 
     report = collection.scan(source, output, metadata=metadata, id_column=id_column, file_column=file_column, glob=glob)
     found = asdict(report)
-    lines = [f"{report.images:,} images, {decimal(report.bytes)}; {report.passed_over:,} other files passed over."]
+    lines = [
+        f"{counted(report.images, 'image')}, {decimal(report.bytes)}; {counted(report.passed_over, 'other file')} "
+        "passed over."
+    ]
     if metadata:
         lines.append(
             f"{report.without_metadata:,} images without metadata, {report.unused_metadata:,} metadata rows without an "
             f"image, {report.repeated_ids:,} rows that repeat an id, {report.shared_records:,} images that share a "
             "record with another."
         )
+    if report.without_address:
+        lines.append(f"{counted(report.without_address, 'row')} without an address, passed over.")
+    if report.listed_again:
+        lines.append(f"{counted(report.listed_again, 'row')} listing an image again with the same words, passed over.")
     _tell(found | {"manifest": output}, as_json, "\n".join([*lines, f"Manifest: {output}"]))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from artylyze.errors import InputError, UsageError
 from artylyze.images import IMAGE_EXTENSIONS
 from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
 from artylyze.storage import Entry, Store, is_url, open_store
-from artylyze.tables import listed, load_table, open_database, value_of
+from artylyze.tables import column_named, listed, load_table, open_database, stripped, value_of
+from artylyze.wording import counted
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,6 +46,8 @@ class ScanReport:
         unused_metadata: catalogue rows that name no image.
         repeated_ids: catalogue rows whose id an earlier row has; the first counts.
         shared_records: images beyond the first of a record (recto and verso, 1.tif and 1.jpg).
+        without_address: rows of a list of addresses that have none.
+        listed_again: rows of such a list that say again what another row says.
     """
 
     images: int
@@ -54,6 +57,8 @@ class ScanReport:
     unused_metadata: int
     repeated_ids: int
     shared_records: int
+    without_address: int = 0
+    listed_again: int = 0
 
 
 def is_table(source: str) -> bool:
@@ -89,16 +94,18 @@ def scan(
         raise UsageError("A manifest is a .parquet file: name it so with -o.")
     if metadata and not id_column:
         raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
+    passed_over = without_address = listed_again = 0
     with open_database() as database:
         if is_table(source):
             if metadata or glob:
                 raise UsageError("A list of addresses brings its own metadata: leave --metadata and --glob away.")
-            passed_over = _take_addresses(database, source, id_column)
+            without_address, listed_again = _take_addresses(database, source, id_column)
         else:
             passed_over = _take_listing(database, open_store(source), glob)
             if metadata:
                 _join(database, metadata, str(id_column), file_column or str(id_column))
-        return _write(database, source, target, passed_over)
+        report = _write(database, source, target, passed_over)
+    return replace(report, without_address=without_address, listed_again=listed_again)
 
 
 def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, glob: str | None) -> int:
@@ -151,32 +158,74 @@ def _text(key: str) -> str:
     return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column: str | None) -> int:
-    """Fill the tables `images` and `catalogue` from a list of addresses."""
+def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column: str | None) -> tuple[int, int]:
+    """Fill the tables `images` and `catalogue` from a list of addresses: one image for each row that has one.
+
+    Relative addresses start at the list. Returns how many rows have no address, and how many say again what another
+    row says.
+    """
     columns = load_table(database, source)
-    uri, image = value_of("uri"), value_of("image_id") if "image_id" in columns else value_of("uri")
-    if "uri" not in columns:
-        raise InputError(f"{source} has no column `uri` (it has: {listed(columns)}).")
-    if id_column and id_column not in columns:
+    uri, image = column_named(columns, "uri"), column_named(columns, "image_id")
+    record = column_named(columns, id_column or "record_id")
+    if uri is None:
+        raise InputError(
+            f"{source} has no column `uri` (it has: {listed(columns)}). A list of images has their addresses in a "
+            "column `uri`; a table of objects is joined to a folder of images by "
+            f"`artylyze scan FOLDER --metadata {source} --id-column COLUMN`."
+        )
+    if id_column and record is None:
         raise InputError(f"{source} has no column `{id_column}` (it has: {listed(columns)}).")
-    for what, value in (("uri", uri), ("image_id", image)):
-        if empty := _one(database, f"SELECT count(*) FROM catalogue WHERE coalesce(trim({value}), '') = ''"):
-            raise InputError(f"{empty:,} rows of {source} have no {what}. Remove them or fill them in.")
     folder = split_target(source)[0] if is_url(source) else str(Path(source).absolute().parent)
-    record = id_column or ("record_id" if "record_id" in columns else None)
     database.execute(
         f"""
         CREATE TABLE images AS
-        SELECT image AS image_id,
+        SELECT {"image" if image else "uri"} AS image_id,
                CASE WHEN regexp_matches(uri, '^([A-Za-z][A-Za-z0-9+.-]+:/)?/') THEN uri
                     ELSE $folder || '/' || uri END AS uri,
-               NULL::BIGINT AS size, NULL::VARCHAR AS validator, nullif(record, '') AS record_id, row
-        FROM (SELECT {image} AS image, {uri} AS uri, {value_of(record) if record else "NULL::VARCHAR"} AS record, row
-              FROM catalogue)
+               NULL::BIGINT AS size, NULL::VARCHAR AS validator, record AS record_id, row
+        FROM (SELECT {stripped(value_of(uri))} AS uri,
+                     {stripped(value_of(image)) if image else "NULL"} AS image,
+                     {stripped(value_of(record)) if record else "NULL::VARCHAR"} AS record, row FROM catalogue)
+        WHERE uri IS NOT NULL
         """,
         {"folder": folder},
     )
-    return 0
+    if unnamed := _one(database, "SELECT count(*) FROM images WHERE image_id IS NULL"):
+        raise InputError(
+            f"{counted(unnamed, 'row')} of {source} {'has' if unnamed == 1 else 'have'} no image_id: give each one, "
+            "or leave that column out."
+        )
+    without = _one(database, "SELECT count(*) FROM catalogue") - _one(database, "SELECT count(*) FROM images")
+    return without, _merge_repeats(database, source)
+
+
+def _merge_repeats(database: duckdb.DuckDBPyConnection, source: str) -> int:
+    """Keep one of the rows that list an image with the same words; return how many others there were.
+
+    Raises InputError for an image that is listed with different words.
+    """
+    before = _one(database, "SELECT count(*) FROM images")
+    database.execute(
+        """
+        CREATE TEMP TABLE again AS
+        WITH twice AS (SELECT image_id FROM images GROUP BY 1 HAVING count(*) > 1)
+        SELECT image_id, metadata, min(row) AS first, list(row) AS rows
+        FROM images JOIN twice USING (image_id) JOIN catalogue USING (row) GROUP BY image_id, metadata;
+        DELETE FROM images WHERE row IN (
+            SELECT other FROM (SELECT first, unnest(rows) AS other FROM again) WHERE other <> first)
+        """
+    )
+    differing = database.execute(
+        "SELECT image_id, count(*) FROM again GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 3"
+    ).fetchall()
+    if differing:
+        which = "; ".join(f"{name!r} in {count:,} rows" for name, count in differing)
+        raise InputError(
+            f"{source} lists an image more than once, with different words: {which}. A catalog has one row for each "
+            "image: keep one of these rows, or add a column `image_id` with another value in each of them, and the "
+            "image is tagged once for each."
+        )
+    return before - _one(database, "SELECT count(*) FROM images")
 
 
 def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, file_column: str) -> None:
@@ -214,14 +263,7 @@ def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, fi
 
 def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int) -> ScanReport:
     if not _one(database, "SELECT count(*) FROM images"):
-        raise InputError(f"No images were found in {source} ({passed_over:,} other files were passed over).")
-    repeated = database.execute(
-        "SELECT image_id FROM images GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 3"
-    ).fetchall()
-    if repeated:
-        raise InputError(
-            f"{source} repeats image ids: {', '.join(repr(row[0]) for row in repeated)}. Each image needs its own."
-        )
+        raise InputError(f"No images were found in {source} ({counted(passed_over, 'other file')} passed over).")
     tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
     described = "catalogue" in tables
     query = f"""

@@ -21,6 +21,7 @@ from artylyze.storage import open_store
 if TYPE_CHECKING:
     import duckdb
 
+_SPACES = " \t\r\n\u00a0\ufeff"
 _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 
 
@@ -68,6 +69,25 @@ def load_table(database: duckdb.DuckDBPyConnection, address: str) -> list[str]:
 def value_of(name: str) -> str:
     """Return SQL for a column of the user's table, as text."""
     return f"struct_extract(catalogue.metadata, {literal(name)})::VARCHAR"
+
+
+def stripped(text: str) -> str:
+    """Return SQL for a text without the white space around it; null where nothing is left."""
+    return f"nullif(trim({text}, {literal(_SPACES)}), '')"
+
+
+def column_named(columns: Sequence[str], name: str) -> str | None:
+    """Return the column of that name: spelled so, or alike but for letter case and white space; None if there is none.
+
+    A header cell that was wrapped by hand in a spreadsheet has a line break where people write a space.
+    """
+    if name in columns:
+        return name
+    return next((column for column in columns if _plain(column) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
 def literal(text: object) -> str:
