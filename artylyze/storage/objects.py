@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CLIENT_OPTIONS = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "15m", "pool_max_idle_per_host": "64"}
-_RETRIES = {"max_retries": 4}
+OBJECT_SECONDS = 900.0
+"""What one object may take: a server that sends it byte by byte is given up."""
+
+_RETRIES = {"max_retries": 4, "retry_timeout": timedelta(minutes=3)}  # none after an object has used up its time
 _HELP = {
     "s3": "Check the AWS_* variables or `aws sts get-caller-identity`; for a public bucket AWS_SKIP_SIGNATURE=true.",
     "gs": "Check GOOGLE_APPLICATION_CREDENTIALS or `gcloud auth application-default login`.",
@@ -60,7 +64,14 @@ def open_bucket(scheme: str, name: str) -> Bucket:
     """Open a bucket once per process; raise StorageError without credentials."""
     import obstore.store
 
-    common: dict[str, Any] = {"client_options": {**_CLIENT_OPTIONS, "allow_http": True}, "retry_config": _RETRIES}
+    options = {
+        "connect_timeout": "10s",
+        "read_timeout": "60s",
+        "timeout": f"{OBJECT_SECONDS:g}s",
+        "pool_max_idle_per_host": "64",
+        "allow_http": True,
+    }
+    common: dict[str, Any] = {"client_options": options, "retry_config": _RETRIES}
     if scheme == "s3":
         return _s3_bucket(name, common)
     try:
@@ -183,12 +194,13 @@ class ObjectStore:
         if self.bucket.s3 is None:
             raise ImageError(ErrorCode.UNREACHABLE, "the storage client cannot name this key")
         from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
 
         try:
             found = self.bucket.s3.get_object(Bucket=self.bucket.name, Key=self.prefix + key)
             check_size(found["ContentLength"], max_bytes)
-            data = found["Body"].read()
-        except (ClientError, BotoCoreError) as error:
+            data = _body(found["Body"], found["ContentLength"])
+        except (ClientError, BotoCoreError, HTTPError) as error:
             raise _image_error(error) from error
         return Fetched(data, _found(found.get("ETag"), found["LastModified"], found["ContentLength"]))
 
@@ -304,6 +316,20 @@ class ObjectStore:
             return StorageError(f"{self.url}: {first_line(error)}")
         what = first_line(error).rstrip(".")
         return StorageError(f"{self.url} does not answer as it should: {what}. Check {_WHERE[scheme]}.")
+
+
+def _body(stream: Any, size: int) -> memoryview:
+    """Read what boto3 opened: its own `read` waits for whole pieces, for ever where they come byte by byte."""
+    end, data = time.monotonic() + OBJECT_SECONDS, bytearray()
+    while piece := stream._raw_stream.read1(2**18):
+        data += piece
+        if time.monotonic() > end:
+            raise ImageError(
+                ErrorCode.UNREACHABLE, f"read for {OBJECT_SECONDS:,.0f} s: {len(data):,} of {size:,} bytes"
+            )
+    if len(data) < size:
+        raise ImageError(ErrorCode.UNREACHABLE, f"the answer breaks off: {len(data):,} of {size:,} bytes")
+    return memoryview(data)
 
 
 def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:

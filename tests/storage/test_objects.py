@@ -6,22 +6,22 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage import ConflictError, Store, fetch, open_store
+from artylyze.storage import ConflictError, Store, fetch, objects, open_store
 from artylyze.storage.objects import Bucket, ObjectStore
-
-if TYPE_CHECKING:
-    from tests.conftest import S3
+from tests.conftest import S3
+from tests.storage.servers import HEAD, Server, drip, say
 
 NUMBERS = itertools.count()
+OBJECT_HEAD = HEAD + b'ETag: "a"\r\nLast-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n'
 KEYS = [
     "<script>alert(1)</script>.jpg",
     "=1+1.jpg",
@@ -49,6 +49,12 @@ keys = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs", "
 def bucket(s3: S3, aws: Callable[[S3], None]) -> str:
     aws(s3)
     return s3.bucket(f"objects-{next(NUMBERS)}")
+
+
+@pytest.fixture
+def s3_of(aws: Callable[[S3], None]) -> Callable[[str], None]:
+    """Take the server at an address for S3."""
+    return lambda url: aws(S3(url, conditional=False))
 
 
 @pytest.fixture
@@ -223,6 +229,23 @@ class TestImages:
     ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent_port}")
         assert code_of(lambda: fetch(f"{moto_bucket}/{key}")) is ErrorCode.UNREACHABLE
+
+    @pytest.mark.parametrize("key", ["a.jpg", "a//b.jpg"], ids=["plain key", "odd key"])
+    def test_an_object_that_never_ends_is_given_up(
+        self, serve: Callable[..., Server], s3_of: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, key: str
+    ) -> None:
+        monkeypatch.setattr(objects, "OBJECT_SECONDS", 1.0)
+        monkeypatch.setattr(objects, "_RETRIES", {"max_retries": 4, "retry_timeout": timedelta(seconds=1)})
+        server = serve(drip(OBJECT_HEAD + b"Content-Length: 3000000\r\n\r\n"))
+        s3_of(server.url)
+        assert code_of(lambda: fetch(f"s3://bucket/{key}")) is ErrorCode.UNREACHABLE
+        assert len(server.requests) == 1
+
+    def test_an_odd_key_whose_object_breaks_off_is_unreachable(
+        self, serve: Callable[..., Server], s3_of: Callable[[str], None]
+    ) -> None:
+        s3_of(serve(say(OBJECT_HEAD + b"Connection: close\r\nContent-Length: 9\r\n\r\nhalf")).url)
+        assert code_of(lambda: fetch("s3://bucket/a//b.jpg")) is ErrorCode.UNREACHABLE
 
     def test_an_object_without_credentials_is_denied(
         self, moto_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
