@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from artylyze import __version__
+from artylyze.catalog.commands import commands as catalog_commands
 from artylyze.clustering.commands import commands as clustering
 from artylyze.errors import ArtylyzeError, StorageError
 from artylyze.publish.commands import commands as publish_commands
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(catalog_commands)
 app.add_typer(commands)
 app.add_typer(clustering)
 app.add_typer(publish_commands)

@@ -22,6 +22,9 @@ from artylyze.catalog.plan import Shard
 from artylyze.errors import StorageError
 from artylyze.storage import ConflictError, Store
 
+ROW_GROUP = 8_192
+"""Rows in a row group of a part: what a reader of a few rows of a large part reads at once."""
+
 _RECEIPT = b"artylyze.receipt"
 _TAIL = 32 * 1024
 
@@ -113,12 +116,12 @@ def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
     with pq.ParquetWriter(
         sink, schema, compression="zstd", use_dictionary=plain, write_statistics=["image_id"]
     ) as writer:
-        writer.write_table(table.cast(schema), row_group_size=max(1, table.num_rows))
+        writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
     return memoryview(sink.getvalue()).cast("B")  # obstore takes no signed bytes
 
 
-def read_receipt(store: Store, key: str) -> Receipt | None:
-    """Read the receipt in a part's footer; None if the object is no part of ours."""
+def read_footer(store: Store, key: str) -> pq.FileMetaData | None:
+    """Read the footer of a Parquet file in one request, or two for a long one; None if it is no Parquet file."""
     tail = store.tail(key, _TAIL)
     if len(tail) < 8 or tail[-4:] != b"PAR1":
         return None
@@ -127,9 +130,17 @@ def read_receipt(store: Store, key: str) -> Receipt | None:
         tail = store.tail(key, length)
     try:
         # A Parquet file is judged by its footer alone: a head of four bytes makes one of it.
-        metadata = pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-length:])).metadata or {}
-        return Receipt(**json.loads(metadata[_RECEIPT]))
-    except (pa.ArrowException, KeyError, OSError, TypeError, ValueError):
+        return pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-length:]))
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def read_receipt(store: Store, key: str) -> Receipt | None:
+    """Read the receipt in a part's footer; None if the object is no part of ours."""
+    footer = read_footer(store, key)
+    try:
+        return None if footer is None else Receipt(**json.loads((footer.metadata or {})[_RECEIPT]))
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 COPY = (pa.field("part", pa.string()), pa.field("row", pa.int64()))
 """Two more columns of such a run's manifest: the part that a row belongs to, and its row there if it is copied."""
 
+UNBOUNDED = 2**31
+"""Images of a collection whose shards are as large as shards become: rewritten parts are cut at that size."""
+
 _OLD = ("image_id", "record_id", "uri", "validator", "status", "error_code")
 
 
@@ -99,10 +102,11 @@ def plan_changes(
             "SELECT count(*) FROM old WHERE image_id NOT IN (SELECT image_id FROM fresh)"
         ).fetchone()
     shards: list[Shard] = []
-    for _, rows in rewritten:
-        start = shards[-1].stop if shards else 0
-        shards.append(Shard(len(shards), start, start + rows))
-    start = shards[-1].stop if shards else 0
+    start = 0
+    largest = size(UNBOUNDED)
+    for _, rows in rewritten:  # a part of a compacted catalog is more than a worker should take at once
+        shards += plan_shards(pa.nulls(rows, pa.int64()), largest, len(shards), start)
+        start += rows
     shards += plan_shards(
         sizes.column("size").combine_chunks().cast(pa.int64()), size(sizes.num_rows), len(shards), start
     )

@@ -179,9 +179,18 @@ def _with_copies(catalog: str, planned: pa.Table, tagged: pa.Table) -> pa.Table:
     copied = planned.filter(planned.column("row").is_valid())
     path = copied.column("part")[0].as_py()
     with pq.ParquetFile(open_store(catalog).open(path)) as file:
-        old = file.read().take(copied.column("row"))
+        old = _take_rows(file, copied.column("row").to_numpy())
     columns: dict[str, Any] = {name: old.column(name) for name in tagged.column_names if name in old.column_names}
     today = [name for name in FROM_MANIFEST if name in copied.column_names and name != "validator"]
     columns |= {name: copied.column(name) for name in today}  # the validator stays: it tells which version was read
     whole = pa.concat_tables([tagged, pa.table(columns).select(tagged.column_names).cast(tagged.schema)])
     return whole.sort_by("image_id")
+
+
+def _take_rows(file: pq.ParquetFile, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """Read rows of an open part by their ascending numbers, int64 (n): only the row groups that hold them."""
+    groups = range(file.metadata.num_row_groups)
+    ends = np.cumsum([file.metadata.row_group(group).num_rows for group in groups])
+    first, last = np.searchsorted(ends, [rows[0], rows[-1]], side="right").tolist()
+    start = int(ends[first - 1]) if first else 0
+    return file.read_row_groups(list(range(first, last + 1))).take(pa.array(rows - start))

@@ -1,0 +1,307 @@
+"""Compaction: the rows of a catalog in few, large, sorted parts, under the protocol of every other run.
+
+It knows parts, their order and their sizes; it must not know models, images or where the rows came from. Old parts stay
+where they are, for readers that hold the earlier list, until `artylyze.catalog.collect` removes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artylyze import __version__
+from artylyze.catalog.parts import Receipt, commit, read_footer, read_receipts
+from artylyze.catalog.plan import Shard
+from artylyze.catalog.run import Lease, RunSpec, probe_conditional, run_id_of, run_store, write_spec, write_success
+from artylyze.catalog.snapshot import Part, Snapshot, read_snapshot, write_snapshot
+from artylyze.errors import InputError, StorageError
+from artylyze.progress import Watcher
+from artylyze.storage import Store, open_store
+
+PART_BYTES = 128 * 10**6
+"""Bytes of a part that compaction aims at: large enough for object storage, small enough to be rewritten by an update
+and to be held in memory a few times."""
+
+FULL = 0.75
+"""Share of PART_BYTES from which on a part is left as it is: the parts of a compacted catalog are."""
+
+MEMORY_RATIO = 4
+"""Bytes in memory for each byte of a part that are usual; what compresses better counts as larger."""
+
+CACHE_BYTES = 512 * 2**20
+"""Bytes of source parts in memory: one whose rows go to several new parts is then read once."""
+
+READERS = 16
+"""Threads that read footers or parts at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A part of the catalog as compaction sees it.
+
+    Attributes:
+        part: of the snapshot.
+        first, last: its least and its greatest image_id.
+        bytes: of the file, or more where it unfolds to more than MEMORY_RATIO times that in memory.
+    """
+
+    part: Part
+    first: str
+    last: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows [start, stop) of a part."""
+
+    path: str
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A part of the compacted catalog: rows of other parts, with no image of another target between them.
+
+    Attributes:
+        slices: where the rows lie.
+        kept: the part that is there already, if it stays as it is.
+    """
+
+    slices: tuple[Slice, ...]
+    kept: Part | None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(piece.rows for piece in self.slices)
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """How a compaction ended: the snapshot, and the number of its parts before. `written` parts are new."""
+
+    snapshot: Snapshot
+    before: int
+    written: int
+
+
+def compact(catalog: str, watcher: Watcher, *, part_bytes: int = PART_BYTES) -> Compacted:
+    """Write the rows of a catalog into sorted parts of about `part_bytes`, and publish them as its snapshot.
+
+    It goes on where it was interrupted. Memory: CACHE_BYTES, and one part some four times; nothing for each row.
+
+    Raises:
+        InputError: if there is no catalog, or one of its parts is damaged.
+        StorageError: if the storage refuses, or another run replaces the snapshot meanwhile.
+    """
+    store = open_store(catalog)
+    replaces = store.version("catalog.json")
+    snapshot = read_snapshot(catalog)
+    watcher.say(f"Reading the footers of {_parts(len(snapshot.parts))} ...")
+    targets = plan_targets(store, read_sources(store, snapshot), part_bytes)
+    wanted = [target for target in targets if target.kept is None]
+    if not wanted:
+        return Compacted(snapshot, len(snapshot.parts), 0)
+    conditional = probe_conditional(store)
+    spec = _spec(snapshot, wanted, part_bytes)
+    runs = run_store(catalog, spec.run_id)
+    with Lease(runs, spec.rows, conditional=conditional) as lease:
+        spec = write_spec(runs, spec)
+        receipts = read_receipts(runs, spec.run_id, spec.shards)
+        watcher.start(spec.rows, sum(receipt.rows for receipt in receipts.values()), "Compacting")
+        for receipt in _write(store, runs, spec, wanted, receipts, conditional=conditional):
+            if lease.lost is not None:
+                raise StorageError(lease.lost)
+            lease.update(done=lease.status.done + receipt.rows, ok=lease.status.ok + receipt.ok)
+            watcher.advance(receipt.rows, 0)
+        result = _publish(catalog, runs, snapshot, spec, targets)
+        write_snapshot(catalog, result, replaces=replaces, conditional=conditional)
+        lease.update(state="done")
+    return Compacted(result, len(snapshot.parts), len(wanted))
+
+
+def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
+    """Read the footer of every part: one request each, and one listing for their sizes."""
+    sizes = {entry.key: entry.size for entry in store.list("runs/")}
+
+    def read(part: Part) -> Source:
+        footer = read_footer(store, part.path)
+        if footer is None or footer.num_rows != part.rows or part.path not in sizes:
+            raise InputError(f"{store.uri(part.path)} is damaged or not there: make the catalog again.")
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        column = footer.schema.names.index("image_id") if "image_id" in footer.schema.names else 0
+        ranges = [group.column(column).statistics for group in groups]
+        if all(found is not None and found.has_min_max for found in ranges):
+            first, last = min(found.min for found in ranges), max(found.max for found in ranges)
+        else:  # a writer leaves statistics of long values out
+            ids = _read_ids(store, part.path)
+            first, last = ids[0], ids[-1]
+        unfolded = sum(group.total_byte_size for group in groups)
+        return Source(part, first, last, max(sizes[part.path], unfolded // MEMORY_RATIO))
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(read, snapshot.parts))
+
+
+def plan_targets(store: Store, sources: Sequence[Source], part_bytes: int) -> list[Target]:
+    """Cut the catalog into ranges of image ids of about `part_bytes` each, in their order."""
+    cuts: list[str] = []  # the last image_id of each target
+    size = 0
+    ordered = sorted(sources, key=lambda source: source.last)
+    for number, source in enumerate(ordered):
+        size += source.bytes
+        following = ordered[number + 1] if number + 1 < len(ordered) else None
+        full = size >= FULL * part_bytes or (following is not None and size + following.bytes > 1.5 * part_bytes)
+        if full or following is None:
+            cuts.append(source.last)
+            size = 0
+    slices: list[list[Slice]] = [[] for _ in cuts]
+    for source in sorted(sources, key=lambda source: source.first):
+        for number, piece in _sliced(store, source, cuts):
+            slices[number].append(piece)
+    parts = {source.part.path: source.part for source in sources}
+    return [Target(tuple(pieces), _whole(pieces, parts)) for pieces in slices if pieces]
+
+
+def _sliced(store: Store, source: Source, cuts: Sequence[str]) -> Iterator[tuple[int, Slice]]:
+    """Yield where the rows of a part go: number of the target, and rows."""
+    first, last = bisect_left(cuts, source.first), bisect_left(cuts, source.last)
+    if first == last:
+        yield first, Slice(source.part.path, 0, source.part.rows)
+        return
+    ids = _read_ids(store, source.part.path)
+    ends = [*(bisect_right(ids, cut) for cut in cuts[first:last]), len(ids)]
+    start = 0
+    for number, end in enumerate(ends, first):
+        if end > start:
+            yield number, Slice(source.part.path, start, end)
+        start = end
+
+
+def _whole(pieces: Sequence[Slice], parts: dict[str, Part]) -> Part | None:
+    """Return the part of which these rows are all, if they are all of one."""
+    part = parts[pieces[0].path]
+    return part if len(pieces) == 1 and pieces[0].rows == part.rows else None
+
+
+def _read_ids(store: Store, path: str) -> list[str]:
+    with pq.ParquetFile(store.open(path)) as file:
+        ids: list[str] = file.read(columns=["image_id"]).column("image_id").to_pylist()
+    if any(one >= other for one, other in itertools.pairwise(ids)):
+        raise InputError(f"{store.uri(path)} is not sorted by image_id, or repeats one: make the catalog again.")
+    return ids
+
+
+def _spec(snapshot: Snapshot, wanted: Sequence[Target], part_bytes: int) -> RunSpec:
+    plan = json.dumps([[asdict(piece) for piece in target.slices] for target in wanted])
+    digest = hashlib.sha256(plan.encode()).hexdigest()
+    shards: list[Shard] = []
+    for target in wanted:
+        start = shards[-1].stop if shards else 0
+        shards.append(Shard(len(shards), start, start + target.rows))
+    settings = {"part_bytes": part_bytes}
+    return RunSpec(
+        run_id=run_id_of(operation="compact", parent=snapshot.run_id, plan=digest, settings=settings),
+        operation="compact",
+        parent=snapshot.run_id,
+        model_id=snapshot.model_id,
+        tasks=snapshot.tasks,
+        dim=snapshot.dim,
+        settings=settings,
+        device="none",
+        precision="none",
+        versions={"artylyze": __version__, "pyarrow": version("pyarrow")},
+        manifest_digest=digest,
+        shards=tuple(shards),
+    )
+
+
+def _write(
+    store: Store, runs: Store, spec: RunSpec, wanted: Sequence[Target], done: Collection[int], *, conditional: bool
+) -> Iterator[Receipt]:
+    """Write the targets that are not there yet, one after the other."""
+    tables = _Tables(store)
+    for shard, target in zip(spec.shards, wanted, strict=True):
+        if shard.index in done:
+            continue
+        rows = tables.read(target.slices)
+        _check_once(rows, runs)
+        yield commit(runs, spec.run_id, shard, rows.select(["image_id"]), rows, conditional=conditional)
+
+
+class _Tables:
+    """Source parts in memory, the last used ones up to CACHE_BYTES."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[str, pa.Table] = OrderedDict()
+
+    def read(self, slices: Sequence[Slice]) -> pa.Table:
+        """Return rows of several parts as one table, sorted by image_id."""
+        missing = list(dict.fromkeys(piece.path for piece in slices if piece.path not in self._kept))
+        with ThreadPoolExecutor(READERS) as pool:
+            fresh = dict(zip(missing, pool.map(self._load, missing), strict=True))
+        pieces = []
+        for piece in slices:
+            table = fresh[piece.path] if piece.path in fresh else self._kept.pop(piece.path)
+            pieces.append(table.slice(piece.start, piece.rows))
+            if piece.stop < table.num_rows:  # the rest goes to later parts
+                self._kept[piece.path] = table
+        while self._kept and sum(table.nbytes for table in self._kept.values()) > CACHE_BYTES:
+            self._kept.popitem(last=False)
+        # Parts of an earlier version may lack a column that later ones have: it is null there.
+        whole = pa.concat_tables(pieces, promote_options="default")
+        return (whole if len(pieces) == 1 else whole.sort_by("image_id")).combine_chunks()
+
+    def _load(self, path: str) -> pa.Table:
+        try:
+            with pq.ParquetFile(self._store.open(path)) as file:
+                return file.read()
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{self._store.uri(path)} is damaged ({error}): make the catalog again.") from error
+
+
+def _check_once(rows: pa.Table, runs: Store) -> None:
+    ids = rows.column("image_id").to_pylist()
+    for one, other in itertools.pairwise(ids):
+        if one >= other:
+            raise InputError(f"Two parts of the catalog have the image {one!r} ({runs.url}): make the catalog again.")
+
+
+def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targets: Sequence[Target]) -> Snapshot:
+    """Write _SUCCESS.json from what is stored, and return the snapshot that follows."""
+    receipts = read_receipts(runs, spec.run_id, spec.shards)
+    if len(receipts) < len(spec.shards):
+        raise StorageError(f"{runs.url} lacks parts after the compaction. Run the same command again.")
+    ordered = [receipts[shard.index] for shard in spec.shards]
+    new = [Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors) for one in ordered]
+    own = replace(snapshot, run_id=spec.run_id, operation="compact", parts=tuple(new))
+    waiting = iter(new)
+    result = replace(own, parts=tuple(target.kept or next(waiting) for target in targets))
+    if (result.rows, result.ok) != (snapshot.rows, snapshot.ok):
+        raise StorageError(f"{runs.url} holds other rows than the catalog. Remove that folder, then compact again.")
+    if read_snapshot(catalog).run_id != snapshot.run_id:
+        raise StorageError(f"Another run has replaced the snapshot of {catalog} meanwhile. Run the same command again.")
+    write_success(runs, {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors})
+    return result
+
+
+def _parts(count: int) -> str:
+    return f"{count:,} part" if count == 1 else f"{count:,} parts"
