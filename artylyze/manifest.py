@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -100,6 +101,17 @@ def open_manifest(url: str, *, ordered: bool = True) -> Manifest:
     return Manifest(url, digest.hexdigest(), pa.chunked_array(sizes, pa.int64()).combine_chunks(), metadata)
 
 
+def copy_manifest(url: str, target: str) -> None:
+    """Copy a manifest, with row groups of ROW_GROUP rows: every shard reads those that hold its rows, as a whole."""
+    with open_rows(url) as file:
+        groups = (file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups))
+        if is_url(url) or any(rows > ROW_GROUP for rows in groups):
+            write_manifest(_batches(url, file), file.schema_arrow, target)
+            return
+    folder, name = split_target(target)
+    open_store(folder).upload(name, Path(url))
+
+
 def looks_like_manifest(url: str) -> bool:
     """Tell a manifest from another Parquet file by its columns."""
     with open_rows(url) as file:
@@ -145,7 +157,7 @@ def split_target(target: str) -> tuple[str, str]:
 def _batches(url: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     try:
         yield from file.iter_batches(batch_size=ROW_GROUP)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(url, error) from error
 
 
@@ -185,24 +197,29 @@ def _check_order(url: str, ids: pa.StringArray, last: str | None) -> str | None:
 
 
 def _canonical(batch: pa.RecordBatch) -> bytes:
-    """Return bytes that depend on the rows alone, not on how they were sliced or which file held them."""
+    """Return bytes that depend on the rows alone, not on how they were sliced or which file held them.
+
+    What lies under a null is whatever the reader left there: `take` writes zeros.
+    """
     sink = pa.BufferOutputStream()
-    whole = pa.Table.from_batches([batch]).replace_schema_metadata().combine_chunks()
-    with pa.ipc.new_stream(sink, whole.schema) as writer:
-        writer.write_table(whole)
+    clean = batch.replace_schema_metadata().take(pa.array(np.arange(batch.num_rows)))
+    with pa.ipc.new_stream(sink, clean.schema) as writer:
+        writer.write_batch(clean)
     return bytes(sink.getvalue())
 
 
 def _in_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
+    """Yield tables of ROW_GROUP rows, the last one smaller, whatever the sizes of the batches."""
+    waiting: list[pa.Table] = []
     rows = 0
     for batch in batches:
-        waiting.append(batch)
+        # Cast before it waits: batches say of every column that it may be null, the schema does not.
+        waiting.append(pa.Table.from_batches([batch]).cast(schema))
         rows += batch.num_rows
-        while rows >= ROW_GROUP:
-            table = pa.Table.from_batches(waiting).cast(schema)
-            yield table.slice(0, ROW_GROUP)
-            rest = table.slice(ROW_GROUP)
-            waiting, rows = rest.to_batches(), rest.num_rows
+        if rows >= ROW_GROUP:
+            table = pa.concat_tables(waiting)
+            whole = rows - rows % ROW_GROUP
+            yield from (table.slice(start, ROW_GROUP) for start in range(0, whole, ROW_GROUP))
+            waiting, rows = [table.slice(whole)], rows - whole
     if rows:
-        yield pa.Table.from_batches(waiting).cast(schema)
+        yield pa.concat_tables(waiting)

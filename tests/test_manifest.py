@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artylyze import manifest
 from artylyze.errors import InputError, StorageError
 from artylyze.manifest import (
     COLUMNS,
     ROW_GROUP,
+    copy_manifest,
     looks_like_manifest,
     open_manifest,
     open_rows,
@@ -29,12 +31,36 @@ if TYPE_CHECKING:
 
 SCHEMA = pa.schema(COLUMNS)
 ODD = ["../c", "a//b", "<script>", "=1+1", "caf\u00e9", "cafe\u0301", 'it\'s "quoted"\n', "😀", "\\xff", "/lead", " "]
+METADATA = pa.struct([("title", pa.string()), ("year", pa.int16()), ("on_view", pa.bool_())])
 ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 def table(keys: list[str], **columns: list[Any]) -> pa.Table:
     made = {"image_id": keys, "record_id": keys, "uri": keys, "size": [1] * len(keys), "validator": [None] * len(keys)}
     return pa.Table.from_pydict(made | columns, SCHEMA)
+
+
+@st.composite
+def rows_in_batches(draw: st.DrawFn) -> tuple[pa.Table, list[pa.RecordBatch], int]:
+    """Rows with and without nulls and metadata, cut anywhere as a database hands them on, and rows of a row group."""
+    count = draw(st.integers(0, 40))
+    keys = [f"{n:02d}" for n in range(count)]
+
+    def column(values: st.SearchStrategy[Any]) -> list[Any]:
+        return draw(st.lists(st.none() | values, min_size=count, max_size=count))
+
+    rows = table(keys, size=column(st.integers(0, 9)), validator=column(st.sampled_from(["etag:x", "mtime:1:1"])))
+    if draw(st.booleans()):
+        values = {"title": ids, "year": st.integers(1400, 2000), "on_view": st.booleans()}
+        own = st.fixed_dictionaries({name: st.none() | value for name, value in values.items()})
+        described = pa.array(column(own), METADATA)
+        rows = rows.append_column(pa.field("metadata", METADATA), described)
+    loose = rows.cast(pa.schema([field.with_nullable(True) for field in rows.schema]))
+    cuts = sorted(draw(st.lists(st.integers(0, count), max_size=8)))
+    pieces = [loose.slice(a, b - a) for a, b in zip([0, *cuts], [*cuts, count], strict=True)]
+    empty = pa.RecordBatch.from_pylist([], loose.schema)
+    batches = [batch for piece in pieces for batch in (piece.to_batches() or [empty])]
+    return rows, batches, draw(st.integers(1, 12))
 
 
 def sorted_keys(keys: list[str]) -> list[str]:
@@ -90,6 +116,43 @@ class TestRowGroups:
         metadata = pq.read_metadata(path)
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         assert sizes == [ROW_GROUP] * (rows // ROW_GROUP) + ([rows % ROW_GROUP] if rows % ROW_GROUP else [])
+
+    @given(drawn=rows_in_batches(), start=st.integers(0, 40), count=st.integers(0, 40))
+    @settings(deadline=None, max_examples=80)
+    def test_batches_of_any_size_fill_groups_of_any_size(
+        self, drawn: tuple[pa.Table, list[pa.RecordBatch], int], start: int, count: int
+    ) -> None:
+        rows, batches, group = drawn
+        stop = min(rows.num_rows, start + count)
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(manifest, "ROW_GROUP", group)
+            target, other = f"{folder}/manifest.parquet", f"{folder}/other.parquet"
+            assert write_manifest(batches, rows.schema, target) == rows.num_rows
+            assert pq.read_table(target).equals(rows)
+            sizes = [pq.read_metadata(target).row_group(n).num_rows for n in range(-(-rows.num_rows // group))]
+            assert all(size == group for size in sizes[:-1])
+            pq.write_table(rows, other, row_group_size=7)
+            whole = open_manifest(target)
+            assert (whole.digest, whole.sizes) == (open_manifest(other).digest, rows["size"].combine_chunks())
+            for path in (target, other):
+                with open_rows(path) as file:
+                    assert read_rows(file, min(start, stop), stop).equals(rows.slice(start, max(0, stop - start)))
+
+    @pytest.mark.parametrize("given", [100, 1_000_000])
+    def test_a_copy_has_groups_that_a_worker_can_read_at_once(self, path: str, tmp_path: Path, given: int) -> None:
+        rows = table([f"{n:08d}" for n in range(ROW_GROUP + 10)])
+        pq.write_table(rows, path, row_group_size=given)
+        copy_manifest(path, str(tmp_path / "run" / "manifest.parquet"))
+        copy = pq.ParquetFile(tmp_path / "run" / "manifest.parquet")
+        assert copy.read().equals(rows)
+        assert max(copy.metadata.row_group(n).num_rows for n in range(copy.metadata.num_row_groups)) <= ROW_GROUP
+
+    def test_metadata_that_pyarrow_cannot_read_is_told(self, path: str) -> None:
+        rows = table(["a", "b", "c"])
+        words = pa.StructArray.from_arrays([pa.array(["x", "y", "x"]).dictionary_encode()], ["kind"])
+        pq.write_table(rows.append_column("metadata", words), path, row_group_size=1)
+        with pytest.raises(InputError, match="not a Parquet file that can be read"):
+            open_manifest(path)
 
     @given(start=st.integers(0, 30), count=st.integers(0, 30), group=st.integers(1, 12))
     @settings(deadline=None, max_examples=50)

@@ -28,7 +28,7 @@ from artylyze.catalog.run import (
 )
 from artylyze.catalog.snapshot import Part, Snapshot, read_snapshot, write_snapshot
 from artylyze.errors import ErrorCode, ImageError, StorageError, TooManyErrorsError
-from artylyze.manifest import Manifest, open_rows, read_rows, write_manifest
+from artylyze.manifest import Manifest, copy_manifest, open_rows, read_rows
 from artylyze.models.runtimes import resolve_precision
 from artylyze.progress import Watcher
 from artylyze.storage import Store, fetch, is_url, open_store
@@ -103,14 +103,8 @@ def judge(request: TagRequest, outcome: Outcome) -> None:
 
 def _freeze(store: Store, manifest: Manifest) -> None:
     """Copy the manifest into the run's folder, where workers read it."""
-    if store.version("manifest.parquet") is not None:
-        return
-    if is_url(manifest.url):
-        with open_rows(manifest.url) as file, TemporaryDirectory(prefix="artylyze-") as temporary:
-            write_manifest(file.iter_batches(), file.schema_arrow, f"{temporary}/manifest.parquet")
-            store.upload("manifest.parquet", Path(temporary, "manifest.parquet"))
-    else:
-        store.upload("manifest.parquet", Path(manifest.url))
+    if store.version("manifest.parquet") is None:
+        copy_manifest(manifest.url, f"{store.url}/manifest.parquet")
 
 
 def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: bool) -> Outcome:
