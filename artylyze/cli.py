@@ -35,6 +35,10 @@ app.add_typer(clustering)
 app.add_typer(publish_commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="Pass over keys, files or folders that match, e.g. '*_thumb.jpg'. May be repeated."),
+]
 Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")]
 
 
@@ -96,6 +100,7 @@ def scan(
         str | None, typer.Option(help="Its column that names the image file, if that is another.")
     ] = None,
     glob: Annotated[str | None, typer.Option(help="Take the keys that match, whatever their extension.")] = None,
+    exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
     """List a collection's images, join your catalogue to them, and write the manifest.
@@ -104,17 +109,20 @@ def scan(
     """
     from dataclasses import asdict
 
-    from rich.filesize import decimal
-
     from artylyze import collection
     from artylyze.wording import counted
 
-    report = collection.scan(source, output, metadata=metadata, id_column=id_column, file_column=file_column, glob=glob)
+    report = collection.scan(
+        source,
+        output,
+        metadata=metadata,
+        id_column=id_column,
+        file_column=file_column,
+        glob=glob,
+        exclude=exclude or (),
+    )
     found = asdict(report)
-    lines = [
-        f"{counted(report.images, 'image')}, {decimal(report.bytes)}; {counted(report.passed_over, 'other file')} "
-        "passed over."
-    ]
+    lines = [report.summary, *report.left_out.notes()]
     if metadata:
         lines.append(
             f"{report.without_metadata:,} images without metadata, {report.unused_metadata:,} metadata rows without an "
@@ -155,6 +163,7 @@ def tag(
         float, typer.Option(help="Share of images that may fail before the exit code is 5.")
     ] = 0.05,
     limit: Annotated[int | None, typer.Option(help="Tag the first N images only.")] = None,
+    exclude: Exclude = None,
     update: Annotated[
         bool, typer.Option("--update", help="Tag only what is new or changed since the catalog was made.")
     ] = False,
@@ -191,6 +200,7 @@ def tag(
         limit=limit,
         update=update,
         retry_failed=retry_failed,
+        exclude=tuple(exclude or ()),
     )
     if dry_run:
         _dry_run(request, as_json)

@@ -5,18 +5,18 @@ DuckDB does the join, the sorting and the check for repeated ids, on disk where 
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from rich.filesize import decimal
 
 from artylyze.errors import InputError, UsageError
-from artylyze.images import IMAGE_EXTENSIONS
+from artylyze.exclusion import Exclusion, LeftOut
 from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
-from artylyze.storage import Entry, Store, is_url, open_store
+from artylyze.storage import Entry, Store, Survey, is_url, open_store
 from artylyze.tables import column_named, listed, load_table, open_database, stripped, value_of
 from artylyze.wording import counted
 
@@ -41,13 +41,14 @@ class ScanReport:
     Attributes:
         images: rows of the manifest.
         bytes: of all images whose size is known.
-        passed_over: files that are no images by their extension, or do not match the glob.
+        passed_over: files that are no images by their extension, or that the user's patterns leave out.
         without_metadata: images that no catalogue row names.
         unused_metadata: catalogue rows that name no image.
         repeated_ids: catalogue rows whose id an earlier row has; the first counts.
         shared_records: images beyond the first of a record (recto and verso, 1.tif and 1.jpg).
         without_address: rows of a list of addresses that have none.
         listed_again: rows of such a list that say again what another row says.
+        left_out: folders and links that were not followed, and what could not be read.
     """
 
     images: int
@@ -59,6 +60,13 @@ class ScanReport:
     shared_records: int
     without_address: int = 0
     listed_again: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def summary(self) -> str:
+        """How many images there are, their size, and how many other files."""
+        size = f", {decimal(self.bytes)}" if self.bytes else ""
+        return f"{counted(self.images, 'image')}{size}; {counted(self.passed_over, 'other file')} passed over."
 
 
 def is_table(source: str) -> bool:
@@ -74,6 +82,7 @@ def scan(
     id_column: str | None = None,
     file_column: str | None = None,
     glob: str | None = None,
+    exclude: Sequence[str] = (),
 ) -> ScanReport:
     """Write the manifest of a collection.
 
@@ -84,6 +93,7 @@ def scan(
         id_column: its column that becomes `record_id`.
         file_column: its column that names the image file, if that is not `id_column`.
         glob: take the keys that match, instead of those with an image's extension.
+        exclude: pass over the keys, and the files and folders by name, that match one of these patterns.
 
     Raises:
         UsageError: arguments that do not go together.
@@ -96,26 +106,31 @@ def scan(
         raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
     passed_over = without_address = listed_again = 0
     with open_database() as database:
+        left_out = LeftOut()
         if is_table(source):
-            if metadata or glob:
-                raise UsageError("A list of addresses brings its own metadata: leave --metadata and --glob away.")
+            if metadata or glob or exclude:
+                raise UsageError(
+                    "A list of addresses brings its own metadata and names its images: leave --metadata, --glob and "
+                    "--exclude away."
+                )
             without_address, listed_again = _take_addresses(database, source, id_column)
         else:
-            passed_over = _take_listing(database, open_store(source), glob)
+            passed_over, left_out = _take_listing(database, open_store(source), Exclusion(exclude, glob))
             if metadata:
                 _join(database, metadata, str(id_column), file_column or str(id_column))
-        report = _write(database, source, target, passed_over)
+        report = _write(database, source, target, passed_over, left_out)
     return replace(report, without_address=without_address, listed_again=listed_again)
 
 
-def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, glob: str | None) -> int:
-    """Fill the table `images` from a listing; return how many files were passed over."""
+def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, exclusion: Exclusion) -> tuple[int, LeftOut]:
+    """Fill the table `images` from a listing; return how many files were passed over, and what else was left out."""
     passed_over = 0
+    survey = Survey(exclusion.skips_folder)
 
     def wanted() -> Iterator[Entry]:
         nonlocal passed_over
-        for entry in store.list():
-            if _matches(entry.key, glob):
+        for entry in store.survey(survey):
+            if exclusion.takes_file(entry.key):
                 yield entry
             else:
                 passed_over += 1
@@ -127,14 +142,7 @@ def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, glob: str |
     for batch in _batches(store, wanted()):  # one by one: an error of the storage would come out of DuckDB as its own
         database.register("listing", pa.table(batch))
         database.execute("INSERT INTO images BY NAME SELECT * FROM listing")
-    return passed_over
-
-
-def _matches(key: str, glob: str | None) -> bool:
-    if glob is not None:
-        return fnmatch.fnmatchcase(key, glob) or fnmatch.fnmatchcase(key.rpartition("/")[2], glob)
-    path = PurePosixPath(key)
-    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith("._")  # macOS resource forks
+    return passed_over, LeftOut.of(survey)
 
 
 def _batches(store: Store, entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:
@@ -261,9 +269,12 @@ def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, fi
     )
 
 
-def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int) -> ScanReport:
+def _write(
+    database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int, left_out: LeftOut
+) -> ScanReport:
     if not _one(database, "SELECT count(*) FROM images"):
-        raise InputError(f"No images were found in {source} ({counted(passed_over, 'other file')} passed over).")
+        found = f"No images were found in {source} ({counted(passed_over, 'other file')} passed over)."
+        raise InputError(" ".join([found, *left_out.notes()]))
     tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
     described = "catalogue" in tables
     query = f"""
@@ -279,6 +290,7 @@ def _write(database: duckdb.DuckDBPyConnection, source: str, target: str, passed
         images=images,
         bytes=_one(database, "SELECT coalesce(sum(size), 0)::BIGINT FROM images"),
         passed_over=passed_over,
+        left_out=left_out,
         without_metadata=_one(database, "SELECT count(*) FROM images WHERE row IS NULL") if described else 0,
         unused_metadata=_one(database, unused) if described else 0,
         repeated_ids=_one(database, "SELECT repeated FROM repeats") if "repeats" in tables else 0,

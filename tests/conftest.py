@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import socket
@@ -23,8 +24,31 @@ from hypothesis import settings
 settings.register_profile("artylyze", deadline=None)  # no test judges by the clock
 settings.load_profile("artylyze")
 
+NOBODY = 65534
 KEY, SECRET = "artylyze", "artylyze-secret"
 PLUGINS = Path(__file__).parent / "faults" / "plugins"
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder in which file permissions mean something, even if the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="artylyze-nobody-"))
+    before = os.geteuid()
+    if before == 0:
+        os.chown(folder, NOBODY, -1)
+        os.seteuid(NOBODY)
+    yield folder
+    os.seteuid(before)
+    shutil.rmtree(folder)
+
+
+def obey_permissions() -> None:
+    """Take from this process, and what it executes, root's right to read everything: for `subprocess`'s preexec_fn."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            if libc.prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
+                raise OSError(ctypes.get_errno(), "prctl")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,9 @@ from artylyze.storage.contract import (
     ConflictError,
     Entry,
     Fetched,
+    Noted,
     Store,
+    Survey,
     unchanged,
 )
 from artylyze.storage.local import LocalStore, get_file
@@ -29,7 +31,9 @@ __all__ = [
     "ConflictError",
     "Entry",
     "Fetched",
+    "Noted",
     "Store",
+    "Survey",
     "fetch",
     "is_url",
     "open_store",

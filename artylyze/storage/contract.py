@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_OBJECT_BYTES = 2**30
 """An image file above this size is `too_large`: it would be held in memory whole."""
+
+NAMED = 5
+"""Names that are kept of things that are counted."""
 
 
 class ConflictError(Exception):
@@ -38,6 +42,49 @@ class Fetched:
     validators: tuple[str, ...]
 
 
+@dataclass
+class Noted:
+    """Things of one kind that were noticed: how many, and the first few by name."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        r"""Note one more; bytes of a name that are not UTF-8 are written as \xNN."""
+        self.count += 1
+        if len(self.first) < NAMED:
+            self.first.append(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+
+@dataclass
+class Survey:
+    """What the listing of somebody's collection leaves out, and why; filled in while it is listed.
+
+    Attributes:
+        skips: tells by its key whether a folder is left out, with all that is in it.
+        folders: names of the folders that were left out, and how many bear each.
+        unreadable: folders and files that cannot be read, with the reason.
+        dead_links: links that lead nowhere.
+        repeats: links to folders that are listed under another name, or that contain the collection.
+    """
+
+    skips: Callable[[str], bool]
+    folders: Counter[str] = field(default_factory=Counter)
+    unreadable: Noted = field(default_factory=Noted)
+    dead_links: Noted = field(default_factory=Noted)
+    repeats: Noted = field(default_factory=Noted)
+    _last: str = ""
+
+    def leaves_out(self, folder: str) -> bool:
+        """Tell whether a folder is left out, and count it unless it is the one that was counted last."""
+        if not self.skips(folder):
+            return False
+        if folder != self._last:
+            self.folders[folder.rpartition("/")[2]] += 1
+            self._last = folder
+        return True
+
+
 class Store(Protocol):
     """Objects below one root. Every method raises StorageError when the storage refuses or does not answer."""
 
@@ -50,6 +97,9 @@ class Store(Protocol):
 
     def list(self, under: str = "") -> Iterator[Entry]:
         """Yield every object whose key begins with `under`, in no promised order."""
+
+    def survey(self, survey: Survey) -> Iterator[Entry]:
+        """Yield the objects of somebody's collection; what is left out or cannot be listed is noted, not raised."""
 
     def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
         """Read one object; raise ImageError if it cannot be had."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import heapq
 import os
 import stat
 import uuid
@@ -15,7 +16,7 @@ from typing import IO, NoReturn
 from urllib.parse import quote
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Entry, Fetched, check_size
+from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Entry, Fetched, Survey, check_size
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,39 @@ class LocalStore:
                     raise _local_error(error) from error
                 if stat.S_ISREG(found.st_mode):
                     yield Entry(key, found.st_size, _file_validator(found))
+
+    def survey(self, survey: Survey) -> Iterator[Entry]:
+        """Yield the files of somebody's collection, links followed; no folder is listed twice.
+
+        Links to folders come last and in the order of their names, so that a folder's own name is the one that counts,
+        today and at the next listing.
+        """
+        entered = {_identity(folder.stat()) for folder in Path(self.url).resolve().parents}
+        folders, links = [""], list[str]()
+        while folders or links:
+            is_link = not folders
+            folder = heapq.heappop(links) if is_link else folders.pop()
+            try:
+                identity = _identity(os.stat(f"{self.url}/{folder}"))
+                # Some network file systems number nothing: there, only links could lead in a circle.
+                if identity in entered and (is_link or identity[1]):
+                    survey.repeats.add(folder)
+                    continue
+                entered.add(identity)
+                with os.scandir(f"{self.url}/{folder}") as entries:
+                    for entry in entries:
+                        key = f"{folder}/{entry.name}" if folder else entry.name
+                        found = _stat_noted(entry, key, survey)
+                        if found is None:
+                            continue
+                        if stat.S_ISREG(found.st_mode):
+                            yield Entry(key, found.st_size, _file_validator(found))
+                        elif stat.S_ISDIR(found.st_mode) and not survey.leaves_out(key):
+                            heapq.heappush(links, key) if entry.is_symlink() else folders.append(key)
+            except OSError as error:
+                if not folder:
+                    raise _local_error(error) from error
+                survey.unreadable.add(f"{folder} ({error.strerror or error})")
 
     def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
         """Read one file."""
@@ -155,6 +189,22 @@ class LocalStore:
 
 def _file_validator(found: os.stat_result) -> str:
     return f"mtime:{found.st_mtime_ns}:{found.st_size}"
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _stat_noted(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_result | None:
+    """Follow an entry of a folder; None, and noted, where it leads nowhere or may not be looked at."""
+    try:
+        return entry.stat()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            survey.unreadable.add(f"{key} ({error.strerror or error})")
+        elif entry.is_symlink():  # otherwise it is gone meanwhile
+            survey.dead_links.add(key)
+    return None
 
 
 def get_file(path: Path, max_bytes: int) -> Fetched:

@@ -21,6 +21,7 @@ from artylyze.storage.contract import (
     ConflictError,
     Entry,
     Fetched,
+    Survey,
     check_size,
     etag_validator,
     first_line,
@@ -147,6 +148,16 @@ class ObjectStore:
         for key, size, etag, modified in (self._list_s3 if self.bucket.s3 else self._list_other)(self.prefix + under):
             if not key.endswith("/"):  # an empty object that a console made to show a folder
                 yield Entry(key[start:], size, etag_validator(etag) or time_validator(modified, size))
+
+    def survey(self, survey: Survey) -> Iterator[Entry]:
+        """Yield the objects of somebody's collection, but those in folders that are left out."""
+        last, left_out = "", False
+        for entry in self.list():
+            folder = entry.key.rpartition("/")[0]
+            if folder != last:
+                last, left_out = folder, any(survey.leaves_out(part) for part in _with_parents(folder))
+            if not left_out:
+                yield entry
 
     def _list_s3(self, prefix: str) -> Iterator[tuple[str, int, str | None, datetime]]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -330,6 +341,12 @@ def _body(stream: Any, size: int) -> memoryview:
     if len(data) < size:
         raise ImageError(ErrorCode.UNREACHABLE, f"the answer breaks off: {len(data):,} of {size:,} bytes")
     return memoryview(data)
+
+
+def _with_parents(folder: str) -> Iterator[str]:
+    """Yield the folders on the way down to a folder, and itself."""
+    names = folder.split("/")
+    return ("/".join(names[:count]) for count in range(1, len(names) + 1))
 
 
 def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from artylyze.catalog.run import (
 from artylyze.catalog.snapshot import Part, read_snapshot
 from artylyze.catalog.update import plan_changes
 from artylyze.collection import is_table, scan
-from artylyze.errors import InputError
+from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.manifest import Manifest, looks_like_manifest, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.models.bundle import Bundle
 from artylyze.models.resolve import resolve_model
@@ -67,7 +67,7 @@ def plan(request: TagRequest, watcher: Watcher, folder: str) -> Plan | None:
     target = f"{folder}/manifest.parquet"
     if request.operation == "retry-failed":
         return _plan_changes(request, bundle, None, target)
-    source = _manifest(str(request.source), f"{folder}/scanned.parquet", watcher)
+    source = _manifest(request, f"{folder}/scanned.parquet", watcher)
     if request.operation == "tag":
         return _plan_whole(request, bundle, _first_rows(source, target, request.limit))
     return _plan_changes(request, bundle, source, target)
@@ -78,12 +78,22 @@ def is_manifest(source: str) -> bool:
     return source.lower().endswith(".parquet") and is_table(source) and looks_like_manifest(source)
 
 
-def _manifest(source: str, target: str, watcher: Watcher) -> str:
+def _manifest(request: TagRequest, target: str, watcher: Watcher) -> str:
     """Return the address of the source's manifest, made by a scan unless it is one."""
+    source = str(request.source)
     if is_manifest(source):
+        if request.exclude:
+            raise UsageError("A manifest names its images: give --exclude to `artylyze scan`.")
         return source
-    report = scan(source, target)
-    watcher.say(f"Found {report.images:,} images ({report.passed_over:,} other files passed over).")
+    report = scan(source, target, exclude=request.exclude)
+    watcher.say(f"Found {report.summary}")
+    for note in report.left_out.notes():
+        watcher.say(note)
+    if request.update and report.left_out.unreadable.count:
+        raise StorageError(
+            f"{' '.join(report.left_out.unreadable_note())} An update would drop their images from the catalog. Make "
+            "them readable, or leave them out on purpose with --exclude NAME."
+        )
     return target
 
 

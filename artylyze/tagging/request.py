@@ -30,6 +30,7 @@ class TagRequest:
         separate: three stages instead of a fused one, None for what the device asks for.
         weights: file of weights for `timm:NAME`.
         deadline: seconds that one image may take to decode.
+        exclude: patterns of keys, files and folders of the collection that are passed over.
     """
 
     source: str | None
@@ -47,6 +48,7 @@ class TagRequest:
     separate: bool | None = None
     weights: str | None = None
     deadline: float = 60.0
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("shard_size", "top_k", "limit", "workers", "readers"):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artylyze.errors import ErrorCode, ImageError, InputError, StorageError
-from artylyze.storage import ConflictError, fetch, is_url, open_store, unchanged
+from artylyze.storage import ConflictError, Survey, fetch, is_url, open_store, unchanged
 from artylyze.storage.local import LocalStore
 
-NOBODY = 65534
 ODD_NAMES = [
     "<script>alert(1).jpg",
     "=1+1.jpg",
@@ -42,19 +41,6 @@ names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "root")
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """A folder in which file permissions mean something, even if the tests run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="artylyze-nobody-"))
-    before = os.geteuid()
-    if before == 0:
-        os.chown(folder, NOBODY, -1)
-        os.seteuid(NOBODY)
-    yield folder
-    os.seteuid(before)
-    shutil.rmtree(folder)
 
 
 def keys(store: LocalStore, under: str = "") -> list[str]:
@@ -135,6 +121,107 @@ class TestListing:
         with pytest.raises(StorageError, match=r"closed.*Permission denied"):
             list(store.list())
         (unprivileged / "closed").chmod(0o700)
+
+
+class TestSurvey:
+    def survey(self, store: LocalStore, *, skips: str = "-") -> tuple[list[str], Survey]:
+        survey = Survey(lambda folder: folder.rpartition("/")[2] == skips)
+        return sorted(entry.key for entry in store.survey(survey)), survey
+
+    def test_a_folder_that_is_skipped_is_not_entered_and_counted_by_name(self, store: LocalStore) -> None:
+        for key in ("a/x/1.jpg", "b/x/y/2.jpg", "b/3.jpg"):
+            store.put(key, b"")
+        found, survey = self.survey(store, skips="x")
+        assert found == ["b/3.jpg"]
+        assert survey.folders == {"x": 2}
+
+    def test_a_link_to_a_folder_elsewhere_is_followed(self, store: LocalStore, tmp_path: Path) -> None:
+        (tmp_path / "nas" / "box").mkdir(parents=True)
+        (tmp_path / "nas" / "box" / "1.jpg").write_bytes(b"image")
+        store.root.mkdir()
+        (store.root / "linked").symlink_to("../nas")
+        found, survey = self.survey(store)
+        assert found == ["linked/box/1.jpg"]
+        assert bytes(fetch(store.uri(found[0]))) == b"image"
+        assert not survey.repeats.count
+
+    def test_links_never_lead_in_a_circle_nor_list_a_folder_twice(self, store: LocalStore, tmp_path: Path) -> None:
+        store.put("z/1.jpg", b"")
+        (tmp_path / "beside.jpg").write_bytes(b"")
+        for name, target in (("up", ".."), ("here", "."), ("a", "z"), ("z/root", "../../root"), ("z/self", ".")):
+            (store.root / name).symlink_to(target)
+        found, survey = self.survey(store)
+        assert found == ["z/1.jpg"]
+        assert survey.repeats.count == 5
+        assert sorted(survey.repeats.first) == ["a", "here", "up", "z/root", "z/self"]
+
+    def test_of_two_links_to_a_folder_the_first_by_name_counts(self, store: LocalStore, tmp_path: Path) -> None:
+        (tmp_path / "nas" / "box").mkdir(parents=True)
+        (tmp_path / "nas" / "box" / "1.jpg").write_bytes(b"")
+        store.root.mkdir()
+        (store.root / "b").symlink_to(tmp_path / "nas" / "box")
+        (store.root / "a").symlink_to(tmp_path / "nas")
+        found, survey = self.survey(store)
+        assert found == ["a/box/1.jpg"]
+        assert survey.repeats.first == ["b"]
+
+    def test_links_that_lead_nowhere_are_noted(self, store: LocalStore) -> None:
+        store.put("a.jpg", b"")
+        for name, target in (("alias.jpg", "a.jpg"), ("dead.jpg", "nowhere"), ("self.jpg", "self.jpg")):
+            (store.root / name).symlink_to(target)
+        found, survey = self.survey(store)
+        assert found == ["a.jpg", "alias.jpg"]
+        assert (survey.dead_links.count, sorted(survey.dead_links.first)) == (2, ["dead.jpg", "self.jpg"])
+
+    def test_what_may_not_be_read_is_noted_and_the_rest_listed(self, unprivileged: Path) -> None:
+        store = LocalStore(unprivileged)
+        for key in ("closed/a.jpg", "no-entry/b.jpg", "open/c.jpg"):
+            store.put(key, b"")
+        (unprivileged / "closed").chmod(0)
+        (unprivileged / "no-entry").chmod(0o400)  # names can be listed, and nothing about them learnt
+        found, survey = self.survey(store)
+        assert found == ["open/c.jpg"]
+        assert sorted(survey.unreadable.first) == [
+            "closed (Permission denied)",
+            "no-entry/b.jpg (Permission denied)",
+        ]
+        for name in ("closed", "no-entry"):
+            (unprivileged / name).chmod(0o700)
+
+    def test_a_root_that_cannot_be_read_stops_it(self, store: LocalStore) -> None:
+        with pytest.raises(StorageError, match="No such file or directory"):
+            self.survey(store)
+
+    def test_a_folder_that_fails_in_the_middle_keeps_what_was_listed(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for key in ("a/1.jpg", "a/2.jpg", "b/3.jpg"):
+            store.put(key, b"")
+        real = os.scandir
+
+        class Failing:
+            """A folder on a disk that fails after its first name: no file system here can be made to."""
+
+            def __init__(self, path: str) -> None:
+                self.entries = real(path)
+
+            def __enter__(self) -> Iterator[os.DirEntry[str]]:
+                yield_one = next(self.entries)
+
+                def entries() -> Iterator[os.DirEntry[str]]:
+                    yield yield_one
+                    raise OSError(errno.EIO, "Input/output error")
+
+                return entries()
+
+            def __exit__(self, *_: object) -> None:
+                self.entries.close()
+
+        monkeypatch.setattr(os, "scandir", lambda path: Failing(path) if path.endswith("/a") else real(path))
+        found, survey = self.survey(store)
+        assert len(found) == 2
+        assert "b/3.jpg" in found
+        assert survey.unreadable.first == ["a (Input/output error)"]
 
 
 class TestFetching:

@@ -1,0 +1,119 @@
+"""What lies among the images of a collection and is none: folders of systems, hidden files, what the user excludes."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Self
+
+from artylyze.images import IMAGE_EXTENSIONS
+from artylyze.storage import Noted, Survey
+from artylyze.wording import counted
+
+SYSTEM_FOLDERS = frozenset(
+    {
+        *("@eadir", "@tmp", "@sharebin", "@quarantine", "#recycle", "#snapshot"),  # Synology
+        *("@recycle", "@recently-snapshot", "@transcode", "@upload_cache"),  # QNAP, whose .@__thumb is hidden
+        *("$recycle.bin", "recycler", "recycled", "system volume information"),  # Windows
+        *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder"),  # macOS
+        *("lost+found", "~snapshot", "trashbox", "trash-$uid"),  # Linux, NetApp, Buffalo
+    }
+)
+"""Names, in lower case, of folders that systems make beside the user's own: thumbnails, recycle bins, snapshots."""
+
+_NAMES = 10  # of folders, in a message
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Which keys of a collection are passed over.
+
+    Attributes:
+        exclude: patterns of keys, or of the names of files or folders.
+        glob: pattern of the keys or names that are taken, None for those with an image's extension. Where it spells
+            the name of a hidden file or of a system's folder, that is taken.
+    """
+
+    exclude: Sequence[str] = ()
+    glob: str | None = None
+
+    def skips_folder(self, key: str) -> bool:
+        """Tell whether a folder is passed over with all that is in it."""
+        return self._is_system(key) or self._is_excluded(key)
+
+    def takes_file(self, key: str) -> bool:
+        """Tell whether a file is an image of the collection; its folders are judged apart."""
+        name = key.rpartition("/")[2]
+        if self._is_excluded(key) or (_is_hidden(name) and name not in (self.glob or "")):
+            return False
+        if self.glob is not None:
+            return _matches(key, self.glob)
+        return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
+
+    def _is_system(self, key: str) -> bool:
+        name = key.rpartition("/")[2]
+        return (_is_hidden(name) or name.lower() in SYSTEM_FOLDERS) and name not in (self.glob or "")
+
+    def _is_excluded(self, key: str) -> bool:
+        return any(_matches(key, pattern.rstrip("/")) for pattern in self.exclude)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a listing left out, besides files that are no images.
+
+    Attributes:
+        folders: names of the folders that were not entered (hidden, of systems, excluded), and how many bear each.
+        unreadable: folders and files that could not be read, with the reason.
+        dead_links: links that lead nowhere.
+        repeats: links to folders that are listed under another name, or that contain the collection.
+    """
+
+    folders: Mapping[str, int] = field(default_factory=dict)
+    unreadable: Noted = field(default_factory=Noted)
+    dead_links: Noted = field(default_factory=Noted)
+    repeats: Noted = field(default_factory=Noted)
+
+    @classmethod
+    def of(cls, survey: Survey) -> Self:
+        """Return what a survey noted, once the listing is at its end."""
+        folders = dict(sorted(survey.folders.items(), key=lambda item: (-item[1], item[0])))
+        return cls(folders, survey.unreadable, survey.dead_links, survey.repeats)
+
+    def notes(self) -> list[str]:
+        """Return a sentence for each kind of thing that was left out."""
+        sentences = []
+        if self.folders:
+            what = counted(sum(self.folders.values()), "folder")
+            sentences.append(f"Not entered, as hidden, made by a system, or excluded: {what} ({_names(self.folders)}).")
+        sentences += self.unreadable_note()
+        sentences += _note(self.dead_links, "Leading nowhere", "link", "links")
+        why = "Not followed, as what it holds is listed already or contains the collection"
+        return sentences + _note(self.repeats, why, "link to a folder", "links to folders")
+
+    def unreadable_note(self) -> list[str]:
+        """Return the sentence about what could not be read, if there is any."""
+        return _note(self.unreadable, "Not readable", "folder or file", "folders and files")
+
+
+def _note(noted: Noted, why: str, singular: str, plural: str) -> list[str]:
+    if not noted.count:
+        return []
+    more = [f"{noted.count - len(noted.first):,} more"] if noted.count > len(noted.first) else []
+    return [f"{why}: {counted(noted.count, singular, plural)} ({', '.join([*noted.first, *more])})."]
+
+
+def _names(folders: Mapping[str, int]) -> str:
+    first = list(folders.items())[:_NAMES]
+    more = [f"{len(folders) - len(first):,} other names"] if len(folders) > len(first) else []
+    return ", ".join([*(name if count == 1 else f"{name} {count:,} times" for name, count in first), *more])
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") and not name.startswith("..")  # keys of a bucket may hold any text
+
+
+def _matches(key: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(key, pattern) or fnmatch.fnmatchcase(key.rpartition("/")[2], pattern)
