@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := dev,bench
 DATA ?= ../shared/data
+MINUTES ?= 60
 
 # uv does not read pip's configuration: hand it the registry that pip was told to use, if any.
 INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
@@ -40,7 +41,7 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: demo test lint format bench starter pictures constraints clean help
+.PHONY: demo test lint format bench soak starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -59,6 +60,10 @@ format: $(VENV)/.dev ## Format the code and fix what can be fixed
 
 bench: $(VENV)/.dev ## Measure against peers and limits (DATA=folder with real images)
 	$(BIN)/python benchmarks/tag.py --data $(DATA) --out benchmarks/results
+	$(BIN)/python benchmarks/soak.py --minutes 5 --out benchmarks/results/soak.json
+
+soak: $(VENV)/.dev ## Tag and update 100,000 images for an hour, killing the driver each time; then count (MINUTES=60)
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) --out benchmarks/results/soak-hour.json
 
 starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=folder with paintings)
 	rm -rf build/starter && mkdir -p build/starter

@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -116,12 +116,17 @@ def combine(rollups: Iterable[tuple[int, int]], held: Mapping[tuple[int, int], i
 
 def tree_memory(root: int) -> Memory:
     """Memory of all descendants of process `root`, itself not counted."""
+    return memory_of(process.pid for process in psutil.Process(root).children(recursive=True))
+
+
+def memory_of(pids: Iterable[int]) -> Memory:
+    """Memory of processes; of those that have ended none."""
     rollups: list[tuple[int, int]] = []
     held: dict[tuple[int, int], int] = {}
-    for process in psutil.Process(root).children(recursive=True):
+    for pid in pids:
         with suppress(OSError, KeyError):  # it has ended meanwhile
-            rollups.append(parse_rollup(Path(f"/proc/{process.pid}/smaps_rollup").read_text()))
-            held |= _shared_files(process.pid)
+            rollups.append(parse_rollup(Path(f"/proc/{pid}/smaps_rollup").read_text()))
+            held |= _shared_files(pid)
     return combine(rollups, held)
 
 
@@ -213,5 +218,9 @@ def _processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what takes part."""
-    return {package: version(package) for package in _PACKAGES}
+    """Versions of what takes part; peers that are not installed have none."""
+    found = {}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

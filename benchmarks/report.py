@@ -1,14 +1,19 @@
-"""From measured figures to verdicts and tables. `python benchmarks/report.py [RESULTS]` prints a folder's Markdown."""
+"""From measured figures to verdicts and tables.
+
+python benchmarks/report.py [RESULTS]     # prints the Markdown of `tag`, writes that of the soak into README.md
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ("paintings", "masters", "memory", "models", "embeddings", "startup")
 DOCUMENTED = ("dataloader", "ray", "daft")
 PEERS = (*DOCUMENTED, "draft")
@@ -169,9 +174,22 @@ def _settings(result: Mapping[str, Any]) -> str:
     return ", ".join([*words, f"{machine['cores']} cores of {machine['processor']}"])
 
 
+def placed(text: str, section: str, made: str) -> str:
+    """The README with what was made for a section between its two marks. Raises ValueError where it has no marks."""
+    marks = re.compile(rf"(<!-- {section}: [^\n]*? -->).*?(<!-- {section} ends -->)", re.DOTALL)
+    if not marks.search(text):
+        raise ValueError(f"README.md must have the lines <!-- {section}: ... --> and <!-- {section} ends -->")
+    return marks.sub(lambda found: f"{found[1]}\n\n{made}\n\n{found[2]}", text, count=1)
+
+
 def main(folder: str) -> None:
+    from benchmarks import soak_figures
+
     files = [Path(folder, f"tag-{name}.json") for name in BENCHMARKS]
     print(document(json.loads(file.read_text()) for file in files if file.exists()))
+    soak, readme = Path(folder, "soak.json"), ROOT / "README.md"
+    if soak.exists():
+        readme.write_text(placed(readme.read_text(), "soak", soak_figures.paragraph(json.loads(soak.read_text()))))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import markdown
+from benchmarks.report import markdown, placed
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- study: made by `python benchmarks/study_table.py` from the committed JSON -->", "<!-- study ends -->"
 
 STUDY = {"genre": (0.64, 12), "style": (0.51, 13)}
 """Accuracy and number of classes in the study, on other data, split at random."""
@@ -98,20 +97,11 @@ def _cells(row: Row) -> list[str]:
     return [NAMES[row["contestant"]], f"{row['learning_rate']:g}", str(row["epochs"]), *figures]
 
 
-def placed(text: str, made: str) -> str:
-    """The README with the section between its marks. Raises ValueError where it has no marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md must have the lines {BEGIN} and {END}")
-    return f"{before}{begin}\n\n{made}\n\n{end}{after}"
-
-
 def main(folder: Path) -> None:
     """Write the section into the README."""
     readme = ROOT / "README.md"
     made = section(json.loads((folder / "train-study.json").read_text()))
-    readme.write_text(placed(readme.read_text(), made))
+    readme.write_text(placed(readme.read_text(), "study", made))
 
 
 if __name__ == "__main__":

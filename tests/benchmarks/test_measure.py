@@ -180,3 +180,15 @@ def test_committed_results_render() -> None:
 
     for file in files:
         assert report.document([json.loads(file.read_text())])
+
+
+def test_a_section_of_the_readme_takes_its_place_and_nothing_elses() -> None:
+    begin, end = "<!-- one: made by `it` -->", "<!-- one ends -->"
+    text = f"before\n{begin}\nold\n{end}\n<!-- other: kept --> kept <!-- other ends -->"
+
+    found = report.placed(text, "one", r"new \1")
+
+    assert found == f"before\n{begin}\n\nnew \\1\n\n{end}\n<!-- other: kept --> kept <!-- other ends -->"
+    assert report.placed(found, "one", r"new \1") == found
+    with pytest.raises(ValueError, match="must have the lines"):
+        report.placed("no marks", "one", "new")

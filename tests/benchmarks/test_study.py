@@ -12,7 +12,7 @@ import pytest
 from artylyze.training.dataset import schema, write_dataset
 from artylyze.training.leaderboard import COMPLETE, FAILED, Board, Row
 from artylyze.training.sweep import TuneRequest
-from benchmarks import study, study_table
+from benchmarks import report, study, study_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,19 +115,8 @@ def test_verdicts_say_where_the_order_holds_and_where_not() -> None:
     ]
 
 
-def test_the_section_takes_its_place_and_nothing_elses() -> None:
-    text = f"before\n{study_table.BEGIN}\nold\n{study_table.END}\nafter\n"
-
-    found = study_table.placed(text, "new")
-
-    assert found == f"before\n{study_table.BEGIN}\n\nnew\n\n{study_table.END}\nafter\n"
-    assert study_table.placed(found, "new") == found
-    with pytest.raises(ValueError, match="must have the lines"):
-        study_table.placed("no marks", "new")
-
-
 def test_the_readme_says_what_the_committed_figures_say() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / study.RESULT).read_text())
     readme = (ROOT / "README.md").read_text()
 
-    assert study_table.placed(readme, study_table.section(result)) == readme
+    assert report.placed(readme, "study", study_table.section(result)) == readme
