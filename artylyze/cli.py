@@ -75,7 +75,9 @@ def sample(
     awkward: Annotated[bool, typer.Option("--awkward", help="Add broken and unusual files.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Generate a labelled collection of drawn pictures, of any size.
+    """Draw a labelled sample collection.
+
+    Of any size; the same seed draws the same pictures.
 
     Example: artylyze sample pictures --count 1000 --size mixed
     """
@@ -103,7 +105,9 @@ def scan(
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
-    """List a collection's images, join your catalogue to them, and write the manifest.
+    """List the images and join your catalogue.
+
+    The manifest has one row for each image, with your own columns beside it; `tag` takes it as its source.
 
     Example: artylyze scan scans/ -o manifest.parquet --metadata objects.csv --id-column number --file-column file
     """
@@ -175,7 +179,9 @@ def tag(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Tag a collection: read every image, and write one catalog row for each.
+    """Tag every image and write the catalog.
+
+    Each image becomes one row of the catalog, also one that cannot be read: its row says why.
 
     A run that was stopped is resumed by the same command.
 
@@ -247,7 +253,9 @@ def _dry_run(request: TagRequest, as_json: bool) -> None:
 
 @app.command()
 def status(catalog: Catalog, as_json: Json = False) -> None:
-    """Tell where the runs of a catalog stand, counted from the parts that are committed.
+    """Show where the runs of a catalog stand.
+
+    Counted from the parts that are committed.
 
     Example: artylyze status s3://museum/catalog
     """
@@ -265,7 +273,7 @@ def failures(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the images that could not be read, and why.
+    """List images that could not be read, and why.
 
     Example: artylyze failures catalog -o failures.csv
     """
@@ -286,7 +294,9 @@ def failures(
 
 @app.command()
 def paths(catalog: Catalog, as_json: Json = False) -> None:
-    """Print the Parquet files that make up the catalog, one on a line, for DuckDB, pandas or anything else.
+    """Print the Parquet files of a catalog.
+
+    One on a line, for DuckDB, pandas or anything else.
 
     Example: artylyze paths s3://museum/catalog
     """
@@ -302,7 +312,9 @@ def demo(
     count: Annotated[int, typer.Option(help="Number of generated images.")] = 600,
     as_json: Json = False,
 ) -> None:
-    """Generate a sample collection, train a model on part of it, tag it, and show what came out.
+    """Try it all on a drawn sample collection.
+
+    Draws it, trains a model on part of it, tags it, clusters it, and writes a report.
 
     Example: artylyze demo
     """

@@ -49,6 +49,12 @@ def test_every_command_shows_an_example(command: str) -> None:
     assert "Example:" in (COMMANDS[command].help or "")
 
 
+def test_no_summary_is_cut_off_on_a_narrow_terminal() -> None:
+    result = artylyze("--help", COLUMNS="80")
+    assert result.returncode == 0
+    assert "..." not in result.stdout.partition("Commands:")[2]
+
+
 def test_help_imports_neither_ray_nor_torch() -> None:
     code = (
         "import sys, artylyze.cli as c\n"

@@ -20,7 +20,7 @@ def compact(
     part_mb: Annotated[int, typer.Option(min=1, help="Megabytes of a part, about.")] = 128,
     as_json: _Json = False,
 ) -> None:
-    """Rewrite a catalog into few, large, sorted parts.
+    """Rewrite a catalog into few large parts.
 
     Readers then open hundreds of files and not thousands. The old parts stay until `artylyze gc`; a compaction that was
     interrupted goes on when the same command is given again.
@@ -61,7 +61,7 @@ def gc(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Remove parts that no catalog lists any more.
+    """Remove parts that were replaced.
 
     Updates and compactions leave the parts that they replace, for readers that still use them. What the catalog lists,
     and runs that are being driven, are never removed.

@@ -36,7 +36,9 @@ def cluster(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Cluster a collection by KMeans and a Gaussian mixture, and choose the number of clusters.
+    """Group works that look alike.
+
+    By KMeans and a Gaussian mixture, over a number of clusters that it chooses or you give.
 
     Example: artylyze cluster catalog -o clusters --k auto
     """
@@ -109,7 +111,9 @@ def features(
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Compute features of images to cluster by, and write them as one Parquet file.
+    """Compute features of images to cluster by.
+
+    They are written as one Parquet file.
 
     Example: artylyze features catalog -o pca.parquet --method pca
     """
@@ -143,7 +147,9 @@ def compare_features(
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Compare features by how their clusters agree with known labels, which ranks them, and by scores without labels.
+    """Rank features by how well they cluster.
+
+    By how their clusters agree with known labels; where there are none, by scores without labels.
 
     Example: artylyze compare-features catalog pca.parquet vgg16.parquet --labels objects.csv --id-column number
     """

@@ -33,7 +33,9 @@ def profiles(
     columns: _Columns = None,
     as_json: _Json = False,
 ) -> None:
-    """Say what each cluster holds: its terms and their lift, its typical and marginal works, with plots and sheets.
+    """Describe what each cluster holds.
+
+    Its terms and their lift, its typical and marginal works, with plots and contact sheets.
 
     Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
     """
@@ -69,7 +71,9 @@ def influences(
     columns: _Columns = None,
     as_json: _Json = False,
 ) -> None:
-    """Show which clusters run through a painting, and which pictures are perhaps the same work photographed twice.
+    """Show which clusters influence a painting.
+
+    And which pictures are perhaps the same work photographed twice.
 
     Example: artylyze influences clusters 1975.1.3 -o influences
     """
@@ -110,7 +114,9 @@ def report(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Write one self-contained HTML page: the run, failures, tags, review queue, model, clusters, an influence.
+    """Write one HTML page to share.
+
+    Works, tags, failures and review queue; the model, clusters and an influence where they are given.
 
     Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
     """

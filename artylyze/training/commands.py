@@ -45,7 +45,9 @@ def curate(
     file_column: Annotated[str | None, typer.Option(help="Column that names the image file, if another.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Join catalogues of labels to images, choose classes, split by artist, and write the dataset to train on.
+    """Make a dataset to train on from labels.
+
+    Joins catalogues of labels to images, chooses classes, and splits by artist.
 
     Example: artylyze curate labels.csv --images scans/ -o dataset.parquet --tasks genre,style --classes 10
     """
@@ -106,7 +108,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Learn tasks from labelled images, and write a model bundle for `tag --model`.
+    """Train a model bundle for `tag --model`.
+
+    Learns tasks from the labelled images of a dataset.
 
     Example: artylyze train dataset.parquet -o bundle --tasks genre,style
     """
@@ -164,7 +168,9 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Judge a bundle on labelled images, with no artist on both sides first, and draw what came out.
+    """Evaluate a bundle on labelled images.
+
+    With no artist on both sides first; figures, plots and contact sheets.
 
     Example: artylyze evaluate bundle dataset.parquet -o evaluation
     """
@@ -222,7 +228,9 @@ def tune(
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
-    """Train at many learning rates and with several backbones, and keep the best; a killed sweep goes on.
+    """Sweep learning rates and backbones.
+
+    Keeps the best model; a sweep that was killed goes on when the same command is given again.
 
     Example: artylyze tune dataset.parquet -o sweep --lr-range 1e-5,1e-2 --trials 12
     """
