@@ -7,6 +7,7 @@ import resource
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
@@ -24,6 +25,7 @@ from artylyze.storage import fetch, is_url
 from artylyze.tagging.planning import Plan, check, is_manifest, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Tagger, rows_to_read, sources
+from artylyze.wording import counted
 
 PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""
@@ -186,16 +188,34 @@ def describe(found: Forecast) -> str:
     """Return a forecast in words."""
     minutes = found.seconds / 60
     lines = [
-        f"Images     {found.images:,} to tag, {decimal(found.bytes)}"
+        f"Images     {counted(found.images, 'image')} to tag, {decimal(found.bytes)}"
         + (f"; {found.copied:,} rows copied" if found.copied else ""),
         f"Shards     {found.shards:,}",
         f"Requests   {found.list_requests:,} LIST, {found.get_requests:,} GET, {found.put_requests:,} PUT to storage",
         f"Probe      {found.fetch_seconds * 1e3:.1f} ms to fetch an image, {found.decode_seconds * 1e3:.1f} to decode "
         f"it, {found.inference_seconds * 1e3:.1f} to tag it; {found.failed} could not be read",
         f"Time       about {f'{minutes:,.0f} minutes' if minutes >= 2 else f'{found.seconds:,.0f} s'} with "
-        f"{found.taggers + found.readers} workers, besides the start of Ray",
+        f"{counted(found.taggers + found.readers, 'worker')}, besides the start of Ray",
         f"Memory     about {decimal(found.memory_bytes)} for the workers, besides Ray's own processes",
-        f"Balance    {found.cores_per_model:.2f} decode cores keep one such model worker busy; a GPU that tags "
-        f"1,000 images/s needs {found.decode_seconds * 1000:.1f}",
+        f"Balance    {_balance(found)}",
     ]
     return "\n".join(lines)
+
+
+def _balance(found: Forecast) -> str:
+    """Say what binds, and what to change."""
+    if not found.readers:
+        cores = counted(ceil(found.decode_seconds * 1000), "core")
+        slower = "decoding" if found.decode_seconds > found.inference_seconds else "the model"
+        return (
+            f"each worker decodes and tags, and {slower} takes most of its time; more cores make it faster in "
+            f"proportion. A GPU that tags 1,000 images/s would need {cores} to decode for it."
+        )
+    needed = ceil(found.taggers * found.cores_per_model)
+    workers = counted(found.taggers, "model worker")
+    if needed > found.readers:
+        return (
+            f"decoding holds the GPU back: {workers} would take the images of {counted(needed, 'decode worker')}, and "
+            f"there are {found.readers:,}. Give --readers {needed}, if there are as many cores."
+        )
+    return f"{counted(found.readers, 'decode worker')} keep {workers} busy; {needed:,} would do."

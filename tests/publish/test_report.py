@@ -21,6 +21,7 @@ from artylyze.catalog.run import RunSpec, run_store, write_spec
 from artylyze.cli import app
 from artylyze.clustering.store import read_clusters, write_clusters
 from artylyze.errors import InputError, UsageError
+from artylyze.publish.report.gallery import WORKS
 from artylyze.publish.report.page import ReportRequest, gather
 from tests.clustering.conftest import Quiet
 from tests.clustering.pictures import FORMULA, MARKUP, Gallery, clustered, collection, paintings
@@ -161,7 +162,12 @@ def test_a_catalog_alone_is_enough(gallery: Gallery, tmp_path: Path) -> None:
     target = tmp_path / "alone.html"
     result = CliRunner().invoke(app, ["report", gallery.catalog, "-o", str(target), "--json"])
     assert json.loads(result.stdout) == {"report": str(target), "bytes": target.stat().st_size}
-    assert not Page(target.read_text("utf-8")).wrong
+    page = Page(target.read_text("utf-8"))
+    assert not page.wrong
+    works = [image["alt"] or "" for image in page.all("img")]
+    assert len(works) == WORKS
+    assert "Étude 0-1, Anna Ancher" in works
+    assert not [alt for alt in works if "Broken" in alt]
 
 
 def test_clusters_are_told_by_the_columns_that_were_asked_for(gallery: Gallery, tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ class Content:
     lead: str
     run: Figures
     attempts: Figures
+    works: tuple[Work, ...]
     failures: Counts | None
     tags: tuple[Counts, ...]
     reviews: tuple[Review, ...]

@@ -19,6 +19,7 @@ from artylyze.progress import Watcher
 from artylyze.publish.report import catalog as of_catalog
 from artylyze.publish.report.clusters import clustering
 from artylyze.publish.report.content import Content
+from artylyze.publish.report.gallery import gallery
 from artylyze.publish.report.model import model
 from artylyze.storage import open_store
 
@@ -96,6 +97,7 @@ def gather(request: ReportRequest, watcher: Watcher) -> Content:
         lead=f"{lead}, {failed:,} not." if failed else f"{lead}.",
         run=of_catalog.run_facts(request.catalog, snapshot),
         attempts=of_catalog.attempts(run_states(request.catalog)),
+        works=gallery(request.catalog, snapshot),
         failures=of_catalog.failures(snapshot),
         tags=of_catalog.tags(request.catalog, snapshot),
         reviews=of_catalog.reviews(request.catalog, snapshot),
@@ -128,6 +130,7 @@ def _policy(styles: Sequence[str]) -> str:
 def _sections(content: Content) -> list[tuple[str, str]]:
     """The sections that the page has: id and heading."""
     there = [
+        ("works", "Some of the works", bool(content.works)),
         ("run", "The run", True),
         ("failures", "What could not be read", True),
         ("tags", "Tags", bool(content.tags)),
