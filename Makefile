@@ -41,12 +41,23 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: demo test lint format bench soak starter pictures constraints clean help
+.PHONY: browser demo test lint format bench soak starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
 
-test: $(VENV)/.dev $(VENV)/.cuml ## Run the tests
+browser: ## Install Chromium for the browser tests, where apt and root allow it
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; \
+	then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "Installing Chromium for the browser tests ..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    chromium chromium-driver >/dev/null || echo "apt could not install it: browser tests are skipped."; \
+	else \
+	  echo "There is no Chromium, and it cannot be installed here (that takes apt and root): browser tests are skipped."; \
+	fi
+
+test: $(VENV)/.dev $(VENV)/.cuml browser ## Run the tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## Check style, formatting and types

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +28,8 @@ from tests.clustering.conftest import Quiet
 from tests.clustering.pictures import FORMULA, MARKUP, Gallery, clustered, collection, paintings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NO_BROWSER = CHROMIUM is None and os.environ.get("CI", "").lower() != "true"
+"""Whether browser tests are skipped: under CI a missing browser is a failure."""
 VOID = {"meta", "link", "img", "rect", "br"}
 
 
@@ -224,7 +227,7 @@ def shown(page: Path, width: int, folder: Path) -> tuple[int, int, str]:
     return int(found[1]), int(found[2]), told.stderr
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.skipif(NO_BROWSER, reason="no Chromium here: `make browser` installs it where it may")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_chromium_reads_it_without_complaint_and_without_scrolling_across(
     html: Path, tmp_path: Path, width: int
@@ -235,7 +238,7 @@ def test_chromium_reads_it_without_complaint_and_without_scrolling_across(
     assert ":CONSOLE" not in log
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.skipif(NO_BROWSER, reason="no Chromium here: `make browser` installs it where it may")
 def test_chromium_would_complain(html: Path, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt.html"
     wide = f"<pre style='color:red'>{'w' * 999}</pre>"
