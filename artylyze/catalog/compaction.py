@@ -127,8 +127,7 @@ def compact(catalog: str, watcher: Watcher, *, part_bytes: int = PART_BYTES) -> 
         receipts = read_receipts(runs, spec.run_id, spec.shards)
         watcher.start(spec.rows, sum(receipt.rows for receipt in receipts.values()), "Compacting")
         for receipt in _write(store, runs, spec, wanted, receipts, conditional=conditional):
-            if lease.lost is not None:
-                raise StorageError(lease.lost)
+            lease.check()
             lease.update(done=lease.status.done + receipt.rows, ok=lease.status.ok + receipt.ok)
             watcher.advance(receipt.rows, 0)
         result = _publish(catalog, runs, snapshot, spec, targets)

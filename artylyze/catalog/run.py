@@ -183,7 +183,7 @@ class Lease:
         self._version: str | None = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._beat, name="artylyze-heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._beat_on, name="artylyze-heartbeat", daemon=True)
         self.lost: str | None = None
         self.status = Status("running", self._owner, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, rows)
 
@@ -212,6 +212,18 @@ class Lease:
         if self.lost is None:
             with suppress(StorageError, ConflictError):  # the run's own outcome matters more than this last word
                 self._write()
+
+    def check(self) -> None:
+        """Raise StorageError if another process has taken over the run.
+
+        After a pause of this process (it was suspended, or its machine slept) the storage is asked before anything else
+        is done: the thread that beats may not have had its turn yet.
+        """
+        if self.lost is None and time.time() - self.status.heartbeat > DEAD_AFTER / 2:
+            with suppress(StorageError):  # whatever is done next needs the storage too, and says so
+                self._beat()
+        if self.lost is not None:
+            raise StorageError(self.lost)
 
     def update(self, **changes: Any) -> None:
         """Change what the next heartbeat says."""
@@ -244,18 +256,19 @@ class Lease:
                 raise
             return version  # our own last word, whose answer was lost
 
+    def _beat_on(self) -> None:
+        while self.lost is None and not self._stop.wait(HEARTBEAT):
+            with suppress(StorageError):  # the storage may be back at the next beat; workers report for themselves
+                self._beat()
+
     def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT):
-            try:
-                found = None if self._conditional else read_status(self._store)
-                if found is not None and found.owner != self._owner and found.alive(time.time()):
-                    raise ConflictError("status.json")
-                self._write()
-            except ConflictError:
-                self.lost = f"Another process has taken over the run {self._store.url}; this one stops."
-                return
-            except StorageError:
-                continue  # the storage may be back at the next beat; workers report for themselves
+        try:
+            found = None if self._conditional else read_status(self._store)
+            if found is not None and found.owner != self._owner and (found.state == "done" or found.alive(time.time())):
+                raise ConflictError("status.json")
+            self._write()
+        except ConflictError:
+            self.lost = f"Another process has taken over the run {self._store.url}; this one stops."
 
 
 def owner_token() -> str:

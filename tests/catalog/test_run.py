@@ -73,6 +73,23 @@ except StorageError as error:
 """
 
 
+SUSPENDED = """
+import sys
+from artylyze.catalog import run
+from artylyze.errors import StorageError
+run.DEAD_AFTER, run.HEARTBEAT = 0.2, 3600.0  # no heartbeat comes to its aid
+try:
+    with run.Lease(run.run_store(sys.argv[1], "abc"), 4, conditional=sys.argv[2] == "conditional") as lease:
+        print("drives", flush=True)
+        sys.stdin.readline()
+        lease.check()
+        print("goes on", flush=True)
+except StorageError as error:
+    print(error, flush=True)
+"""
+"""A driver that makes sure, before it does the next thing, that the run is still its own."""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "runs" / "abc")
@@ -212,6 +229,25 @@ class TestLease:
             Lease(store, 4, conditional=conditional),
         ):
             pass
+
+    @pytest.mark.parametrize("taken", [True, False])
+    @pytest.mark.parametrize("conditional", [True, False])
+    def test_a_driver_that_was_suspended_notices_that_another_took_over(
+        self, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conditional: bool, taken: bool
+    ) -> None:
+        monkeypatch.setattr(run, "DEAD_AFTER", 0.2)
+        monkeypatch.setattr(run, "SETTLE", 0.05)
+        command = [sys.executable, "-c", SUSPENDED, str(tmp_path), "conditional" if conditional else "plain"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert line(process) == "drives"
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.5)
+            if taken:
+                with Lease(store, 4, conditional=conditional) as lease:
+                    lease.update(state="done")
+            tell(process)
+            process.send_signal(signal.SIGCONT)
+            assert ("Another process has taken over" in line(process)) is taken
 
     def test_it_is_free_again_afterwards(self, store: LocalStore) -> None:
         for _ in range(2):
