@@ -18,6 +18,8 @@ def connect() -> str:
         handler: Any = signal.getsignal(signal.SIGTERM)
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         signal.signal(signal.SIGTERM, handler)  # Ray's own ends the process before a run can say where it stands
+        # Ray prints what happens to nodes on stdout, where `--json` has one object; its logs have it too.
+        ray._private.worker._worker_logs_enabled = False
     logger = logging.getLogger("ray.data")
     for handler in list(logger.handlers):
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
@@ -41,3 +43,8 @@ def may_grow() -> bool:
 def resources() -> dict[str, float]:
     """What the cluster has now: CPU, GPU, memory, by Ray's names."""
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def living_nodes() -> set[str]:
+    """Ids of the nodes that are alive, as far as the cluster knows: it takes up to a minute to miss one."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -132,8 +133,7 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
             there |= read_receipts(store, spec.run_id, pending)
         else:
             watcher.say(f"The run {spec.run_id} is complete already: every image of it is committed.")
-        if lease.lost is not None:
-            raise StorageError(lease.lost)
+        lease.check()
         snapshot = _publish(request, plan, spec, store, there)
         write_snapshot(request.output, snapshot, replaces=replaces, conditional=conditional)
         lease.update(state="done")
@@ -164,6 +164,7 @@ def _settings(request: TagRequest, plan: Plan, spec: RunSpec, *, conditional: bo
         top_k=request.top_k,
         conditional=conditional,
         deadline=request.deadline,
+        session=uuid4().hex[:12],
     )
 
 
@@ -173,8 +174,7 @@ def _follow(receipts: Iterable[Receipt], lease: Lease, there: Sequence[Receipt],
     done, ok, now = sum(r.rows for r in there), sum(r.ok for r in there), 0
     began = monotonic()
     for receipt in receipts:
-        if lease.lost is not None:
-            raise StorageError(lease.lost)
+        lease.check()
         errors.update(receipt.errors)
         done, ok, now = done + receipt.rows, ok + receipt.ok, now + receipt.rows
         lease.update(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import pickle
 import re
-import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,12 @@ import ray.data
 from artylyze import errors
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
-from artylyze.catalog.run import RunSpec
-from artylyze.errors import ArtylyzeError, InputError, StorageError
+from artylyze.catalog.run import RunSpec, run_store
+from artylyze.errors import ArtylyzeError, InputError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
-from artylyze.ray_session import may_grow, resources
+from artylyze.ray_session import living_nodes, may_grow, resources
+from artylyze.tagging.attempts import Attempts
 from artylyze.tagging.process import TaggerProcess
 from artylyze.tagging.shard import (
     Rows,
@@ -43,11 +44,6 @@ from artylyze.tagging.shard import (
 
 if TYPE_CHECKING:
     from artylyze.models.runtimes import Device
-
-TASK_RETRIES = 3
-"""Times that a shard is tried again when its worker dies (a lost node, a spot instance): unbounded, one shard that
-kills its worker would be retried for ever."""
-
 
 COMMITTERS = 2
 """Actors that commit, for each that holds the model: a GPU fills several shards a second."""
@@ -115,8 +111,8 @@ def tag_shards(settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard],
     """Tag shards on the cluster and yield their receipts as they are committed.
 
     Raises:
-        StorageError: if the storage refuses every image, or what a worker wants to commit.
-        ArtylyzeError: if a shard kills its worker again and again.
+        StorageError: if the storage refuses every image, or what a worker wants to commit; if a shard kills its worker
+            again and again.
     """
     if not shards:
         return
@@ -155,20 +151,16 @@ def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers
 def _stage(
     dataset: ray.data.Dataset, stage: type, count: int, resources: dict[str, Any], *arguments: Any
 ) -> ray.data.Dataset:
-    with warnings.catch_warnings():
-        # Ray 2.60 deprecates these two arguments before it has others that bound the retries.
-        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        return dataset.map_batches(
-            stage,
-            fn_constructor_args=arguments,
-            batch_size=1,  # a block has one row: one shard
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-            compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
-            max_restarts=-1,
-            max_task_retries=TASK_RETRIES,
-            **resources,
-        )
+    # Ray Data starts dead actors again, and tries their shards again, without a bound: `Attempts` has one.
+    return dataset.map_batches(
+        stage,
+        fn_constructor_args=arguments,
+        batch_size=1,  # a block has one row: one shard
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
+        **resources,
+    )
 
 
 def _bound_memory(
@@ -180,40 +172,77 @@ def _bound_memory(
     dataset.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=limit)
 
 
+class Guard:
+    """Ends the run instead of trying a shard again that killed its worker several times."""
+
+    def __init__(self, settings: ShardSettings, stage: str) -> None:
+        context = ray.get_runtime_context()
+        self._settings = settings
+        self._stage = stage
+        self._actor = context.get_actor_id()
+        self._attempts = Attempts(
+            run_store(settings.catalog, settings.run_id),
+            settings.session,
+            context.get_node_id(),
+            living_nodes,
+            restarted=bool(context.was_current_actor_reconstructed),
+        )
+
+    def start(self) -> AbstractContextManager[None]:
+        """While the worker gets ready."""
+        return self._attempts.record(f"start-{self._actor}", lambda: "The start of a worker")
+
+    def shard(self, shard: Shard) -> AbstractContextManager[None]:
+        """While the worker has a shard in hand."""
+
+        def describe() -> str:
+            names = Rows(self._settings).planned(shard).column("image_id")
+            return f"Shard {shard.index} ({shard.rows} images, {names[0]} to {names[-1]})"
+
+        return self._attempts.record(f"{self._stage}-{shard.index:05}", describe)
+
+
 class FusedStage:
     """Reads, tags and commits shards, all in one CPU worker and its child."""
 
     def __init__(self, settings: ShardSettings, bundle: Any) -> None:
         self._settings = settings
-        self._rows = Rows(settings)
-        self._process = TaggerProcess(
-            lambda: ray.get(bundle),
-            settings.tasks,
-            settings.embedding_dim,
-            deadline=settings.deadline,
-            canary=settings.canary,
-        )
-        self._process.start()
+        self._guard = Guard(settings, "fused")
+        with self._guard.start():
+            self._rows = Rows(settings)
+            self._process = TaggerProcess(
+                lambda: ray.get(bundle),
+                settings.tasks,
+                settings.embedding_dim,
+                deadline=settings.deadline,
+                canary=settings.canary,
+            )
+            self._process.start()
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard, return its receipt."""
         shard = _shard(block)
-        planned = self._rows.planned(shard)
-        outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
-        return _receipt(commit_rows(self._settings, shard, planned, outcomes, outputs))
+        with self._guard.shard(shard):
+            planned = self._rows.planned(shard)
+            outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
+            return _receipt(commit_rows(self._settings, shard, planned, outcomes, outputs))
 
 
 class ReadStage:
     """Reads the images of shards."""
 
     def __init__(self, settings: ShardSettings) -> None:
-        self._rows = Rows(settings)
-        self._reader = make_reader(settings)
+        self._guard = Guard(settings, "read")
+        with self._guard.start():
+            self._rows = Rows(settings)
+            self._reader = make_reader(settings)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard, add what was seen of its images, and their pixels."""
-        images = read_images(self._reader, to_tag(self._rows.planned(_shard(block))))
-        return _with(block, outcomes=pickle.dumps(images.outcomes), pixels=images.pixels)
+        shard = _shard(block)
+        with self._guard.shard(shard):
+            images = read_images(self._reader, to_tag(self._rows.planned(shard)))
+            return _with(block, outcomes=pickle.dumps(images.outcomes), pixels=images.pixels)
 
 
 class TagStage:
@@ -221,13 +250,16 @@ class TagStage:
 
     def __init__(self, settings: ShardSettings, bundle: Any, workers: Workers) -> None:
         self._size = settings.size
-        self._tagger = Tagger(ray.get(bundle), workers.device, workers.precision)
+        self._guard = Guard(settings, "tag")
+        with self._guard.start():
+            self._tagger = Tagger(ray.get(bundle), workers.device, workers.precision)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard with pixels, put the model's outputs in their place."""
-        pixels = np.frombuffer(_bytes(block, "pixels"), np.uint8).reshape(-1, self._size, self._size, 3)
-        outputs = self._tagger.tag(pixels)
-        return _with(block.drop_columns("pixels"), outputs=pickle.dumps(outputs))
+        with self._guard.shard(_shard(block)):
+            pixels = np.frombuffer(_bytes(block, "pixels"), np.uint8).reshape(-1, self._size, self._size, 3)
+            outputs = self._tagger.tag(pixels)
+            return _with(block.drop_columns("pixels"), outputs=pickle.dumps(outputs))
 
 
 class CommitStage:
@@ -235,14 +267,17 @@ class CommitStage:
 
     def __init__(self, settings: ShardSettings) -> None:
         self._settings = settings
-        self._rows = Rows(settings)
+        self._guard = Guard(settings, "commit")
+        with self._guard.start():
+            self._rows = Rows(settings)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard with outputs, return its receipt."""
         shard = _shard(block)
-        outputs: Outputs = pickle.loads(_bytes(block, "outputs"))  # noqa: S301 - written by TagStage a moment ago
-        outcomes = pickle.loads(_bytes(block, "outcomes"))  # noqa: S301 - written by ReadStage
-        return _receipt(commit_rows(self._settings, shard, self._rows.planned(shard), outcomes, outputs))
+        with self._guard.shard(shard):
+            outputs: Outputs = pickle.loads(_bytes(block, "outputs"))  # noqa: S301 - written by TagStage a moment ago
+            outcomes = pickle.loads(_bytes(block, "outcomes"))  # noqa: S301 - written by ReadStage
+            return _receipt(commit_rows(self._settings, shard, self._rows.planned(shard), outcomes, outputs))
 
 
 def _shard(block: pa.Table) -> Shard:
@@ -278,11 +313,6 @@ def _ours(error: BaseException) -> ArtylyzeError:
     # An actor that fails while it starts leaves no cause, only the text of its traceback.
     if told := re.search(r"artylyze\.errors\.(\w+): (.+)", str(error)):
         return getattr(errors, told[1], ArtylyzeError)(told[2])
-    if isinstance(error, (ray.exceptions.ActorDiedError, ray.exceptions.WorkerCrashedError)):
-        return StorageError(
-            f"A worker died {TASK_RETRIES + 1} times on the same shard (out of memory?). Ray's logs tell more; "
-            "the same command resumes, with a smaller --shard-size it needs less memory."
-        )
     return ArtylyzeError(f"A worker failed: {_innermost(error)}. This is a defect: Ray's logs hold the traceback.")
 
 

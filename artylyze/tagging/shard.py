@@ -39,6 +39,7 @@ class ShardSettings:
         conditional: whether the storage honours a put that must not replace.
         deadline: seconds that one image may take to decode.
         canary: address of an object that could be read when the run began.
+        session: of the command that drives the run.
     """
 
     catalog: str
@@ -51,6 +52,7 @@ class ShardSettings:
     conditional: bool
     deadline: float = 60.0
     canary: str | None = None
+    session: str = ""
 
     @property
     def manifest(self) -> str:

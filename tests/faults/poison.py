@@ -1,4 +1,7 @@
-"""Valid JPEGs that kill or hang the decoder child when `PLUGINS` is on PYTHONPATH, and do no harm elsewhere."""
+"""Valid JPEGs that kill or hang the decoder child, or kill its parent, when `PLUGINS` is on PYTHONPATH.
+
+They do no harm elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,11 @@ def segv_jpeg() -> bytes:
 def hang_jpeg() -> bytes:
     """Keeps the process that decodes it asleep for ever."""
     return _jpeg(b"artylyze-test:HANG")
+
+
+def worker_killing_jpeg() -> bytes:
+    """Kills the worker whose child decodes it, as the system does when memory runs out."""
+    return _jpeg(b"artylyze-test:WORKER")
 
 
 def _jpeg(comment: bytes) -> bytes:

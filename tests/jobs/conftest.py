@@ -52,10 +52,10 @@ class Cluster:
 def cluster(bundles: None) -> Iterator[Cluster]:
     """A cluster whose files, ports, home and token are its own: no other Ray of this machine sees it."""
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # Unix sockets: short paths
-        environment = _environment(Path(folder))
+        environment = private_environment(Path(folder))
         subprocess.run([BIN / "ray", "get-auth-token", "--generate"], env=environment, check=True, capture_output=True)
         with ExitStack() as stack:
-            gcs, dashboard, *others = _free_ports(7)
+            gcs, dashboard, *others = free_ports(7)
             names = (
                 "dashboard-agent-listen",
                 "dashboard-agent-grpc",
@@ -71,13 +71,13 @@ def cluster(bundles: None) -> Iterator[Cluster]:
                 *("--num-cpus=2", f"--object-store-memory={300 * 2**20}", "--disable-usage-stats"),
             ]
             log = stack.enter_context(Path(folder, "ray.log").open("w+b"))
-            process = stack.enter_context(_running(command, environment, log.fileno()))
+            process = stack.enter_context(running(command, environment, log.fileno()))
             url = f"http://127.0.0.1:{dashboard}"
             _wait_for(url, process, Path(folder, "ray.log"))
             yield Cluster(url, environment)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def private_environment(folder: Path) -> dict[str, str]:
     """Return this process's environment without its Ray, and with a home of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") and name != "PYTHONPATH"}
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
@@ -85,7 +85,8 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**kept, "HOME": str(folder), "PATH": path, **ours}
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback interface that are free now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -94,7 +95,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def _running(command: list[str | Path], environment: dict[str, str], log: int) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str | Path], environment: dict[str, str], log: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run `ray start --block`; asked to end, it ends the processes it started and no others."""
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -9,11 +9,12 @@ import ray
 
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.snapshot import read_catalog
+from artylyze.errors import StorageError
 from artylyze.tagging.job import run
 from artylyze.tagging.pipeline import Workers, build
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings
-from tests.faults.poison import hang_jpeg, segv_jpeg
+from tests.faults.poison import hang_jpeg, segv_jpeg, worker_killing_jpeg
 from tests.tagging.conftest import Quiet, fill
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -69,6 +70,17 @@ def test_a_poisoned_collection_gives_one_row_for_each_image(
     }
     assert dict(outcome.snapshot.errors) == {"crashed_decoder": 1, "empty": 1, "timeout": 1, "unsupported": 1}
     assert all(row["embedding"] is None and row["genre"] is None for row in rows if row["status"] == "error")
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_shard_that_kills_its_worker_every_time_ends_the_run_and_is_named(
+    tmp_path: Path, model: Path, watcher: Quiet, separate: bool
+) -> None:
+    images = fill(tmp_path / "images", 12)
+    (images / "0006.jpg").write_bytes(worker_killing_jpeg())
+    request = TagRequest(str(images), str(tmp_path / "out"), model=str(model), separate=separate, shard_size=4)
+    with pytest.raises(StorageError, match=r"^Shard 1 \(4 images, 0004\.jpg to 0007\.jpg\) killed its worker 4 times"):
+        run(request, watcher)
 
 
 def test_both_plans_give_the_same_catalog(tmp_path: Path, model: Path, watcher: Quiet) -> None:

@@ -1,6 +1,7 @@
-"""Makes an image fatal to the process that decodes it, if its bytes hold a marker. Put this folder on PYTHONPATH.
+"""Makes an image fatal to the process that decodes it, or to its parent, if its bytes hold a marker.
 
-It acts in the decoder child only, so that a fault that the product fails to contain does not hide in the test itself.
+Put this folder on PYTHONPATH. It acts in the decoder child only, so that a fault that the product fails to contain does
+not hide in the test itself.
 """
 
 import os
@@ -10,6 +11,7 @@ import time
 
 SEGV = b"artylyze-test:SEGV"
 HANG = b"artylyze-test:HANG"
+WORKER = b"artylyze-test:WORKER"
 
 
 def _poison_pillow() -> None:
@@ -21,6 +23,9 @@ def _poison_pillow() -> None:
         data = fp.getvalue()
         if SEGV in data:
             os.kill(os.getpid(), signal.SIGSEGV)
+        if WORKER in data:
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(3600)
         while HANG in data:
             time.sleep(3600)
         return honest(fp, *args, **kwargs)
