@@ -216,7 +216,7 @@ def tag(
 
 def _tag(request: TagRequest, as_json: bool) -> None:
     from artylyze.progress import Reporter, stoppable
-    from artylyze.tagging.job import judge, run
+    from artylyze.tagging.job import describe, judge, run
 
     with stoppable(), Reporter() as reporter:
         outcome = run(request, reporter)
@@ -231,9 +231,7 @@ def _tag(request: TagRequest, as_json: bool) -> None:
         "resumed": outcome.resumed,
         "seconds": round(outcome.seconds, 2),
     }
-    reasons = ", ".join(f"{count:,} {code}" for code, count in snapshot.errors.items())
-    text = f"{snapshot.ok:,} of {snapshot.rows:,} images are in the catalog {request.output}"
-    _tell(found, as_json, text + (f"; the others: {reasons}." if reasons else "."))
+    _tell(found, as_json, describe(request, outcome))
     judge(request, outcome)
 
 

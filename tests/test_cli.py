@@ -173,7 +173,10 @@ def test_a_job_from_scan_to_failures(tmp_path: Path, model: Path) -> None:
     lines = [json.loads(line) for line in tagged.stderr.splitlines()]
     assert lines[-1]["event"] == "progress"
     assert (lines[-1]["done"], lines[-1]["errors"]) == (41, 1)
-    assert any("logs" in line.get("message", "") for line in lines)
+    messages = [line.get("message", "") for line in lines]
+    assert any("logs" in message for message in messages)
+    assert "starting Ray on this machine" in messages[0]
+    assert any("Tagging 41 images in" in message and "loads the model" in message for message in messages)
     state = json.loads(artylyze("status", out, "--json").stdout)["runs"][0]
     assert (state["state"], state["committed"], state["current"]) == ("done", 41, True)
     (row,) = csv.DictReader(io.StringIO(artylyze("failures", out).stdout))
@@ -242,6 +245,9 @@ def test_the_whole_job_on_s3_gives_the_catalog_of_the_folder(tmp_path: Path, mod
     assert remote.returncode == 0, remote.stderr
     local = artylyze("tag", images, "-o", tmp_path / "out", "--model", model)
     assert local.returncode == 0, local.stderr
+    assert "rows, one for each image: " in local.stdout
+    assert "1 that could not be read (1 " in local.stdout
+    assert f"artylyze failures {tmp_path / 'out'}" in local.stdout
     code = (
         "import sys; from artylyze.catalog.snapshot import read_catalog\n"
         "import pyarrow.feather as f; f.write_feather(read_catalog(sys.argv[1]).sort_by('image_id'), sys.argv[2])"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,6 +37,7 @@ from artylyze.storage import Store, fetch, is_url, open_store
 from artylyze.tagging.planning import Plan, check, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings, rows_to_read
+from artylyze.wording import counted
 
 T = TypeVar("T")
 
@@ -62,6 +64,8 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
     """
     check(request)
     conditional = probe_conditional(open_store(request.output))
+    source = request.source or request.output
+    watcher.say(f"Reading what there is in {source}, loading the model, and {_starting_ray()} ...")
     with TemporaryDirectory(prefix="artylyze-") as folder:
         planned = _in_background(plan, request, watcher, folder)  # Ray needs seconds to start
         from artylyze.ray_session import connect
@@ -78,6 +82,11 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
         return drive(request, prepared, watcher, conditional=conditional)
 
 
+def _starting_ray() -> str:
+    address = os.environ.get("RAY_ADDRESS")
+    return f"joining the Ray cluster {address}" if address else "starting Ray on this machine"
+
+
 def _in_background(call: Callable[..., T], *arguments: Any) -> Future[T]:
     """Call in a thread that does not keep the process from ending, as those of an executor would."""
     future: Future[T] = Future()
@@ -90,6 +99,25 @@ def _in_background(call: Callable[..., T], *arguments: Any) -> Future[T]:
 
     threading.Thread(target=work, name="artylyze-plan", daemon=True).start()
     return future
+
+
+def describe(request: TagRequest, outcome: Outcome) -> str:
+    """Return how a run ended in words, and what to do next."""
+    snapshot, catalog = outcome.snapshot, request.output
+    failed = snapshot.rows - snapshot.ok
+    rows = f"The catalog {catalog} has {counted(snapshot.rows, 'row')}, one for each image"
+    if failed:
+        reasons = ", ".join(f"{count:,} {code}" for code, count in snapshot.errors.items())
+        lines = [f"{rows}: {snapshot.ok:,} tagged, {failed:,} that could not be read ({reasons})."]
+    else:
+        lines = [f"{rows}, all of them tagged."]
+    following = [
+        *([(f"artylyze failures {catalog}", "which images could not be read, and why")] if failed else []),
+        (f"artylyze report {catalog} -o report.html", "a page with pictures and tags, to open in a browser"),
+        (f"artylyze cluster {catalog} -o clusters", "groups of works that look alike"),
+    ]
+    wide = max(len(command) for command, _ in following)
+    return "\n".join([*lines, "Next:", *(f"  {command:<{wide}}  {what}" for command, what in following)])
 
 
 def judge(request: TagRequest, outcome: Outcome) -> None:
@@ -126,8 +154,12 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
             settings = _settings(request, plan, spec, conditional=conditional)
             pending.sort(key=lambda shard: -weights[shard.index])
             settings = replace(settings, canary=probe_images(settings.manifest))
-            watcher.start(spec.rows, resumed, "Tagging")
             workers = choose_workers(spec, request.workers, request.readers, separate=request.separate)
+            watcher.say(
+                f"Tagging {counted(spec.rows - resumed, 'image')} in {counted(len(pending), 'shard')}: starting "
+                f"{counted(min(workers.taggers, len(pending)), 'worker')}, each of which loads the model ..."
+            )
+            watcher.start(spec.rows, resumed, "Tagging")
             receipts = tag_shards(settings, plan.bundle, pending, workers)
             _follow(receipts, lease, list(there.values()), watcher)
             there |= read_receipts(store, spec.run_id, pending)
