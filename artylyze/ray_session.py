@@ -11,12 +11,18 @@ from typing import Any
 import ray
 import ray.data
 
+from artylyze.errors import ArtylyzeError
+
 
 def connect() -> str:
-    """Join the cluster that the environment names, or start Ray on this machine; return where its logs lie."""
+    """Join the cluster that the environment names, or start Ray on this machine; return where its logs lie.
+
+    Raises:
+        ArtylyzeError: if Ray does not come up, as on a machine that is too busy.
+    """
     if not ray.is_initialized():
         handler: Any = signal.getsignal(signal.SIGTERM)
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        _start()
         signal.signal(signal.SIGTERM, handler)  # Ray's own ends the process before a run can say where it stands
         # Ray prints what happens to nodes on stdout, where `--json` has one object; its logs have it too.
         ray._private.worker._worker_logs_enabled = False
@@ -33,6 +39,19 @@ def connect() -> str:
     context.execution_no_progress_timeout_s = -1  # a shard of slow images may take longer than any guess of ours
     session: Any = ray._private.worker._global_node
     return str(Path(session.get_logs_dir_path())) if session else "/tmp/ray/session_latest/logs"  # noqa: S108
+
+
+def _start() -> None:
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (OSError, ValueError):  # an address that does not answer, or is none: it says so itself
+        raise
+    except Exception as error:  # Ray has no type for it: a node that took longer than its 30 seconds, for one
+        ray.shutdown()
+        raise ArtylyzeError(
+            f"Ray did not start on this machine: {str(error).splitlines()[0]} Where the machine is busy, run the same "
+            "command again later: it goes on where it was."
+        ) from error
 
 
 def may_grow() -> bool:
