@@ -7,6 +7,7 @@ import csv
 import functools
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,13 +26,25 @@ _SPACES = " \t\r\n\u00a0\ufeff"
 _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 
 
+MEMORY = "2GB"
+"""What a database holds in memory before it spills to disk; DuckDB itself would take 80% of the machine's."""
+
+THREADS = 8
+"""Threads of a database at most: each needs memory of its own to sort, to join and to write."""
+
+
 @contextmanager
 def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty DuckDB that spills to disk what does not fit into memory, and remove it in the end."""
+    """Open an empty DuckDB that spills to disk what does not fit into MEMORY, and remove it in the end.
+
+    Rows keep the order in which they come.
+    """
     import duckdb
 
     with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/tables.duckdb") as database:
         database.execute("SET preserve_insertion_order = true")
+        database.execute(f"SET memory_limit = '{MEMORY}'")
+        database.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
         database.execute(f"SET temp_directory = {literal(f'{folder}/spill')}")
         database.execute("SET enable_progress_bar = false")
         yield database

@@ -6,10 +6,12 @@ python benchmarks/report.py [RESULTS]     # prints the Markdown of `tag`, writes
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,25 @@ NAMES = {
     "slow": "artylyze, separate, slow model",
     "starter": "the starter: genre, style and embedding at 384 pixels",
     "embedding": "its backbone alone: embedding at 224 pixels",
+}
+
+SCALE_MIB = 4096
+"""MiB that any command may take at any number of rows."""
+SCALE_SLACK = 1.1
+"""How far CPU seconds may grow beyond n log n: caches hold less of more rows, and the machine is shared."""
+SCALE_NAMES = {
+    "scan-listing": "scan, listing from memory",
+    "scan-folder": "scan, folder of empty files",
+    "scan-s3": "scan, S3 listing through boto3",
+    "scan-metadata": "scan, with a CSV of as many rows joined",
+    "plan": "plan of a run, its manifest copied",
+    "dry-run": "dry run",
+    "update": "update: plan with 1% changed",
+    "snapshot": "snapshot read, written and read",
+    "embeddings-pieces": "embeddings, piece by piece",
+    "embeddings": "embeddings, the whole matrix",
+    "assign": "cluster --assign",
+    "report-clusters": "report --clusters",
 }
 
 Figures = Mapping[str, Mapping[str, Any]]
@@ -144,6 +165,38 @@ def check_rows(result: Mapping[str, Any]) -> list[list[str]]:
         ]
         for check in result["checks"]
     ]
+
+
+def scale_checks(found: Figures) -> Iterable[Check]:
+    """Judge what was measured at several numbers of rows: the memory of the most, the growth of CPU seconds to it."""
+    for name, by_rows in found.items():
+        sizes = sorted(by_rows, key=int)
+        yield Check(f"{name}: peak MiB at {int(sizes[-1]):,} rows", by_rows[sizes[-1]]["peak_mib"], most=SCALE_MIB)
+        for few, many in pairwise(sizes):
+            what = f"{name}: CPU seconds at {int(many):,} / {int(few):,} rows"
+            ratio = by_rows[many]["cpu_seconds"] / by_rows[few]["cpu_seconds"]
+            yield Check(what, ratio, most=round(SCALE_SLACK * _n_log_n(int(many)) / _n_log_n(int(few)), 2))
+
+
+def _n_log_n(rows: int) -> float:
+    return rows * math.log(rows)
+
+
+def scale_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of one table of all that was measured at several numbers of rows."""
+    found = result["contestants"]
+    sizes = sorted({int(rows) for by_rows in found.values() for rows in by_rows})
+    what = [("s", "seconds"), ("CPU s", "cpu_seconds"), ("MiB", "peak_mib")]
+    headings = ["", *(f"{name}, {rows / 1e6:g} M" for name, _ in what for rows in sizes), "CPU growth", "met"]
+    cells = []
+    for name, by_rows in found.items():
+        figures = [by_rows.get(str(rows), {}).get(field) for _, field in what for rows in sizes]
+        judged = [one for one in result["checks"] if one["what"].startswith(f"{name}: ")]
+        growth = [f"{one['value']:.1f}" for one in judged if "CPU" in one["what"]]
+        met = "yes" if all(one["passed"] for one in judged) else "no"
+        texts = ["" if one is None else f"{one:,.0f}" if one >= 10 else f"{one:.1f}" for one in figures]
+        cells.append([SCALE_NAMES.get(name, name), *texts, ", ".join(growth), met])
+    return headings, cells
 
 
 VERDICTS = ["figure", "value", "target", "met"]

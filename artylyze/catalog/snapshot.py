@@ -149,27 +149,45 @@ def read_parts(
 def read_catalog(catalog: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read columns of every row of a catalog into memory."""
     tables = [table for _, table in read_parts(catalog, read_snapshot(catalog).parts, columns)]
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def embeddings(catalog: str) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Return the image ids and the embeddings, float32 (n, d), of the images that could be read.
 
-    This is the only door to vectors: error rows hold null, where a plain reading of the lists gives wrong shapes.
+    An id takes some 100 bytes here and an embedding 4 d: where the whole is not needed, take `embedding_pieces`.
     """
     snapshot = read_snapshot(catalog)
     matrix = np.empty((snapshot.ok, snapshot.dim), np.float32)
     ids: list[str] = []
+    for names, vectors in _pieces(catalog, snapshot):
+        matrix[len(ids) : len(ids) + len(names)] = vectors
+        ids += names.to_pylist()
+    return ids, matrix
+
+
+def embedding_pieces(catalog: str) -> Iterator[tuple[pa.StringArray, npt.NDArray[np.float32]]]:
+    """Return the image ids and the embeddings, float32 (m, d), part by part, of the images that could be read.
+
+    These are the only doors to vectors: error rows hold null, where a plain reading of the lists gives wrong shapes.
+
+    Raises:
+        InputError: if there is no catalog; while it is read, if a part does not hold what catalog.json says.
+    """
+    return _pieces(catalog, read_snapshot(catalog))
+
+
+def _pieces(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.StringArray, npt.NDArray[np.float32]]]:
+    read = 0
     for _, table in read_parts(catalog, snapshot.parts, ["image_id", "status", "embedding"]):
         good = table.filter(pc.equal(table.column("status"), "ok")).combine_chunks()
-        vectors = good.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        if len(ids) + good.num_rows > snapshot.ok:
+        read += good.num_rows
+        if read > snapshot.ok:
             raise InputError(f"{catalog}: the parts hold more embeddings than the {snapshot.ok:,} of catalog.json.")
-        matrix[len(ids) : len(ids) + good.num_rows] = vectors.reshape(-1, snapshot.dim)
-        ids += good.column("image_id").to_pylist()
-    if len(ids) != snapshot.ok:
-        raise InputError(f"{catalog}: the parts hold {len(ids):,} embeddings, catalog.json says {snapshot.ok:,}.")
-    return ids, matrix
+        vectors = good.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        yield good.column("image_id").combine_chunks(), vectors.reshape(-1, snapshot.dim)
+    if read != snapshot.ok:
+        raise InputError(f"{catalog}: the parts hold {read:,} embeddings, catalog.json says {snapshot.ok:,}.")
 
 
 def failures(catalog: str) -> Iterator[dict[str, Any]]:

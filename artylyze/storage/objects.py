@@ -10,10 +10,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage.contract import (
@@ -28,9 +29,6 @@ from artylyze.storage.contract import (
     time_validator,
 )
 from artylyze.storage.ranges import open_ranges
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 T = TypeVar("T")
 
@@ -85,6 +83,7 @@ def open_bucket(scheme: str, name: str) -> Bucket:
 
 def _s3_bucket(name: str, common: dict[str, Any]) -> Bucket:
     import boto3
+    import botocore.session
     import obstore.store
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -99,7 +98,9 @@ def _s3_bucket(name: str, common: dict[str, Any]) -> Bucket:
     if anonymous:
         options["signature_version"] = UNSIGNED
     try:
-        session = boto3.Session()
+        core = botocore.session.get_session()
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+        session = boto3.Session(botocore_session=core)
         if not anonymous and session.get_credentials() is None:
             raise StorageError(f"No AWS credentials were found for s3://{name}. {_HELP['s3']}")
         probe = session.client("s3", region_name=session.region_name or "us-east-1")
@@ -124,6 +125,17 @@ def _s3_bucket(name: str, common: dict[str, Any]) -> Bucket:
     else:
         settings["credential_provider"] = Boto3CredentialProvider(session)
     return Bucket("s3", name, obstore.store.S3Store(name, **settings), client)
+
+
+def _timestamp(value: Any) -> datetime:
+    """Parse a time as S3 writes it in listings. botocore's own parser takes two thirds of the time of a listing."""
+    from botocore.utils import parse_timestamp
+
+    if isinstance(value, str) and value.endswith("Z"):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    parsed: datetime = parse_timestamp(value)  # of headers, and of other servers
+    return parsed
 
 
 @dataclass(frozen=True)

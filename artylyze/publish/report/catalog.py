@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artylyze.catalog.snapshot import Snapshot, read_catalog
+from artylyze.catalog.snapshot import Snapshot, read_parts
 from artylyze.catalog.status import RunState
 from artylyze.errors import ErrorCode
 from artylyze.publish.report.content import Counts, Figures, Review, Work, counted, facts, figure, picture_of
@@ -78,38 +78,42 @@ def failures(snapshot: Snapshot) -> Counts | None:
 
 
 def tags(catalog: str, snapshot: Snapshot) -> tuple[Counts, ...]:
-    """Count the terms of each task."""
-    table = read_catalog(catalog, ["status", *snapshot.tasks])
-    return tuple(
-        Counts(
-            f"{task}: the best term of each image, as the model predicts it",
-            "term",
-            "",
-            counted(Counter(one for one in table.column(task).to_pylist() if one is not None)),
-        )
-        for task in snapshot.tasks
-    )
+    """Count the terms of each task, part by part."""
+    counts: dict[str, Counter[str]] = {task: Counter() for task in snapshot.tasks}
+    for _, table in read_parts(catalog, snapshot.parts if snapshot.tasks else (), snapshot.tasks):
+        for task, terms in counts.items():
+            found = table.column(task).drop_null().value_counts()
+            terms.update(dict(zip(*(column.to_pylist() for column in found.flatten()), strict=True)))
+    what = "the best term of each image, as the model predicts it"
+    return tuple(Counts(f"{task}: {what}", "term", "", counted(terms)) for task, terms in counts.items())
 
 
 def reviews(catalog: str, snapshot: Snapshot) -> tuple[Review, ...]:
-    """Find the review queue of each task, with the pictures of its least certain works."""
-    if not snapshot.tasks:
-        return ()
+    """Find the review queue of each task, with the pictures of its least certain works, part by part."""
     extra = [f"{task}_{name}" for task in snapshot.tasks for name in ("score", "review")]
-    rows = read_catalog(catalog, ["image_id", "record_id", "uri", "validator", *snapshot.tasks, *extra])
-    return tuple(_review(rows, task, snapshot.ok) for task in snapshot.tasks)
+    columns = ["image_id", "record_id", "uri", "validator", *snapshot.tasks, *extra]
+    images = dict.fromkeys(snapshot.tasks, 0)
+    least: dict[str, pa.Table] = {}
+    for _, table in read_parts(catalog, snapshot.parts if snapshot.tasks else (), columns):
+        for task in snapshot.tasks:
+            queue = table.filter(pc.fill_null(table.column(f"{task}_review"), False)).select(columns)
+            images[task] += queue.num_rows
+            so_far = [least[task]] if task in least else []
+            order = [(f"{task}_score", "ascending"), ("image_id", "ascending")]
+            least[task] = pa.concat_tables([*so_far, queue]).sort_by(order).slice(0, QUEUE)
+    return tuple(_review(rows, task, images[task], snapshot.ok) for task, rows in least.items())
 
 
-def _review(rows: pa.Table, task: str, images: int) -> Review:
-    queue = rows.filter(pc.fill_null(rows.column(f"{task}_review"), False))
-    least = queue.sort_by([(f"{task}_score", "ascending"), ("image_id", "ascending")]).slice(0, QUEUE).to_pylist()
+def _review(rows: pa.Table, task: str, waiting: int, images: int) -> Review:
+    """Show the least certain works of a task, of so many that wait for a review."""
+    least = rows.to_pylist()
     pictures = read_thumbnails([Source(row["uri"], row["validator"]) for row in least])
     works = []
     for row, thumbnail in zip(least, pictures, strict=True):
         alt = f"Work {row['record_id']}, {thumbnail.why or f'tagged {row[task]}'}"
         said = f"{row[task]}, score {row[f'{task}_score']:.2f}"
         works.append(Work(picture_of(thumbnail, alt), row["record_id"], (said,)))
-    return Review(task, queue.num_rows, queue.num_rows / max(1, images), tuple(works))
+    return Review(task, waiting, waiting / max(1, images), tuple(works))
 
 
 def _passes(code: str) -> bool:
