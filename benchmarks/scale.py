@@ -320,7 +320,8 @@ def _assign(scene: Scene) -> int:
     from artylyze.clustering.assign import assign
 
     done = assign(scene.path("../clusters"), scene.path("catalog"), scene.path("assigned"), Silent(), by_ray=False)
-    return int(done["rows"]) + sum(done["left_out"].values())
+    left_out: dict[str, int] = done["left_out"]
+    return int(done["rows"]) + sum(left_out.values())
 
 
 def _report(scene: Scene) -> None:
