@@ -199,6 +199,13 @@ def scale_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return headings, cells
 
 
+def scale_section(result: Mapping[str, Any]) -> str:
+    """The README's section on millions of images: the table, and what it was measured on."""
+    machine = result["machine"]
+    on = f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']:g} GiB"
+    return f"{markdown(*scale_rows(result))}\n\n({on})"
+
+
 VERDICTS = ["figure", "value", "target", "met"]
 
 
@@ -240,9 +247,11 @@ def main(folder: str) -> None:
 
     files = [Path(folder, f"tag-{name}.json") for name in BENCHMARKS]
     print(document(json.loads(file.read_text()) for file in files if file.exists()))
-    soak, readme = Path(folder, "soak.json"), ROOT / "README.md"
-    if soak.exists():
-        readme.write_text(placed(readme.read_text(), "soak", soak_figures.paragraph(json.loads(soak.read_text()))))
+    readme = ROOT / "README.md"
+    for section, made in (("soak", soak_figures.paragraph), ("scale", scale_section)):
+        result = Path(folder, f"{section}.json")
+        if result.exists():
+            readme.write_text(placed(readme.read_text(), section, made(json.loads(result.read_text()))))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.storage import Entry
+from artylyze.storage.contract import Survey
 from artylyze.tagging.dryrun import PROBE
 
 SHARD, DIM, TASKS = 1024, 16, ("genre", "style")
@@ -67,7 +68,7 @@ class Listing:
     def uri(self, name: str) -> str:
         return f"{self.root}/{name}"
 
-    def list(self, under: str = "") -> Iterator[Entry]:  # noqa: ARG002 - the interface
+    def survey(self, _: Survey) -> Iterator[Entry]:
         return (Entry(key(number), size(number), f"etag:{etag(number)}") for number in range(self.rows))
 
 

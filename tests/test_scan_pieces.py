@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from artylyze.collection import scan
 from artylyze.manifest import open_manifest
 from artylyze.storage import Entry
+from artylyze.storage.contract import Survey
 from artylyze.tables import open_database
 from tests.pieces import few_examples
 
@@ -28,7 +29,7 @@ class Listing:
     def uri(self, key: str) -> str:
         return f"/collection/{key}"
 
-    def list(self) -> Iterator[Entry]:
+    def survey(self, _: Survey) -> Iterator[Entry]:
         return iter(self.entries)
 
 
