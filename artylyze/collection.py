@@ -17,6 +17,7 @@ from artylyze.errors import InputError, UsageError
 from artylyze.exclusion import Exclusion, LeftOut
 from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
 from artylyze.storage import Entry, Store, Survey, is_url, open_store
+from artylyze.storage.nearest import check_there
 from artylyze.tables import column_named, listed, load_table, open_database, stripped, value_of
 from artylyze.wording import counted
 
@@ -104,6 +105,7 @@ def scan(
         raise UsageError("A manifest is a .parquet file: name it so with -o.")
     if metadata and not id_column:
         raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
+    check_there(source)
     passed_over = without_address = listed_again = 0
     with open_database() as database:
         left_out = LeftOut()

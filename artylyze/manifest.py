@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from artylyze.errors import InputError
 from artylyze.storage import is_url, open_store
+from artylyze.storage.nearest import did_you_mean
 
 ROW_GROUP = 16_384
 """Rows in a row group: what a worker reads at once to get at its own rows."""
@@ -123,7 +124,7 @@ def open_rows(url: str) -> pq.ParquetFile:
     folder, name = split_target(url)
     store = open_store(folder)
     if store.version(name) is None:
-        raise InputError(f"There is no file {url}.")
+        raise InputError(f"There is no file {url}.{did_you_mean(url)}")
     try:
         return pq.ParquetFile(store.open(name))
     except (pa.ArrowInvalid, OSError) as error:

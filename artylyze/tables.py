@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from artylyze.errors import InputError
 from artylyze.manifest import split_target
 from artylyze.storage import open_store
+from artylyze.storage.nearest import did_you_mean
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,7 +61,7 @@ def load_table(database: duckdb.DuckDBPyConnection, address: str) -> list[str]:
     folder, name = split_target(address)
     data = open_store(folder).read(name)
     if data is None:
-        raise InputError(f"There is no file {address}.")
+        raise InputError(f"There is no file {address}.{did_you_mean(address)}")
     with TemporaryDirectory(prefix="artylyze-") as temporary:
         path = Path(temporary, "table")
         try:

@@ -81,7 +81,17 @@ def test_version() -> None:
         (["tag", ".", "-o", "out", "--update"], 3, "There is no complete catalog in out"),
         (["tag", ".", "-o", "ftp://somewhere"], 3, "ftp://somewhere is not a folder"),
         (["scan", ".", "-o", "m.parquet", "--metadata", "x.csv"], 2, "--id-column"),
-        (["scan", "nowhere", "-o", "m.parquet"], 4, "nowhere"),
+        (["scan", "nowhere", "-o", "m.parquet"], 3, "There is no folder or file nowhere"),
+        (["scan", "scnas", "-o", "m.parquet"], 3, "Did you mean scans?"),
+        (["curate", "labels.csv", "--images", "scnas", "-o", "d.parquet"], 3, "There is no"),
+        (["train", "nowhere.parquet", "-o", "out"], 3, "There is no dataset nowhere.parquet"),
+        (["evaluate", "nowhere", "d.parquet", "-o", "out"], 3, "there is no model 'nowhere'"),
+        (["tag", "scans", "-o", "out", "--model", "Scnas"], 3, "Did you mean scans?"),
+        (["cluster", "nowhere", "-o", "out"], 3, "nowhere"),
+        (["features", "nowhere", "-o", "f.parquet"], 3, "nowhere"),
+        (["profiles", "nowhere"], 3, "There are no clusters in nowhere"),
+        (["report", "nowhere"], 3, "There is no complete catalog in nowhere"),
+        (["compact", "nowhere"], 3, "There is no complete catalog in nowhere"),
         (["status", "nowhere"], 3, "There is no catalog in nowhere"),
         (["failures", "nowhere"], 3, "There is no complete catalog"),
         (["paths", "nowhere"], 3, "There is no complete catalog"),
@@ -92,6 +102,7 @@ def test_a_mistake_gets_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
     refused(artylyze(*arguments), code, says)
 
 

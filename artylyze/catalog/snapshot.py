@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from artylyze.errors import InputError, StorageError
 from artylyze.storage import ConflictError, open_store
 from artylyze.storage.contract import first_line
+from artylyze.storage.nearest import did_you_mean
 
 FORMAT = 1
 _REPAIR = "Delete it, and run the command again that made it."
@@ -79,7 +80,10 @@ def read_snapshot(catalog: str) -> Snapshot:
     """
     data = open_store(catalog).read("catalog.json")
     if data is None:
-        raise InputError(f"There is no complete catalog in {catalog}. Make one with `artylyze tag SOURCE -o CATALOG`.")
+        raise InputError(
+            f"There is no complete catalog in {catalog}.{did_you_mean(catalog)} Make one with "
+            "`artylyze tag SOURCE -o CATALOG`."
+        )
     try:
         found = json.loads(data)
         if found.pop("format") != FORMAT:

@@ -11,6 +11,7 @@ from artylyze.catalog.run import read_spec, read_status, read_success, run_store
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.errors import InputError
 from artylyze.storage import open_store
+from artylyze.storage.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def run_states(catalog: str) -> list[RunState]:
     keys = [entry.key for entry in store.list("runs/")]
     ids = sorted({key.split("/")[1] for key in keys if key.endswith("/run.json")})
     if not ids:
-        raise InputError(f"There is no catalog in {catalog}: no run has begun there.")
+        raise InputError(f"There is no catalog in {catalog}: no run has begun there.{did_you_mean(catalog)}")
     current = read_snapshot(catalog).run_id if store.version("catalog.json") is not None else None
     return [_state(catalog, run_id, keys, current) for run_id in ids]
 

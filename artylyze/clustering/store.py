@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from artylyze.clustering.mixture import Mixture, Projection
 from artylyze.errors import InputError, UsageError
 from artylyze.storage import is_url, open_store
+from artylyze.storage.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def read_clusters(folder: str, *, assignments: bool = True) -> Clusters:
     store = open_store(folder)
     found = store.read(RUN)
     if found is None:
-        raise InputError(f"There are no clusters in {folder}. Make them with `artylyze cluster CATALOG -o {folder}`.")
+        raise InputError(f"There are no clusters in {folder}.{did_you_mean(folder)} Make them with `artylyze cluster`.")
     try:
         run = json.loads(found)
         if run["format"] != FORMAT:

@@ -18,6 +18,7 @@ import numpy as np
 from artylyze.errors import InputError
 from artylyze.manifest import split_target
 from artylyze.storage import open_store
+from artylyze.storage.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -184,7 +185,7 @@ def load_transform(address: str) -> Transform:
     folder, name = split_target(address)
     data = open_store(folder).read(name)
     if data is None:
-        raise InputError(f"There is no file {address}.")
+        raise InputError(f"There is no file {address}.{did_you_mean(address)}")
     try:
         tensors: dict[str, Any] = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # load() gives no metadata

@@ -22,6 +22,7 @@ from artylyze.errors import InputError
 from artylyze.models import cnn3
 from artylyze.models.bundle import Preprocessing
 from artylyze.models.taps import check_taps, extract
+from artylyze.storage.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -188,7 +189,7 @@ def _timm_names(published: Iterable[str]) -> list[str]:
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
-        raise InputError(f"there is no weights file {path}")
+        raise InputError(f"there is no weights file {path}.{did_you_mean(str(path))}")
     try:
         # timm unwraps the usual nesting (state_dict, model) and prefixes (module.); weights_only runs no pickled code.
         tensors = load_state_dict(str(path), device="cpu", weights_only=True)

@@ -9,6 +9,7 @@ from artylyze.errors import InputError, UsageError
 from artylyze.models.bundle import Bundle, load
 from artylyze.models.cache import cache_folder, cached
 from artylyze.models.starter import has_starter, load_starter
+from artylyze.storage.nearest import did_you_mean
 
 __all__ = ["EMBEDDINGS_ONLY", "cache_folder", "resolve_model"]
 
@@ -31,7 +32,7 @@ def resolve_model(
     if not (name is None or (name and Path(name).is_dir())):
         raise InputError(
             f"there is no model {name!r}: give the folder of a bundle, timm:NAME for the backbone NAME of timm, "
-            "or nothing for the model that comes with artylyze"
+            f"or nothing for the model that comes with artylyze.{did_you_mean(name)}"
         )
     if weights is not None or size is not None:
         raise UsageError("a bundle has its own weights and input size: give --weights with timm:NAME only")

@@ -25,7 +25,7 @@ from artylyze.manifest import Manifest, looks_like_manifest, open_manifest, open
 from artylyze.models.bundle import Bundle
 from artylyze.models.resolve import resolve_model
 from artylyze.progress import Watcher
-from artylyze.storage import is_url
+from artylyze.storage.nearest import check_there
 from artylyze.tagging.request import TagRequest
 
 OUTPUT_VERSION = 1
@@ -53,8 +53,8 @@ class Plan:
 
 def check(request: TagRequest) -> None:
     """Refuse what can be refused at once, before anything slow begins."""
-    if request.source is not None and not is_url(request.source) and not Path(request.source).exists():
-        raise InputError(f"There is no folder or file {request.source}.")
+    if request.source is not None:
+        check_there(request.source)
     if request.source is not None and Path(request.source).is_file() and not is_table(request.source):
         raise InputError(f"{request.source} is a file: give a folder, or a .csv or .parquet table of addresses.")
     if request.operation != "tag":

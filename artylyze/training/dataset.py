@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from artylyze.errors import InputError, UsageError
 from artylyze.manifest import split_target
 from artylyze.storage import open_store
+from artylyze.storage.nearest import did_you_mean
 
 COLUMNS = (
     pa.field("image_id", pa.string(), nullable=False),
@@ -109,7 +110,7 @@ def read_dataset(source: str) -> Dataset:
     folder, name = split_target(source)
     data = open_store(folder).read(name)
     if data is None:
-        raise InputError(f"There is no dataset {source}. Make one with `artylyze curate`.")
+        raise InputError(f"There is no dataset {source}.{did_you_mean(source)} Make one with `artylyze curate`.")
     try:
         table = pq.read_table(pa.BufferReader(data))
         about = json.loads((table.schema.metadata or {})[_KEY])

@@ -10,6 +10,7 @@ from artylyze.errors import InputError
 from artylyze.models.bundle import load
 from artylyze.publish.report.content import Figures, Model, facts, figure, plot
 from artylyze.storage import open_store
+from artylyze.storage.nearest import did_you_mean
 
 _FIGURES = {
     "n": "images",
@@ -66,7 +67,9 @@ def model(bundle: str | None, evaluation: str | None) -> Model | None:
 def _read(evaluation: str) -> dict[str, Any]:
     data = open_store(evaluation).read("metrics.json")
     if data is None:
-        raise InputError(f"There is no evaluation in {evaluation}. Make one with `artylyze evaluate`.")
+        raise InputError(
+            f"There is no evaluation in {evaluation}.{did_you_mean(evaluation)} Make one with `artylyze evaluate`."
+        )
     try:
         found: dict[str, Any] = json.loads(data)
         found["tasks"].items()
