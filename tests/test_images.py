@@ -433,12 +433,6 @@ def test_what_we_do_not_read_is_named(data: bytes, seems: str) -> None:
     assert (error.code, error.detail) == (ErrorCode.UNSUPPORTED, seems)
 
 
-def test_a_tiff_of_a_kind_that_pillow_does_not_read_is_unsupported() -> None:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.zeros((32, 32, 3), np.float64), photometric="rgb")
-    assert failure(buffer.getvalue()).code is ErrorCode.UNSUPPORTED
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "PPM", "JPEG2000"])
 def test_half_a_file_is_truncated(kind: str) -> None:
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (80, 80, 3), dtype=np.uint8))

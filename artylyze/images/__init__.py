@@ -6,11 +6,12 @@ What the bytes are is in `formats`, how to decode no more than needed in `scaled
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -20,7 +21,8 @@ from PIL.PngImagePlugin import PngImageFile
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images.colour import rgb_square
 from artylyze.images.formats import IMAGE_EXTENSIONS, PLUGINS, ends_early, identify
-from artylyze.images.scaled import load_scaled
+from artylyze.images.salvage import BY_LINES, load_partly, painted_share
+from artylyze.images.scaled import Scaled, load_scaled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,6 +32,9 @@ __all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "Decoded", "decode"]
 
 MAX_PIXELS = 1 << 27
 """Pixels to be decoded after scaling: 134 million, which Pillow holds in 512 MiB."""
+
+MOST_MISSING = 0.5
+"""Share of the lines that a file may lack at its end before the picture does not count: it is `truncated` then."""
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,8 +48,6 @@ _TRANSPOSE = {
 _CUT_WORDS = ("truncated", "but only got", "not enough data", "unexpected end", "end of file", "no data found")
 _UNREAD_WORDS = ("unknown pixel mode", "not supported", "unsupported", "not yet", "cannot handle")
 _BOMB_WORDS = ("decompressed data too large", "too much memory")
-_NOT_IN_WHEELS = frozenset({"webp"})
-_LAST_TAG = 32767  # above it, an unknown number that a TIFF names is a compression
 _LONGEST_DETAIL = 160
 
 
@@ -52,13 +55,15 @@ _LONGEST_DETAIL = 160
 class Decoded:
     """One picture: `pixels` uint8 (size, size, 3), sRGB, squashed; `width` and `height` of the original as displayed.
 
-    `width` and `height` are pixels of the full resolution, after the EXIF orientation; `format` is Pillow's name.
+    `width` and `height` are pixels of the full resolution, after the EXIF orientation; `format` is Pillow's name;
+    `warning` says what is amiss with a picture that is good enough, None: nothing.
     """
 
     pixels: npt.NDArray[np.uint8]
     width: int
     height: int
     format: str
+    warning: str | None = None
 
 
 def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS) -> Decoded:
@@ -80,13 +85,47 @@ def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS) -> Decoded:
 
 
 def _decode(data: bytes, name: str, size: int, max_pixels: int) -> Decoded:
-    opened = _open(data, name)
-    format_name = opened.format or name
-    scaled = load_scaled(opened, data, math.ceil(size * oversampling(size)), max_pixels)
+    need, format_name = math.ceil(size * oversampling(size)), name
+    if name == "TIFF":
+        from artylyze.images.tiff import load_tiff  # loads a library that other images do not need
+
+        scaled = load_tiff(data, need, max_pixels)
+    else:
+        opened = _open(data, name)
+        format_name = opened.format or name
+        scaled = _load(opened, data, name, need, max_pixels)
+    if scaled.missing is not None and scaled.missing > MOST_MISSING:
+        raise ImageError(ErrorCode.TRUNCATED, f"{name}: of the picture {scaled.missing:.0%} is missing")
     square = rgb_square(scaled.image, size, scaled.box, scaled.profile)
     if scaled.orientation in _TRANSPOSE:
         square = square.transpose(_TRANSPOSE[scaled.orientation])  # a square is turned fastest, and stays one
-    return Decoded(np.array(square), scaled.width, scaled.height, format_name)
+    return Decoded(np.array(square), scaled.width, scaled.height, format_name, _warning(scaled.missing))
+
+
+def _load(opened: ImageFile, data: bytes, name: str, need: int, max_pixels: int) -> Scaled:
+    opener = functools.partial(_open, name=name)
+    try:
+        scaled = load_scaled(opened, data, need, max_pixels)
+    except ImageError:
+        raise
+    except Exception as error:
+        if name not in BY_LINES or _failure(data, name, error).code is not ErrorCode.TRUNCATED:
+            raise
+        partly = load_partly(opener, data, name, need, max_pixels)
+        if partly is None:
+            raise
+        return partly
+    if name == "JPEG" and not opened.info.get("progressive"):
+        return replace(scaled, missing=painted_share(opener, data, scaled.image, need))
+    return scaled
+
+
+def _warning(missing: float | None) -> str | None:
+    """What is to be said of a picture whose file ends early; None for one that is whole."""
+    if missing is None:
+        return None
+    lacks = f"up to {math.ceil(100 * missing)}% of the picture" if missing else "details"
+    return f"the file ends early: {lacks} may be missing"
 
 
 def oversampling(size: int) -> float:
@@ -144,8 +183,6 @@ def _failure(data: bytes, name: str, error: Exception) -> ImageError:
     words = text.lower()
     if any(word in words for word in _BOMB_WORDS):
         code = ErrorCode.TOO_LARGE
-    elif name == "TIFF" and (compression := _unread_compression(data, error)):
-        code, text = ErrorCode.UNSUPPORTED, f"compression {compression}"
     elif isinstance(error, NotImplementedError) or any(word in words for word in _UNREAD_WORDS):
         code = ErrorCode.UNSUPPORTED
     elif isinstance(error, EOFError) or any(word in words for word in _CUT_WORDS) or ends_early(data, name):
@@ -162,14 +199,3 @@ def _why_unidentified(data: bytes, name: str) -> Exception | None:
     except Exception as error:
         return error
     return None
-
-
-def _unread_compression(data: bytes, error: Exception) -> str | None:
-    """The compression of a TIFF that Pillow, or the libtiff in its wheels, does not know; None if it knows it."""
-    if isinstance(error, KeyError) and isinstance(error.args[0], int) and error.args[0] > _LAST_TAG:
-        return str(error.args[0])
-    try:
-        compression = _open(data, "TIFF").info.get("compression")
-    except Exception:
-        return None
-    return compression if compression in _NOT_IN_WHEELS else None

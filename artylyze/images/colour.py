@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from artylyze.images.levels import to_8_bits
+
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from PIL.ImageCms import ImageCmsTransform
 
 Box = tuple[float, float, float, float]
@@ -21,9 +22,6 @@ FILTER = Image.Resampling.BICUBIC
 REDUCING_GAP = 2.0
 """Pillow shrinks by whole factors first: 6 times faster on 12 megapixels at a cosine of 0.998 to fair resampling."""
 
-_BITS_PER_SAMPLE = 258
-_PHOTOMETRIC = 262
-_WHITE_IS_ZERO = 0
 _SAME = 2  # levels of 255: rounding of an identity transform
 _PROFILE_SPACES = {"RGB": b"RGB ", "L": b"GRAY", "CMYK": b"CMYK"}
 
@@ -76,49 +74,16 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _gray8(image: Image.Image) -> Image.Image:
     """A gray image of 16 bits, 32 bits or floats in 8 bits: L, or LA where the file names a transparent value."""
     values = np.asarray(image)
-    gray = _scaled_16(image, values) if image.mode.startswith("I;16") else _scaled_32(values)
-    if _white_is_zero(image):
-        gray = 255 - gray
+    bits = 16 if image.mode.startswith("I;16") else 32
+    # PNG and PGM are scaled to the full 16 bits by definition; JPEG 2000 often holds the 12 bits of a scanner.
+    declared = 65535 if bits == 16 and image.format != "JPEG2000" else None
+    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) if values.dtype.kind == "f" else values
+    gray = to_8_bits(finite, values.dtype, bits, float(finite.min()), float(finite.max()), declared)
     result = Image.fromarray(gray)
     key = image.info.get("transparency")
     if isinstance(key, int):
         result = Image.merge("LA", (result, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
     return result
-
-
-def _white_is_zero(image: Image.Image) -> bool:
-    """Whether gray values of a TIFF run from white to black, which Pillow respects at 8 bits only."""
-    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-
-
-def _scaled_16(image: Image.Image, values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    """Values of 10, 12 or 16 bits in 16-bit samples, scaled to 0..255.
-
-    PNG and PGM are scaled to the full 16 bits by definition. TIFF and JPEG 2000 often hold the 12 bits of a scanner
-    or an X-ray plate as they came, which would turn out nearly black.
-    """
-    top = 65535
-    if image.format in {"TIFF", "JPEG2000"}:
-        bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
-        highest = int(values.max(initial=0))
-        top = 4095 if bits == 12 or 255 < highest <= 4095 else 65535
-    steps = np.clip(np.arange(65536) * (255 / top) + 0.5, 0, 255).astype(np.uint8)
-    return np.asarray(steps[values], dtype=np.uint8)
-
-
-def _scaled_32(values: npt.NDArray[np.int32] | npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Integers or floats without a declared range: the narrowest of 0..1 (floats), 0..255, 0..65535 that holds them.
-
-    Anything else (elevations, signed values) is stretched between its lowest and highest value; NaN becomes black.
-    """
-    usual = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-    finite = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min(initial=0)), float(finite.max(initial=0))
-    if low >= 0:
-        high = next((top for top in usual if high <= top), high)
-        low = 0.0 if high in usual else low
-    scaled = (finite - low) * (255 / max(high - low, 1e-30)) + 0.5
-    return np.asarray(np.clip(scaled, 0, 255), dtype=np.uint8)
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
