@@ -6,12 +6,11 @@ that are gone drop out; every other part stays where it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,6 +19,7 @@ from artylyze.catalog.snapshot import Part, Snapshot, read_parts
 from artylyze.errors import ErrorCode, InputError
 from artylyze.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, write_manifest
 from artylyze.storage import open_store
+from artylyze.tables import open_database
 
 if TYPE_CHECKING:
     import duckdb
@@ -74,7 +74,7 @@ def plan_changes(
     Raises:
         InputError: if the catalog has metadata and the manifest has none.
     """
-    with _database() as database:
+    with open_database() as database:
         old_type = _load_old(database, catalog, snapshot)
         new_type = old_type
         if manifest is not None:
@@ -114,16 +114,6 @@ def plan_changes(
     return Changes(tuple(shards), kept, counted[0], counted[1], removed[0] if removed else 0)
 
 
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    import duckdb
-
-    with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/update.duckdb") as database:
-        database.execute(f"SET temp_directory = '{folder}/spill'")
-        database.execute("SET enable_progress_bar = false")
-        yield database
-
-
 def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snapshot) -> pa.DataType | None:
     """Fill the table `old` with the snapshot's rows, and where each of them lies."""
     with pq.ParquetFile(open_store(catalog).open(snapshot.parts[0].path)) as first:
@@ -132,11 +122,13 @@ def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snaps
     empty = pa.schema([*(schema.field(name) for name in columns), *COPY]).empty_table()
     database.register("rows", empty)
     database.execute("CREATE TABLE old AS SELECT * FROM rows")
+    database.begin()  # each insert would be a transaction of its own
     for part, table in read_parts(catalog, snapshot.parts, columns):
-        rows = pa.array(range(table.num_rows), pa.int64())
-        paths = pa.array([part.path] * table.num_rows, pa.string())
+        rows = pa.array(np.arange(table.num_rows))
+        paths = pa.repeat(part.path, table.num_rows)
         database.register("rows", table.append_column("part", paths).append_column("row", rows))
         database.execute("INSERT INTO old BY NAME SELECT * FROM rows")
+    database.commit()
     return schema.field("metadata").type if "metadata" in columns else None
 
 

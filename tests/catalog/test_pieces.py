@@ -122,3 +122,14 @@ def test_an_updated_catalog_is_a_fresh_one_whatever_the_sizes_of_its_pieces(
     assert updated.rows() == fresh.rows()
     assert changes.removed == len(before.keys() - after.keys())
     assert changes.tagged == sum(before.get(n) != content for n, content in after.items())
+
+
+def test_an_update_works_below_a_temporary_folder_with_a_quote_in_its_name(
+    new_library: Callable[..., Library], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "it's odd"
+    odd.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(odd))
+    library = new_library()
+    library.tag(library.manifest(library.titled({"a": (1, None)})))
+    assert library.update(library.manifest(library.titled({"a": (1, None), "b": (2, None)}))).tagged == 1
