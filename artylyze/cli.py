@@ -13,6 +13,17 @@ from artylyze import __version__
 from artylyze.catalog.commands import commands as catalog_commands
 from artylyze.clustering.commands import commands as clustering
 from artylyze.errors import ArtylyzeError, StorageError
+from artylyze.options import (
+    Encoding,
+    FileColumn,
+    FileSeparator,
+    IdColumn,
+    Metadata,
+    Sheet,
+    SkipBadRows,
+    reading,
+    separator,
+)
 from artylyze.publish.commands import commands as publish_commands
 from artylyze.training.commands import commands
 
@@ -93,16 +104,18 @@ def sample(
 def scan(
     source: Annotated[
         str,
-        typer.Argument(help="A folder, s3://bucket/prefix (gs, az), or a CSV or Parquet table with a `uri` column."),
+        typer.Argument(help="A folder, s3://bucket/prefix (gs, az), or a table with a `uri` column."),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The manifest to write, a .parquet file.")],
-    metadata: Annotated[str | None, typer.Option(help="Your catalogue of the collection: CSV, TSV or Parquet.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Its column that identifies a record.")] = None,
-    file_column: Annotated[
-        str | None, typer.Option(help="Its column that names the image file, if that is another.")
-    ] = None,
+    metadata: Metadata = None,
+    id_column: IdColumn = None,
+    file_column: FileColumn = None,
+    file_separator: FileSeparator = None,
     glob: Annotated[str | None, typer.Option(help="Take the keys that match, whatever their extension.")] = None,
     exclude: Exclude = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     as_json: Json = False,
 ) -> None:
     """List the images and join your catalogue.
@@ -114,7 +127,6 @@ def scan(
     from dataclasses import asdict
 
     from artylyze import collection
-    from artylyze.wording import counted
 
     report = collection.scan(
         source,
@@ -122,22 +134,15 @@ def scan(
         metadata=metadata,
         id_column=id_column,
         file_column=file_column,
+        file_separator=separator(file_separator),
         glob=glob,
         exclude=exclude or (),
+        reading=reading(encoding, sheet, skip_bad_rows),
     )
-    found = asdict(report)
-    lines = [report.summary, *report.left_out.notes()]
-    if metadata:
-        lines.append(
-            f"{report.without_metadata:,} images without metadata, {report.unused_metadata:,} metadata rows without an "
-            f"image, {report.repeated_ids:,} rows that repeat an id, {report.shared_records:,} images that share a "
-            "record with another."
-        )
-    if report.without_address:
-        lines.append(f"{counted(report.without_address, 'row')} without an address, passed over.")
-    if report.listed_again:
-        lines.append(f"{counted(report.listed_again, 'row')} listing an image again with the same words, passed over.")
-    _tell(found | {"manifest": output}, as_json, "\n".join([*lines, f"Manifest: {output}"]))
+    for note in report.notes:
+        typer.echo(f"artylyze: {note}", err=True)
+    text = f"{collection.describe(report, metadata)}\nManifest: {output}"
+    _tell(asdict(report) | {"manifest": output}, as_json, text)
 
 
 @app.command()
@@ -152,6 +157,13 @@ def tag(
         str | None, typer.Option(help="A bundle's folder, or timm:NAME. Default: EfficientNet-Lite0, offline.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
+    metadata: Metadata = None,
+    id_column: IdColumn = None,
+    file_column: FileColumn = None,
+    file_separator: FileSeparator = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Workers that hold the model. Default: one per GPU, or per core.")
@@ -187,6 +199,7 @@ def tag(
 
     Example: artylyze tag s3://museum/scans -o s3://museum/catalog
     """
+    from artylyze.collection import Metadata as Catalogue
     from artylyze.errors import UsageError
     from artylyze.tagging.request import TagRequest
 
@@ -207,6 +220,10 @@ def tag(
         update=update,
         retry_failed=retry_failed,
         exclude=tuple(exclude or ()),
+        metadata=Catalogue.of(
+            metadata, id_column, file_column, separator(file_separator), reading(encoding, sheet, skip_bad_rows)
+        ),
+        reading=reading(encoding, sheet, skip_bad_rows),
     )
     if dry_run:
         _dry_run(request, as_json)

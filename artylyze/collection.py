@@ -15,24 +15,71 @@ from rich.filesize import decimal
 
 from artylyze.errors import InputError, UsageError
 from artylyze.exclusion import Exclusion, LeftOut
+from artylyze.join_names import stem_of
+from artylyze.joining import match, name_images, nothing_matched
 from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
 from artylyze.storage import Entry, Store, Survey, is_url, open_store
 from artylyze.storage.nearest import check_there
-from artylyze.tables import column_named, listed, load_table, open_database, stripped, value_of
+from artylyze.tables import (
+    DEFAULT_READING,
+    EXTENSIONS,
+    Loaded,
+    Reading,
+    column_named,
+    count,
+    listed,
+    load_table,
+    open_database,
+    stripped,
+    value_of,
+)
 from artylyze.wording import counted
 
 if TYPE_CHECKING:
     import duckdb
 
-_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-
 _LISTING = pa.schema(
     [("image_id", pa.string()), ("uri", pa.string()), ("size", pa.int64()), ("validator", pa.string())]
 )
 
-# How a value of the catalogue names an image, the most exact first: the key, the key without its extension, the file
-# name, the file name without its extension, and the file name of a path that was recorded below another root.
-_MATCHES = ("key = name", "stem = name", "base = name", "base_stem = name", "base = name_base")
+
+@dataclass(frozen=True)
+class Metadata:
+    """A collection's catalogue, and how it names the images. Raises UsageError for what does not go together.
+
+    Attributes:
+        table: CSV, TSV, spreadsheet or Parquet.
+        id_column: its column that becomes `record_id`.
+        file_column: its column that names the image file; None: `id_column`.
+        file_separator: between several files in one cell; None: a cell names one.
+        reading: how it is to be read.
+    """
+
+    table: str
+    id_column: str
+    file_column: str | None = None
+    file_separator: str | None = None
+    reading: Reading = DEFAULT_READING
+
+    @classmethod
+    def of(
+        cls,
+        table: str | None,
+        id_column: str | None,
+        file_column: str | None = None,
+        file_separator: str | None = None,
+        reading: Reading = DEFAULT_READING,
+    ) -> Metadata | None:
+        """Return what the options of a command line say; None without a table."""
+        if table is None:
+            return None
+        if not id_column:
+            raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
+        return cls(table, id_column, file_column, file_separator, reading)
+
+    def __post_init__(self) -> None:
+        if self.file_separator == "":
+            raise UsageError("--file-separator is what stands between two files in a cell, for example ';'.")
 
 
 @dataclass(frozen=True)
@@ -43,13 +90,15 @@ class ScanReport:
         images: rows of the manifest.
         bytes: of all images whose size is known.
         passed_over: files that are no images by their extension, or that the user's patterns leave out.
-        without_metadata: images that no catalogue row names.
-        unused_metadata: catalogue rows that name no image.
-        repeated_ids: catalogue rows whose id an earlier row has; the first counts.
+        without_metadata: images that no catalogue row describes.
+        ambiguous: of these, images of which it is ambiguous which row describes them.
+        unused_metadata: catalogue rows that describe no image.
+        repeated_ids: catalogue rows that name an image as an earlier row does; the first counts.
         shared_records: images beyond the first of a record (recto and verso, 1.tif and 1.jpg).
         without_address: rows of a list of addresses that have none.
         listed_again: rows of such a list that say again what another row says.
         left_out: folders and links that were not followed, and what could not be read.
+        notes: sentences on how the catalogue was read and what did not match.
     """
 
     images: int
@@ -59,9 +108,11 @@ class ScanReport:
     unused_metadata: int
     repeated_ids: int
     shared_records: int
+    ambiguous: int = 0
     without_address: int = 0
     listed_again: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
+    notes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -71,8 +122,8 @@ class ScanReport:
 
 
 def is_table(source: str) -> bool:
-    """Tell a list of addresses (CSV, TSV, Parquet) from a folder or a bucket."""
-    return source.lower().endswith(_TABLES) and not (not is_url(source) and Path(source).is_dir())
+    """Tell a list of addresses (CSV, TSV, spreadsheet, Parquet) from a folder or a bucket."""
+    return source.lower().endswith(EXTENSIONS) and not (not is_url(source) and Path(source).is_dir())
 
 
 def scan(
@@ -82,46 +133,67 @@ def scan(
     metadata: str | None = None,
     id_column: str | None = None,
     file_column: str | None = None,
+    file_separator: str | None = None,
     glob: str | None = None,
     exclude: Sequence[str] = (),
+    reading: Reading = DEFAULT_READING,
 ) -> ScanReport:
     """Write the manifest of a collection.
 
     Args:
-        source: a folder, `s3://bucket/prefix` (gs, az likewise), or a CSV or Parquet table with a `uri` column.
+        source: a folder, `s3://bucket/prefix` (gs, az likewise), or a table with a `uri` column.
         target: where the manifest goes: a path or an address.
-        metadata: the collection's catalogue, CSV or Parquet.
+        metadata: the collection's catalogue: CSV, TSV, spreadsheet or Parquet.
         id_column: its column that becomes `record_id`.
         file_column: its column that names the image file, if that is not `id_column`.
+        file_separator: between several files in a cell of that column.
         glob: take the keys that match, instead of those with an image's extension.
         exclude: pass over the keys, and the files and folders by name, that match one of these patterns.
+        reading: how tables are to be read.
 
     Raises:
         UsageError: arguments that do not go together.
-        InputError: no images, repeated image ids, a table that cannot be read or lacks a column.
+        InputError: no images, repeated image ids, a table that cannot be read, lacks a column or names no image.
         StorageError: storage that refuses or does not answer.
     """
     if not target.lower().endswith(".parquet"):
         raise UsageError("A manifest is a .parquet file: name it so with -o.")
-    if metadata and not id_column:
-        raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
+    catalogue = Metadata.of(metadata, id_column, file_column, file_separator, reading)
     check_there(source)
-    passed_over = without_address = listed_again = 0
+    passed_over = 0
+    found: dict[str, Any] = {}
     with open_database() as database:
         left_out = LeftOut()
         if is_table(source):
-            if metadata or glob or exclude:
+            if catalogue or glob or exclude:
                 raise UsageError(
                     "A list of addresses brings its own metadata and names its images: leave --metadata, --glob and "
                     "--exclude away."
                 )
-            without_address, listed_again = _take_addresses(database, source, id_column)
+            found = _take_addresses(database, source, id_column, reading)
         else:
             passed_over, left_out = _take_listing(database, open_store(source), Exclusion(exclude, glob))
-            if metadata:
-                _join(database, metadata, str(id_column), file_column or str(id_column))
-        report = _write(database, source, target, passed_over, left_out)
-    return replace(report, without_address=without_address, listed_again=listed_again)
+            if catalogue and count(database, "SELECT count(*) FROM images"):
+                found = _join(database, catalogue, source)
+        return replace(_write(database, source, target, passed_over, left_out), **found)
+
+
+def describe(report: ScanReport, metadata: str | None) -> str:
+    """Return a report in words; `metadata` is the catalogue that was joined, None if there was none."""
+    lines = [report.summary, *report.left_out.notes()]
+    if metadata is not None:
+        matched = report.images - report.without_metadata
+        lines.append(
+            f"{counted(matched, 'image')} matched with {metadata}, {report.ambiguous:,} ambiguous, "
+            f"{report.without_metadata - report.ambiguous:,} unmatched; {counted(report.unused_metadata, 'row')} "
+            f"without an image, {counted(report.repeated_ids, 'row')} repeating a name, "
+            f"{counted(report.shared_records, 'image')} sharing a record with another."
+        )
+    if report.without_address:
+        lines.append(f"{counted(report.without_address, 'row')} without an address passed over.")
+    if report.listed_again:
+        lines.append(f"{counted(report.listed_again, 'row')} listing an image again in the same words passed over.")
+    return "\n".join(lines)
 
 
 def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, exclusion: Exclusion) -> tuple[int, LeftOut]:
@@ -168,13 +240,15 @@ def _text(key: str) -> str:
     return key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column: str | None) -> tuple[int, int]:
+def _take_addresses(
+    database: duckdb.DuckDBPyConnection, source: str, id_column: str | None, reading: Reading
+) -> dict[str, Any]:
     """Fill the tables `images` and `catalogue` from a list of addresses: one image for each row that has one.
 
-    Relative addresses start at the list. Returns how many rows have no address, and how many say again what another
-    row says.
+    Relative addresses start at the list. Returns what the report says of its rows.
     """
-    columns = load_table(database, source)
+    loaded = load_table(database, source, reading)
+    columns = loaded.columns
     uri, image = column_named(columns, "uri"), column_named(columns, "image_id")
     record = column_named(columns, id_column or "record_id")
     if uri is None:
@@ -200,13 +274,14 @@ def _take_addresses(database: duckdb.DuckDBPyConnection, source: str, id_column:
         """,
         {"folder": folder},
     )
-    if unnamed := _one(database, "SELECT count(*) FROM images WHERE image_id IS NULL"):
+    if unnamed := count(database, "SELECT count(*) FROM images WHERE image_id IS NULL"):
         raise InputError(
             f"{counted(unnamed, 'row')} of {source} {'has' if unnamed == 1 else 'have'} no image_id: give each one, "
             "or leave that column out."
         )
-    without = _one(database, "SELECT count(*) FROM catalogue") - _one(database, "SELECT count(*) FROM images")
-    return without, _merge_repeats(database, source)
+    without = count(database, "SELECT count(*) FROM catalogue") - count(database, "SELECT count(*) FROM images")
+    again = _merge_repeats(database, source)
+    return {"without_address": without, "listed_again": again, "notes": loaded.notes}
 
 
 def _merge_repeats(database: duckdb.DuckDBPyConnection, source: str) -> int:
@@ -214,7 +289,7 @@ def _merge_repeats(database: duckdb.DuckDBPyConnection, source: str) -> int:
 
     Raises InputError for an image that is listed with different words.
     """
-    before = _one(database, "SELECT count(*) FROM images")
+    before = count(database, "SELECT count(*) FROM images")
     database.execute(
         """
         CREATE TEMP TABLE again AS
@@ -235,46 +310,49 @@ def _merge_repeats(database: duckdb.DuckDBPyConnection, source: str) -> int:
             "image: keep one of these rows, or add a column `image_id` with another value in each of them, and the "
             "image is tagged once for each."
         )
-    return before - _one(database, "SELECT count(*) FROM images")
+    return before - count(database, "SELECT count(*) FROM images")
 
 
-def _join(database: duckdb.DuckDBPyConnection, metadata: str, id_column: str, file_column: str) -> None:
-    """Give each image the catalogue row that names it most exactly."""
-    columns = load_table(database, metadata)
-    for column in (id_column, file_column):
-        if column not in columns:
-            raise InputError(f"{metadata} has no column `{column}` (it has: {listed(columns)}).")
-    base = "regexp_replace({}, '^.*/', '')"
-    levels = [f"SELECT image_id, row, {n} AS level FROM keys JOIN names ON {on}" for n, on in enumerate(_MATCHES)]
+def _join(database: duckdb.DuckDBPyConnection, metadata: Metadata, images: str) -> dict[str, Any]:
+    """Give each image the catalogue row that names it; return what the report says of it.
+
+    Raises InputError if nothing does.
+    """
+    loaded = load_table(database, metadata.table, metadata.reading)
+    id_column = _column(loaded, metadata.table, metadata.id_column)
+    file_column = _column(loaded, metadata.table, metadata.file_column or metadata.id_column)
+    name_images(database)
+    matching = match(database, file_column, separator=metadata.file_separator, labels=metadata.table, images=images)
+    if not matching.described:
+        raise nothing_matched(database, matching, metadata.table, images)
     database.execute(
         f"""
-        CREATE TABLE names AS
-        SELECT row, name, CASE WHEN contains(name, '/') THEN {base.format("name")} END AS name_base
-        FROM (SELECT row, nfc_normalize(regexp_replace(
-                  replace({value_of(file_column)}, '\\', '/'), '^[./]+', '')) AS name FROM catalogue)
-        WHERE name <> '';
-        CREATE TABLE keys AS
-        SELECT image_id, key, stem, {base.format("key")} AS base, {base.format("stem")} AS base_stem
-        FROM (SELECT image_id, key, {stem_of("key")} AS stem FROM
-              (SELECT image_id, nfc_normalize(image_id) AS key FROM images));
-        CREATE TABLE found AS
-        SELECT image_id, arg_min(row, level * 1000000000000 + row) AS row FROM (
-            {" UNION ALL ".join(levels)}
-        ) GROUP BY image_id;
         CREATE OR REPLACE TABLE images AS
         SELECT images.image_id, images.uri, images.size, images.validator,
-               nullif({value_of(id_column)}, '') AS record_id, found.row
-        FROM images LEFT JOIN found ON found.image_id = images.image_id
-             LEFT JOIN catalogue ON catalogue.row = found.row;
-        CREATE TABLE repeats AS SELECT count(*) - count(DISTINCT name) AS repeated FROM names;
+               {stripped(value_of(id_column))} AS record_id, found.row
+        FROM images LEFT JOIN found ON found.image = images.rowid
+             LEFT JOIN catalogue ON catalogue.row = found.row
         """
     )
+    repeated = count(database, "SELECT count(*) - count(DISTINCT value) FROM named")
+    return {
+        "repeated_ids": repeated,
+        "ambiguous": matching.ambiguous_images,
+        "notes": (*loaded.notes, *matching.notes),
+    }
+
+
+def _column(loaded: Loaded, address: str, name: str) -> str:
+    column = column_named(loaded.columns, name)
+    if column is None:
+        raise InputError(f"{address} has no column `{name}` (it has: {listed(loaded.columns)}).")
+    return column
 
 
 def _write(
     database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int, left_out: LeftOut
 ) -> ScanReport:
-    if not _one(database, "SELECT count(*) FROM images"):
+    if not count(database, "SELECT count(*) FROM images"):
         found = f"No images were found in {source} ({counted(passed_over, 'other file')} passed over)."
         raise InputError(" ".join([found, *left_out.notes()]))
     tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
@@ -290,22 +368,12 @@ def _write(
     unused = "SELECT count(*) FROM catalogue WHERE row NOT IN (SELECT row FROM images WHERE row IS NOT NULL)"
     return ScanReport(
         images=images,
-        bytes=_one(database, "SELECT coalesce(sum(size), 0)::BIGINT FROM images"),
+        bytes=count(database, "SELECT coalesce(sum(size), 0)::BIGINT FROM images"),
         passed_over=passed_over,
         left_out=left_out,
-        without_metadata=_one(database, "SELECT count(*) FROM images WHERE row IS NULL") if described else 0,
-        unused_metadata=_one(database, unused) if described else 0,
-        repeated_ids=_one(database, "SELECT repeated FROM repeats") if "repeats" in tables else 0,
+        without_metadata=count(database, "SELECT count(*) FROM images WHERE row IS NULL") if described else 0,
+        unused_metadata=count(database, unused) if described else 0,
+        repeated_ids=0,
         shared_records=images
-        - _one(database, f"SELECT count(DISTINCT coalesce(record_id, {stem_of('image_id')})) FROM images"),
+        - count(database, f"SELECT count(DISTINCT coalesce(record_id, {stem_of('image_id')})) FROM images"),
     )
-
-
-def _one(database: duckdb.DuckDBPyConnection, query: str) -> int:
-    found: Any = database.execute(query).fetchone()
-    return int(found[0])
-
-
-def stem_of(key: str) -> str:
-    """Return SQL for a key without its extension; a name that begins with its only dot has none."""
-    return f"regexp_replace({key}, '([^/])\\.[^./]+$', '\\1')"

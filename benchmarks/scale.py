@@ -206,7 +206,7 @@ def _fit(scene: Scene) -> None:
     shutil.rmtree(few.folder)
 
 
-def _scan(scene: Scene, source: str, **options: str) -> int:
+def _scan(scene: Scene, source: str, **options: Any) -> int:
     from artylyze.collection import scan
 
     found = scan(source, scene.path("scanned.parquet"), **options)

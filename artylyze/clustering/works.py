@@ -105,7 +105,7 @@ def said_of(rows: pa.Table, labels: Sequence[str], id_column: str | None = None)
     names = [] if "metadata" not in rows.column_names else [f.name for f in rows.schema.field("metadata").type]
     with open_database() as database:
         for address in labels:
-            names += load_table(database, address)
+            names += load_table(database, address).columns
             database.execute("DROP TABLE catalogue")
     unlike: dict[str, str] = {}  # of names that differ in case and punctuation alone, the first
     for name in names:

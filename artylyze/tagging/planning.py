@@ -19,7 +19,7 @@ from artylyze.catalog.run import (
 )
 from artylyze.catalog.snapshot import Part, read_snapshot
 from artylyze.catalog.update import plan_changes
-from artylyze.collection import is_table, scan
+from artylyze.collection import describe, is_table, scan
 from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.manifest import Manifest, looks_like_manifest, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.models.bundle import Bundle
@@ -80,15 +80,23 @@ def is_manifest(source: str) -> bool:
 
 def _manifest(request: TagRequest, target: str, watcher: Watcher) -> str:
     """Return the address of the source's manifest, made by a scan unless it is one."""
-    source = str(request.source)
+    source, metadata = str(request.source), request.metadata
     if is_manifest(source):
         if request.exclude:
             raise UsageError("A manifest names its images: give --exclude to `artylyze scan`.")
         return source
-    report = scan(source, target, exclude=request.exclude)
-    watcher.say(f"Found {report.summary}")
-    for note in report.left_out.notes():
-        watcher.say(note)
+    report = scan(
+        source,
+        target,
+        metadata=None if metadata is None else metadata.table,
+        id_column=None if metadata is None else metadata.id_column,
+        file_column=None if metadata is None else metadata.file_column,
+        file_separator=None if metadata is None else metadata.file_separator,
+        exclude=request.exclude,
+        reading=request.reading if metadata is None else metadata.reading,
+    )
+    for line in (f"Found {describe(report, None if metadata is None else metadata.table)}", *report.notes):
+        watcher.say(line)
     if request.update and report.left_out.unreadable.count:
         raise StorageError(
             f"{' '.join(report.left_out.unreadable_note())} An update would drop their images from the catalog. Make "

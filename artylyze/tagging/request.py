@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from artylyze.collection import Metadata, is_table
 from artylyze.errors import UsageError
+from artylyze.tables import DEFAULT_READING, Reading
 
 MOST_IN_A_SHARD = 65_536
 """Images that `--shard-size` may ask for: their embeddings must fit a list of 32-bit offsets."""
@@ -31,6 +33,8 @@ class TagRequest:
         weights: file of weights for `timm:NAME`.
         deadline: seconds that one image may take to decode.
         exclude: patterns of keys, files and folders of the collection that are passed over.
+        metadata: the collection's catalogue, joined as `scan` joins it; None: there is none.
+        reading: how a list of addresses is to be read.
     """
 
     source: str | None
@@ -49,6 +53,8 @@ class TagRequest:
     weights: str | None = None
     deadline: float = 60.0
     exclude: tuple[str, ...] = ()
+    metadata: Metadata | None = None
+    reading: Reading = DEFAULT_READING
 
     def __post_init__(self) -> None:
         for name in ("shard_size", "top_k", "limit", "workers", "readers"):
@@ -63,6 +69,11 @@ class TagRequest:
             raise UsageError("Give a SOURCE: a folder, an s3:// address, a table with a uri column, or a manifest.")
         if self.limit is not None and (self.update or self.retry_failed):
             raise UsageError("--limit starts a new catalog: it goes with neither --update nor --retry-failed.")
+        if self.metadata is not None and (self.source is None or is_table(self.source)):
+            raise UsageError(
+                "--metadata is joined to a folder or a bucket of images. A list of addresses and a manifest bring "
+                "their own; `artylyze scan FOLDER --metadata TABLE` makes a manifest."
+            )
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError("--device is one of auto, cpu, cuda.")
 

@@ -14,6 +14,7 @@ from artylyze.training.labels import Artists, Labels
 from artylyze.training.names import nearest
 from artylyze.training.selection import Mask, Selection
 from artylyze.training.sources import Catalogue
+from artylyze.wording import counted
 
 _SHOWN = 6
 
@@ -87,14 +88,20 @@ class ArtistsAccount:
 
 @dataclass(frozen=True)
 class CatalogueAccount:
-    """One catalogue: which column names the images, and its rows, each `joined`, `repeated` or `unnamed`."""
+    """One catalogue: which column names the images, and its rows, each of one of the four kinds of `Catalogue`.
+
+    `ambiguous_images` are left without a row because several could be meant; `notes` say what else to know.
+    """
 
     name: str
     column: str | None
     rows: int
     joined: int
     repeated: int
+    ambiguous: int
     unnamed: int
+    ambiguous_images: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,18 @@ class Account:
 def of_catalogues(catalogues: Sequence[Catalogue]) -> tuple[CatalogueAccount, ...]:
     """Account for the rows of the catalogues."""
     return tuple(
-        CatalogueAccount(one.name, one.column, one.rows, one.joined, one.repeated, one.unnamed) for one in catalogues
+        CatalogueAccount(
+            one.name,
+            one.column,
+            one.rows,
+            one.joined,
+            one.repeated,
+            one.ambiguous,
+            one.unnamed,
+            one.ambiguous_images,
+            one.notes,
+        )
+        for one in catalogues
     )
 
 
@@ -190,7 +208,8 @@ def of_artists(artists: Artists, file: ArtistsFile | None) -> ArtistsAccount:
 def describe(account: Account) -> str:
     """Return the account as text for a terminal."""
     parts = [_flow(account), *(_task(name, task, account) for name, task in account.tasks.items())]
-    notes = [*_notes_on_terms(account.tasks), *_notes_on_artists(account.artists)]
+    tables = [note for one in account.catalogues for note in one.notes]
+    notes = [*tables, *_notes_on_terms(account.tasks), *_notes_on_artists(account.artists)]
     if notes:
         parts.append("\n".join(notes))
     where = [
@@ -210,6 +229,9 @@ def _flow(account: Account) -> str:
         lines.append(("  describe an image", one.joined, by.removeprefix(", ")))
         if one.repeated:
             lines.append(("  repeat an image", one.repeated, "another row describes it as well or better"))
+        if one.ambiguous:
+            images = counted(one.ambiguous_images, "image")
+            lines.append(("  are ambiguous", one.ambiguous, f"{images} left without a row: see below"))
         if one.unnamed:
             lines.append(("  name no image", one.unnamed, ""))
     lines.append(("images" if account.present else "images (none is here)", account.images, ""))

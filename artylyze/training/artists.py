@@ -88,7 +88,7 @@ def read_artists(address: str) -> ArtistsFile:
         InputError: if it cannot be read, has no column of names, or names nobody.
     """
     with open_database() as database:
-        columns = load_table(database, address)
+        columns = load_table(database, address).columns
         found = {what: _first(columns, names) for what, names in _KNOWN.items()}
         if found["name"] is None:
             raise InputError(f"{address} has no column of artists' names: call it `name` (it has: {listed(columns)}).")

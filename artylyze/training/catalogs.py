@@ -20,6 +20,7 @@ from artylyze.training.labels import Labels, read_labels
 from artylyze.training.metrics import TOP
 from artylyze.training.predictions import Answers, Predictions
 from artylyze.training.sources import Wanted, join
+from artylyze.wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,8 +65,10 @@ def labels_of(
     order = pc.index_in(joined.images.column("image_id"), value_set=rows.column("image_id").combine_chunks())
     said = [one.table for one in joined.catalogues]
     has = [task for task in tasks if any(task in table.column_names for table in said)]
-    notes = [
-        f"{one.unnamed:,} of the {one.rows:,} rows of {one.name} name no image of the catalog."
+    notes = [note for one in joined.catalogues for note in one.notes]
+    notes += [
+        f"Of {counted(one.rows, 'row')} in {one.name}, {one.unnamed:,} {'names' if one.unnamed == 1 else 'name'} no "
+        "image of the catalog."
         for one in joined.catalogues
         if one.unnamed
     ]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from artylyze.options import Encoding, FileSeparator, Sheet, SkipBadRows, reading, separator
+
 if TYPE_CHECKING:
     from artylyze.training.request import Mode
 
@@ -16,7 +18,8 @@ commands = typer.Typer()
 @commands.command()
 def curate(
     labels: Annotated[
-        list[str] | None, typer.Argument(help="Catalogues with labels: CSV, TSV or Parquet (.gz too), the best first.")
+        list[str] | None,
+        typer.Argument(help="Catalogues with labels, the best first: CSV, TSV, XLSX, XLS, ODS or Parquet."),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="The dataset to write, a .parquet file.")] = "",
     images: Annotated[
@@ -43,6 +46,10 @@ def curate(
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     id_column: Annotated[str | None, typer.Option(help="Column that identifies a record. Default: found out.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Column that names the image file, if another.")] = None,
+    file_separator: FileSeparator = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
 ) -> None:
     """Make a dataset to train on from labels.
@@ -71,6 +78,8 @@ def curate(
         seed=seed,
         id_column=id_column,
         file_column=file_column,
+        file_separator=separator(file_separator),
+        reading=reading(encoding, sheet, skip_bad_rows),
     )
     with Reporter() as reporter:
         account = run(request, reporter).account

@@ -17,6 +17,7 @@ from artylyze.manifest import split_target
 from artylyze.progress import Watcher
 from artylyze.publish.charts import Bar, class_bars
 from artylyze.storage import open_store
+from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.training.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
 from artylyze.training.artists import ArtistsFile, read_artists
 from artylyze.training.classes import choose_classes, random_order, undersample
@@ -48,6 +49,8 @@ class CurateRequest:
         seed: of every random choice.
         id_column: column that identifies a record.
         file_column: column that names the image file.
+        file_separator: between several files in a cell.
+        reading: how tables are to be read.
     """
 
     labels: tuple[str, ...]
@@ -63,6 +66,8 @@ class CurateRequest:
     seed: int = 0
     id_column: str | None = None
     file_column: str | None = None
+    file_separator: str | None = None
+    reading: Reading = DEFAULT_READING
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith(".parquet"):
@@ -164,7 +169,12 @@ def _wanted(request: CurateRequest, file: ArtistsFile | None) -> Wanted:
         required["artist"] = "Give that name to the column of artists, or split with --group none and no --artists."
     columns = {task: (task,) for task in (*request.tasks, *_TELLS)}
     return Wanted(
-        {"artist": _ARTIST, **columns, "record_id": ("record_id",)}, required, request.id_column, request.file_column
+        {"artist": _ARTIST, **columns, "record_id": ("record_id",)},
+        required,
+        request.id_column,
+        request.file_column,
+        request.file_separator,
+        request.reading,
     )
 
 

@@ -16,9 +16,22 @@ import pyarrow.compute as pc
 
 from artylyze.collection import is_table, scan
 from artylyze.errors import InputError, UsageError
+from artylyze.join_names import path_of
+from artylyze.joining import Matching, column_that_names, match, name_images, nothing_matched
 from artylyze.manifest import COLUMNS, looks_like_manifest, open_rows
-from artylyze.tables import listed, literal, load_table, open_database, quoted, value_of
-from artylyze.training.matching import clean, count, detect, find, make_forms
+from artylyze.tables import (
+    DEFAULT_READING,
+    Reading,
+    column_named,
+    count,
+    listed,
+    literal,
+    load_table,
+    open_database,
+    quoted,
+    stripped,
+    value_of,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,9 +48,12 @@ class Catalogue:
         column: its column that names the images; None for metadata, which are joined already.
         rows: how many it has; each is `joined` or
         repeated: describes only images that another row describes better or as well, or
+        ambiguous: could mean images of several names, or one that another row could mean as well, or
         unnamed: names no image.
+        ambiguous_images: images left without a row for that.
         described: (images,) whether a row describes the image, in their order.
         table: for each image the wanted columns that the table has, as text.
+        notes: sentences on how it was read and what did not match.
     """
 
     name: str
@@ -45,9 +61,12 @@ class Catalogue:
     rows: int
     joined: int
     repeated: int
+    ambiguous: int
     unnamed: int
+    ambiguous_images: int
     described: pa.ChunkedArray
     table: pa.Table
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,12 +86,16 @@ class Wanted:
         required: our name of a column that must be found -> what to do if it is not.
         id_column: the column that identifies a record, if the user says it.
         file_column: the column that names the image file, if the user says it.
+        file_separator: between several files in a cell.
+        reading: how tables are to be read.
     """
 
     columns: Mapping[str, Sequence[str]]
     required: Mapping[str, str]
     id_column: str | None = None
     file_column: str | None = None
+    file_separator: str | None = None
+    reading: Reading = DEFAULT_READING
 
     def found(self, columns: Sequence[str]) -> dict[str, str]:
         """Return our name -> the column that a table has for it."""
@@ -98,13 +121,15 @@ def join(labels: Sequence[str], images: str | None, wanted: Wanted, called: str 
         InputError: a table that cannot be read, or that names no image.
     """
     with open_database() as database:
-        tables = [_load(database, number, address) for number, address in enumerate(labels)]
+        tables = [_load(database, number, address, wanted.reading) for number, address in enumerate(labels)]
         _check_named(tables, wanted)
         if images is None or not is_table(images):  # there are no metadata: do not list a bucket in vain
             _check_required({}, tables, wanted)
-        described = _stand_in(database, tables, wanted) if images is None else _take_images(database, images)
+        described = (
+            _stand_in(database, tables, wanted) if images is None else _take_images(database, images, wanted.reading)
+        )
         _check_required(described, tables, wanted)
-        make_forms(database)
+        name_images(database)
         named = called or images or "the first catalogue"
         catalogues = [_join(database, table, wanted, named) for table in tables]
         if described:
@@ -119,18 +144,19 @@ class _Table:
     address: str
     number: int
     columns: list[str]
+    notes: tuple[str, ...]
 
 
-def _load(database: duckdb.DuckDBPyConnection, number: int, address: str) -> _Table:
-    columns = load_table(database, address)
+def _load(database: duckdb.DuckDBPyConnection, number: int, address: str, reading: Reading) -> _Table:
+    loaded = load_table(database, address, reading)
     database.execute(f"ALTER TABLE catalogue RENAME TO labels_{number}")
-    return _Table(address, number, columns)
+    return _Table(address, number, loaded.columns, loaded.notes)
 
 
 def _check_named(tables: Sequence[_Table], wanted: Wanted) -> None:
     """Check the columns that the user names, and that every table has something to say."""
     for option, name in (("--id-column", wanted.id_column), ("--file-column", wanted.file_column)):
-        if name and not any(name in table.columns for table in tables):
+        if name and not any(column_named(table.columns, name) for table in tables):
             raise UsageError(f"No catalogue has a column `{name}`, which {option} names ({_columns(tables)}).")
     for table in tables:
         if not wanted.found(table.columns):
@@ -150,13 +176,13 @@ def _columns(tables: Sequence[_Table]) -> str:
     return "; ".join(f"{Path(table.address).name} has: {listed(table.columns)}" for table in tables)
 
 
-def _take_images(database: duckdb.DuckDBPyConnection, images: str) -> dict[str, Any]:
+def _take_images(database: duckdb.DuckDBPyConnection, images: str, reading: Reading) -> dict[str, Any]:
     """Fill the table `images` from a manifest or a scan; return the fields of its metadata."""
     with TemporaryDirectory(prefix="artylyze-") as folder:
         scanned = not (images.lower().endswith(".parquet") and looks_like_manifest(images))
         manifest = str(Path(folder, "manifest.parquet")) if scanned else images
         if scanned:
-            scan(images, manifest)
+            scan(images, manifest, reading=reading)
         with open_rows(manifest) as file:
             rows = file.read()
     database.register("rows", rows)
@@ -179,7 +205,7 @@ def _stand_in(database: duckdb.DuckDBPyConnection, tables: Sequence[_Table], wan
         CREATE TABLE images AS
         SELECT DISTINCT id AS image_id, id AS record_id, NULL::VARCHAR AS uri, NULL::BIGINT AS size,
                NULL::VARCHAR AS validator, true AS scanned
-        FROM (SELECT {clean(value_of(name))} AS id FROM catalogue) WHERE id <> ''
+        FROM (SELECT {path_of(value_of(name))} AS id FROM catalogue) WHERE id <> ''
         """
     )
     return {}
@@ -188,7 +214,7 @@ def _stand_in(database: duckdb.DuckDBPyConnection, tables: Sequence[_Table], wan
 def _unique_column(database: duckdb.DuckDBPyConnection, table: _Table) -> str:
     for column in table.columns:
         value = value_of(column)
-        if not count(database, f"SELECT count(*) - count(DISTINCT nullif(trim({value}), '')) FROM catalogue"):
+        if not count(database, f"SELECT count(*) - count(DISTINCT {stripped(value)}) FROM catalogue"):
             return column
     raise UsageError(
         f"No column of {table.address} has another value in each row: say with --id-column what names them."
@@ -200,40 +226,56 @@ def _use(database: duckdb.DuckDBPyConnection, table: _Table) -> None:
 
 
 def _named_column(table: _Table, wanted: Wanted) -> str | None:
-    return next((name for name in (wanted.file_column, wanted.id_column) if name in table.columns), None)
+    asked = (name for name in (wanted.file_column, wanted.id_column) if name)
+    return next((column for name in asked if (column := column_named(table.columns, name))), None)
 
 
 def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, images: str) -> Catalogue:
     _use(database, labels)
-    column = _named_column(labels, wanted) or detect(database, labels.columns)
+    column = _named_column(labels, wanted) or column_that_names(database, labels.columns)
     chosen = wanted.found(labels.columns)
-    values = {name: f"nullif(trim({value_of(own)}), '')" for name, own in chosen.items()}
-    record = wanted.id_column if wanted.id_column in labels.columns else chosen.get("record_id")
+    values = {name: stripped(value_of(own)) for name, own in chosen.items()}
+    record = column_named(labels.columns, wanted.id_column or "") or chosen.get("record_id")
     if record:  # a manifest has record ids already
-        values["record_id"] = f"CASE WHEN images.scanned THEN nullif(trim({value_of(record)}), '') END"
-    naming = find(database, column, values) if column else 0
-    if not naming:
-        raise _nothing_joined(database, labels, column, images)
+        values["record_id"] = f"CASE WHEN images.scanned THEN {stripped(value_of(record))} END"
+    matching = match(
+        database,
+        column or labels.columns[0],
+        separator=wanted.file_separator,
+        prefer=_fullest(values),
+        labels=labels.address,
+        images=images,
+    )
+    if not matching.described:
+        raise nothing_matched(database, matching, labels.address, images)
     selected = ", ".join(f"{value} AS {quoted(name)}" for name, value in values.items())
     said = f"""
         SELECT found.row IS NOT NULL AS described, {selected}
-        FROM images LEFT JOIN found USING (image_id) LEFT JOIN catalogue USING (row) ORDER BY image_id
+        FROM images LEFT JOIN found ON found.image = images.rowid LEFT JOIN catalogue USING (row) ORDER BY image_id
     """
-    rows = count(database, "SELECT count(*) FROM catalogue")
-    joined = count(database, "SELECT count(DISTINCT row) FROM found")
     described, table = _parted(_arrow(database, said))
-    return Catalogue(labels.address, column, rows, joined, naming - joined, rows - naming, described, table)
+    return _catalogue(labels, matching, described, table)
 
 
-def _nothing_joined(database: duckdb.DuckDBPyConnection, table: _Table, column: str | None, images: str) -> InputError:
-    shown = column or table.columns[0]
-    value = value_of(shown)
-    values = database.execute(f"SELECT {value} FROM catalogue WHERE {value} <> '' LIMIT 1").fetchall()
-    image = database.execute("SELECT min(image_id) FROM images").fetchall()[0][0]
-    given = f"`{shown}` is like {values[0][0]!r}" if values else f"`{shown}` is empty"
-    return InputError(
-        f"No row of {table.address} names an image of {images}: its {given}, the images are like {image!r}. "
-        "Say with --id-column which column names them."
+def _fullest(values: Mapping[str, str]) -> str:
+    """Return SQL that puts the row first that says most, then one that does not depend on their order."""
+    missing = " + ".join(f"({value} IS NULL)::INT" for value in values.values())
+    return f"{missing}, concat_ws(chr(31), {', '.join(values.values())})"
+
+
+def _catalogue(labels: _Table, matching: Matching, described: pa.ChunkedArray, table: pa.Table) -> Catalogue:
+    return Catalogue(
+        name=labels.address,
+        column=matching.column,
+        rows=matching.rows,
+        joined=matching.joined,
+        repeated=matching.repeated,
+        ambiguous=matching.ambiguous,
+        unnamed=matching.unmatched,
+        ambiguous_images=matching.ambiguous_images,
+        described=described,
+        table=table,
+        notes=(*labels.notes, *matching.notes),
     )
 
 
@@ -244,14 +286,14 @@ def _metadata(
     given = {name for table in tables for name in wanted.found(table.columns)}
     chosen = {name: own for name, own in wanted.found(list(described)).items() if name not in given}
     fields = [
-        f"nullif(trim(struct_extract(metadata, {literal(own)})::VARCHAR), '') AS {quoted(name)}"
+        f"{stripped(f'struct_extract(metadata, {literal(own)})::VARCHAR')} AS {quoted(name)}"
         for name, own in chosen.items()
         if name != "record_id"
     ]
     said = f"SELECT {', '.join(['metadata IS NOT NULL AS described', *fields])} FROM images ORDER BY image_id"
     described, table = _parted(_arrow(database, said))
     joined = int(pc.sum(described).as_py() or 0)
-    return Catalogue(METADATA, None, joined, joined, 0, 0, described, table)
+    return Catalogue(METADATA, None, joined, joined, 0, 0, 0, 0, described, table)
 
 
 def _parted(said: pa.Table) -> tuple[pa.ChunkedArray, pa.Table]:

@@ -268,8 +268,8 @@ def tagged(gallery: Gallery, name: str, top_k: int) -> str:
     bundle, catalog, manifest = load(gallery.bundle), gallery.folder / name, str(gallery.folder / f"{name}-m.parquet")
     sample = gallery.folder / "sample"
     (sample / "images" / "gone.jpg").touch()
-    described = {"metadata": str(sample / "metadata.csv"), "id_column": "record_id", "file_column": "file"}
-    scan(str(sample), manifest, glob="images/*", **described)
+    metadata = str(sample / "metadata.csv")
+    scan(str(sample), manifest, glob="images/*", metadata=metadata, id_column="record_id", file_column="file")
     (sample / "images" / "gone.jpg").unlink()
     with open_rows(manifest) as file:
         rows = file.read()

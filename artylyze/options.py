@@ -1,0 +1,43 @@
+"""Options that several commands share: how a user's own tables are read and joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from artylyze.tables import Reading
+
+Metadata = Annotated[
+    str | None, typer.Option(help="Your catalogue of the collection: CSV, TSV, XLSX, XLS, ODS or Parquet.")
+]
+IdColumn = Annotated[str | None, typer.Option(help="Its column that identifies a record.")]
+FileColumn = Annotated[str | None, typer.Option(help="Its column that names the image file, if that is another.")]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Encoding of CSV tables: utf-8, utf-16, windows-1252, mac_roman, shift_jis, ... Default: recognised."
+    ),
+]
+Sheet = Annotated[
+    str | None, typer.Option(help="Sheet of a spreadsheet, by its name. Default: the first that is not empty.")
+]
+SkipBadRows = Annotated[
+    bool, typer.Option("--skip-bad-rows", help="Leave out and count rows that cannot be read, instead of refusing.")
+]
+FileSeparator = Annotated[
+    str | None, typer.Option(help="What stands between several file names in a cell, for example ';'.")
+]
+
+
+def reading(encoding: str | None, sheet: str | None, skip_bad_rows: bool) -> Reading:
+    """Return what the options say of reading tables."""
+    from artylyze.tables import Reading
+
+    return Reading(encoding, sheet, skip_bad_rows)
+
+
+def separator(text: str | None) -> str | None:
+    r"""Return a separator as it is in cells: a line break is written `\n` on a command line."""
+    return None if text is None else text.replace("\\n", "\n").replace("\\t", "\t")

@@ -1,0 +1,81 @@
+"""Rows of a spreadsheet (XLSX, XLS, XLSB, ODS) as a person sees them in its sheet.
+
+Formats of cells are not known: a number that a cell shows as 0042 is read as 42, unless it is text.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from artylyze.errors import InputError, UsageError
+from artylyze.wording import counted
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One sheet: its name, its rows of text, and the names of others that are not empty."""
+
+    name: str
+    rows: list[list[str]]
+    others: tuple[str, ...]
+
+
+def is_spreadsheet(data: bytes) -> bool:
+    """Tell a workbook by its content, whatever its name."""
+    if data.startswith(_OLE):
+        return True
+    names = (b"xl/workbook", b"opendocument.spreadsheet")
+    return data.startswith(b"PK\x03\x04") and any(name in data[:4096] or name in data[-65536:] for name in names)
+
+
+def read_sheet(data: bytes, name: str, sheet: str | None = None) -> Sheet:
+    """Read a sheet of a workbook.
+
+    Args:
+        data: the file.
+        name: what it is called in messages.
+        sheet: the sheet's name; None: the first that is not empty, hidden ones last.
+
+    Raises:
+        UsageError: there is no such sheet.
+        InputError: a workbook that cannot be read, or in which nothing is.
+    """
+    from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+
+    try:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(data))
+        known = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
+        names = [one.name for one in sorted(known, key=lambda one: one.visible != SheetVisibleEnum.Visible)]
+        if sheet is not None:
+            chosen = next((one for one in names if one.casefold() == sheet.strip().casefold()), None)
+            if chosen is None:
+                raise UsageError(f"--sheet {sheet}: {name} has no sheet of that name (it has: {', '.join(names)}).")
+            return Sheet(chosen, _rows(book.get_sheet_by_name(chosen).to_python()), ())
+        full = [(one, rows) for one in names if (rows := _rows(book.get_sheet_by_name(one).to_python()))]
+    except CalamineError as error:
+        why = "it is protected by a password" if "assword" in str(error) else f"damaged, or not a workbook: {error}"
+        raise InputError(f"{name} cannot be read as a spreadsheet ({why}). Save it anew, or as CSV (UTF-8).") from error
+    if not full:
+        raise InputError(f"{name} is empty: nothing is written in its {counted(len(names), 'sheet')}.")
+    return Sheet(*full[0], others=tuple(one for one, _ in full[1:]))
+
+
+def _rows(cells: Sequence[Sequence[object]]) -> list[list[str]]:
+    rows = [[_text(cell) for cell in row] for row in cells]
+    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, bool):
+        return str(cell).upper()
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.15g}"  # the digits that Excel has
+    if isinstance(cell, datetime.datetime):
+        at = cell.replace(microsecond=0)
+        return at.date().isoformat() if at.time() == datetime.time() else at.isoformat(" ")
+    return "" if cell is None else str(cell)
