@@ -27,11 +27,12 @@ _REPLY = struct.Struct("!?IIH")  # decoded, width, height, bytes of text that fo
 
 
 class Header(NamedTuple):
-    """What the file says: pixels of the full resolution as displayed, and Pillow's name of the format."""
+    """What the file says: pixels of the full resolution as displayed, Pillow's name of the format, and a warning."""
 
     width: int
     height: int
     format: str
+    warning: str | None = None
 
 
 class DecoderProcess:
@@ -106,7 +107,8 @@ def read_header(read: Callable[[int], bytes]) -> Header | ImageError:
     decoded, width, height, length = _REPLY.unpack(read(_REPLY.size))
     text = read(length).decode()
     if decoded:
-        return Header(width, height, text)
+        name, _, warning = text.partition(" ")
+        return Header(width, height, name, warning or None)
     code, _, detail = text.partition(" ")
     return ImageError(ErrorCode(code), detail)
 
@@ -116,7 +118,7 @@ def header_of(decoded: Decoded | ImageError) -> bytes:
     if isinstance(decoded, ImageError):
         text = f"{decoded.code} {decoded.detail}".encode()
         return _REPLY.pack(False, 0, 0, len(text)) + text
-    text = decoded.format.encode()
+    text = f"{decoded.format} {decoded.warning or ''}".encode()
     return _REPLY.pack(True, decoded.width, decoded.height, len(text)) + text
 
 

@@ -172,7 +172,7 @@ class Reader:
                     refusals.count(error)
                     continue
                 refusals.count(None)
-                outcomes[row] = Seen(header.width, header.height, header.format)
+                outcomes[row] = Seen(*header)
                 batch.rows.append(row)
                 if len(batch.rows) == batch_size:
                     hand_over(batch)

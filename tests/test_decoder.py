@@ -75,8 +75,16 @@ def refusal(process: DecoderProcess, data: bytes, out: npt.NDArray[np.uint8]) ->
 def test_answers_what_decoding_in_process_answers(child: DecoderProcess, out: npt.NDArray[np.uint8], kind: str) -> None:
     data = picture(kind=kind)
     expected = decode(data, SIZE)
-    assert child.decode(data, out) == (expected.width, expected.height, expected.format) == (65, 64, kind)
+    header = child.decode(data, out)
+    assert header == (expected.width, expected.height, expected.format, None)
+    assert header[:3] == (65, 64, kind)
     assert np.array_equal(out, expected.pixels)
+
+
+def test_a_warning_arrives(child: DecoderProcess, out: npt.NDArray[np.uint8]) -> None:
+    data = picture(side=640)[:-2]
+    assert child.decode(data, out).warning == decode(data, SIZE).warning
+    assert child.decode(data, out).warning is not None
 
 
 def test_writes_into_one_slot_of_a_batch_only(child: DecoderProcess) -> None:

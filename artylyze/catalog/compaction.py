@@ -290,7 +290,7 @@ def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targe
     if len(receipts) < len(spec.shards):
         raise StorageError(f"{runs.url} lacks parts after the compaction. Run the same command again.")
     ordered = [receipts[shard.index] for shard in spec.shards]
-    new = [Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors) for one in ordered]
+    new = [Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors, one.warnings) for one in ordered]
     own = replace(snapshot, run_id=spec.run_id, operation="compact", parts=tuple(new))
     waiting = iter(new)
     result = replace(own, parts=tuple(target.kept or next(waiting) for target in targets))

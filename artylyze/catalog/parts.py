@@ -41,6 +41,7 @@ class Receipt:
         rows: number of rows.
         ok: rows with an embedding.
         errors: rows without one, by error code.
+        warnings: rows with an embedding and a warning.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Receipt:
     rows: int
     ok: int
     errors: dict[str, int]
+    warnings: int = 0
 
 
 def shard_hash(image_ids: Iterable[str]) -> str:
@@ -90,6 +92,7 @@ def commit(
         table.num_rows,
         table.num_rows - codes.total(),
         dict(sorted(codes.items())),
+        len(table) - table.column("warning").null_count if "warning" in table.column_names else 0,
     )
     if not conditional and store.version(shard.key) is not None:
         return _settled(store, receipt)

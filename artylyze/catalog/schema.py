@@ -20,6 +20,7 @@ FIXED = (
     pa.field("status", pa.string(), nullable=False),
     pa.field("error_code", pa.string()),
     pa.field("error_detail", pa.string()),
+    pa.field("warning", pa.string()),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
     pa.field("format", pa.string()),
@@ -34,11 +35,12 @@ TOP = pa.list_(pa.struct([("term", pa.string()), ("score", pa.float32())]))
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read of an image: width and height in pixels as displayed, and the format."""
+    """What was read of an image: width and height in pixels as displayed, the format, and what is amiss."""
 
     width: int
     height: int
     format: str
+    warning: str | None = None
 
 
 class TopTerms(Protocol):
@@ -107,6 +109,7 @@ def build_rows(
         "status": pa.array(np.where(good, "ok", "error").tolist(), pa.string()),
         "error_code": pa.array([error and str(error.code) for error in errors], pa.string()),
         "error_detail": pa.array([error and error.detail for error in errors], pa.string()),
+        "warning": pa.array([shape and shape.warning for shape in shapes], pa.string()),
         "width": pa.array([shape and shape.width for shape in shapes], pa.int32()),
         "height": pa.array([shape and shape.height for shape in shapes], pa.int32()),
         "format": pa.array([shape and shape.format for shape in shapes], pa.string()),

@@ -26,12 +26,13 @@ _REPAIR = "Delete it, and run the command again that made it."
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a catalog: its path below the catalog, its rows, those with an embedding, the others by code."""
+    """One part: its path below the catalog, its rows, those with an embedding, the others by code, and warnings."""
 
     path: str
     rows: int
     ok: int
     errors: Mapping[str, int] = field(default_factory=dict)
+    warnings: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Snapshot:
         return dict(sorted(sum((Counter(part.errors) for part in self.parts), Counter()).items()))
 
     @property
+    def warnings(self) -> int:
+        """Number of images with an embedding and a warning."""
+        return sum(part.warnings for part in self.parts)
+
+    @property
     def ok(self) -> int:
         """Number of images with an embedding."""
         return sum(part.ok for part in self.parts)
@@ -88,7 +94,10 @@ def read_snapshot(catalog: str) -> Snapshot:
         found = json.loads(data)
         if found.pop("format") != FORMAT:
             raise ValueError("its format is not ours")
-        parts = tuple(Part(**{k: part[k] for k in ("path", "rows", "ok", "errors")}) for part in found.pop("parts"))
+        parts = tuple(
+            Part(part["path"], part["rows"], part["ok"], part["errors"], part.get("warnings", 0))
+            for part in found.pop("parts")
+        )
         names = ("run_id", "operation", "model_id", "dim", "settings")
         return Snapshot(**{name: found[name] for name in names}, tasks=tuple(found["tasks"]), parts=parts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

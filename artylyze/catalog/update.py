@@ -89,7 +89,8 @@ def plan_changes(
         _judge(database, described=new_type is not None and new_type == old_type, retry_failed=retry_failed)
         metadata = () if new_type is None else (pa.field("metadata", new_type),)
         columns = ", ".join(field.name for field in (*COLUMNS, *metadata))
-        affected = _affected(database, columns, everything=new_type != old_type)
+        everything = new_type != old_type or _lacks_warnings(catalog, snapshot)
+        affected = _affected(database, columns, everything=everything)
         names = ", ".join(field.name for field in (*COLUMNS, *COPY, *metadata))
         query = f"SELECT {names} FROM work ORDER BY part NULLS LAST, image_id"
         write_manifest(database.sql(query).to_arrow_reader(ROW_GROUP), pa.schema([*COLUMNS, *COPY, *metadata]), target)
@@ -130,6 +131,12 @@ def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snaps
         database.execute("INSERT INTO old BY NAME SELECT * FROM rows")
     database.commit()
     return schema.field("metadata").type if "metadata" in columns else None
+
+
+def _lacks_warnings(catalog: str, snapshot: Snapshot) -> bool:
+    """Tell whether parts were written before `warning` was a column: all are written again, so that all have one."""
+    with pq.ParquetFile(open_store(catalog).open(snapshot.parts[0].path)) as first:
+        return "warning" not in first.schema_arrow.names
 
 
 def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType | None:

@@ -111,6 +111,8 @@ def describe(request: TagRequest, outcome: Outcome) -> str:
         lines = [f"{rows}: {snapshot.ok:,} tagged, {failed:,} that could not be read ({reasons})."]
     else:
         lines = [f"{rows}, all of them tagged."]
+    if snapshot.warnings:
+        lines.append(f"Of the tagged, {counted(snapshot.warnings, 'image')} had a warning: see the column `warning`.")
     following = [
         *([(f"artylyze failures {catalog}", "which images could not be read, and why")] if failed else []),
         (f"artylyze report {catalog} -o report.html", "a page with pictures and tags, to open in a browser"),
@@ -223,7 +225,7 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
             f"{len(missing)} parts of the run {store.url} are not there after it. Run the same command again."
         )
     receipts = [there[shard.index] for shard in spec.shards]
-    new = tuple(Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors) for one in receipts)
+    new = tuple(Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors, one.warnings) for one in receipts)
     snapshot = Snapshot(
         run_id=spec.run_id,
         operation=spec.operation,

@@ -28,7 +28,7 @@ from artylyze.progress import Watcher
 from artylyze.storage.nearest import check_there
 from artylyze.tagging.request import TagRequest
 
-OUTPUT_VERSION = 1
+OUTPUT_VERSION = 2
 """Part of every run's id. Raise it when the same image and model would give another row, to tag anew."""
 
 

@@ -183,6 +183,7 @@ def _with_copies(catalog: str, planned: pa.Table, tagged: pa.Table) -> pa.Table:
     with pq.ParquetFile(open_store(catalog).open(path)) as file:
         old = _take_rows(file, copied.column("row").to_numpy())
     columns: dict[str, Any] = {name: old.column(name) for name in tagged.column_names if name in old.column_names}
+    columns.setdefault("warning", pa.nulls(old.num_rows, pa.string()))  # parts of before it was a column
     today = [name for name in FROM_MANIFEST if name in copied.column_names and name != "validator"]
     columns |= {name: copied.column(name) for name in today}  # the validator stays: it tells which version was read
     whole = pa.concat_tables([tagged, pa.table(columns).select(tagged.column_names).cast(tagged.schema)])

@@ -164,3 +164,17 @@ class TestRefusals:
         library.tag(library.manifest(library.titled({"a": (1, None)})))
         with pytest.raises(InputError, match="holds no images"):
             library.update(library.manifest({}))
+
+
+def test_an_update_gives_parts_of_before_warnings_their_column(library: Library) -> None:
+    images: dict[str, tuple[int, str | None]] = {key: (n, None) for n, key in enumerate("abcdefghi")}
+    library.tag(library.manifest(library.titled(images)))
+    snapshot = read_snapshot(library.catalog)
+    for path in part_paths(library.catalog, snapshot):
+        table = pq.read_table(path)
+        pq.write_table(table.drop_columns("warning"), path)
+    del images["a"]
+    changes = step(library, images, titles=False)
+    assert (changes.tagged, changes.copied, changes.removed) == (0, 8, 1)
+    assert library.read == []
+    assert library.table().column("warning").null_count == 8

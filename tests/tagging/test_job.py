@@ -47,6 +47,17 @@ def test_tags_every_image_once(request_for: TagRequest, watcher: Quiet) -> None:
     assert len(names) == len(matrix) == 50
 
 
+def test_an_image_that_ends_early_is_tagged_counted_and_said(request_for: TagRequest, watcher: Quiet) -> None:
+    path = Path(str(request_for.source), "0007.jpg")
+    path.write_bytes(path.read_bytes()[:-2])
+    snapshot = run(request_for, watcher).snapshot
+    assert (snapshot.ok, snapshot.warnings) == (50, 1)
+    assert read_snapshot(request_for.output).warnings == 1
+    warned = read_catalog(request_for.output, ["image_id", "status", "warning"]).to_pylist()[7]
+    assert (warned["image_id"], warned["status"]) == ("0007.jpg", "ok")
+    assert warned["warning"].startswith("the file ends early: up to ")
+
+
 def test_rows_carry_scores_for_each_task(request_for: TagRequest, watcher: Quiet) -> None:
     run(request_for, watcher)
     row = read_catalog(request_for.output).to_pylist()[0]
