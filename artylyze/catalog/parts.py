@@ -134,7 +134,7 @@ def read_footer(store: Store, key: str) -> pq.FileMetaData | None:
     try:
         # A Parquet file is judged by its footer alone: a head of four bytes makes one of it.
         return pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-length:]))
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):  # ValueError: names that are not UTF-8
         return None
 
 
