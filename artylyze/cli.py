@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from artylyze import __version__
+from artylyze.bench import commands as bench_commands
 from artylyze.catalog.commands import commands as catalog_commands
 from artylyze.clustering.commands import commands as clustering
 from artylyze.errors import ArtylyzeError, StorageError
@@ -44,6 +45,7 @@ app.add_typer(catalog_commands)
 app.add_typer(commands)
 app.add_typer(clustering)
 app.add_typer(publish_commands)
+app.add_typer(bench_commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 Exclude = Annotated[

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.inputs import masters
+from benchmarks.measure import ARTYLYZE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,7 +72,7 @@ def cosines(data: Path) -> dict[str, tuple[float, float]]:
 
 def help_seconds(times: int = 9) -> float:
     """Median wall-clock seconds of `artylyze --help`, after one that warms the disk."""
-    command = [str(Path(sys.executable).parent / "artylyze"), "--help"]
+    command = [*ARTYLYZE, "--help"]
     taken = []
     for _ in range(times + 1):
         began = time.monotonic()

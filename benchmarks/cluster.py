@@ -14,15 +14,14 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.measure import busy, machine, run_contestant
+from benchmarks.measure import busy, machine, not_installed, run_contestant, versions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +40,7 @@ GROUPS = {
     "mixture": ("mixture-table",),
     "assign": ("assign-few", "assign-many"),
 }
+FAISS = ("faiss", "faiss-cpu")
 IMAGES, SIDE, LEADING = 20_000, 16, 8
 """Of the comparison of kernel PCA: images, pixels a side, components that are compared."""
 
@@ -61,11 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory(prefix="artylyze-cluster-") as temporary:
-        paths, data = _draw(asked.catalog, asked.rows, Path(temporary))
-        for group in asked.only.split(","):
-            if group == "assign":
-                _write_streams(np.load(paths["kmeans"]), Path(temporary))
-            _measure(group, paths.get(group, paths["kmeans"]), data, Path(temporary))
+        for result in measure(asked.catalog, asked.rows, asked.only.split(","), Path(temporary)):
+            (RESULTS / f"{result['benchmark']}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def measure(catalog: str, rows: int, groups: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what was seen of each group, on rows that are drawn after a catalog's embeddings."""
+    paths, data = _draw(catalog, rows, folder)
+    for group in groups:
+        if group == "assign":
+            _write_streams(np.load(paths["kmeans"]), folder)
+        yield _measure(group, paths.get(group, paths["kmeans"]), data, folder)
 
 
 def _write_streams(drawn: Matrix, folder: Path) -> None:
@@ -106,24 +112,27 @@ def _pictures() -> NDArray[np.uint8]:
     return pixels
 
 
-def _measure(group: str, path: Path, data: dict[str, Any], folder: Path) -> None:
+def _measure(group: str, path: Path, data: dict[str, Any], folder: Path) -> dict[str, Any]:
     before, found = busy(), {}
+    left_out = not_installed({name: FAISS for name in GROUPS[group] if name.endswith("faiss")})
     for name in GROUPS[group]:
+        if name in left_out:
+            continue
         log = folder / f"{name}.txt"
         data_of = folder / f"{name}.parquet" if group == "assign" else path
         run = run_contestant([sys.executable, __file__, str(data_of), "--contestant", name], log)
         found[name] = {**json.loads(log.read_text().splitlines()[-1]), "peak_mib": round(run.peak / 2**20)}
         print(name, found[name], flush=True)
-    result = {
+    return {
         "benchmark": f"cluster-{group}",
         "settings": {"k": K, "components": COMPONENTS, "seed": SEED, **data},
         "contestants": found,
+        "left_out": left_out,
         "checks": _checks(group, found, path),
         "busy_before_percent": before,
         "machine": machine(),
-        "versions": {name: version(name) for name in ("artylyze", "numpy", "scikit-learn", "faiss-cpu", "kneed")},
+        "versions": versions(("artylyze", "numpy", "scikit-learn", "faiss-cpu", "kneed")),
     }
-    (RESULTS / f"cluster-{group}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _checks(group: str, found: dict[str, dict[str, Any]], path: Path) -> list[dict[str, Any]]:
@@ -139,7 +148,8 @@ def _checks(group: str, found: dict[str, dict[str, Any]], path: Path) -> list[di
     faster = seconds["sklearn"] / seconds["artylyze"]
     checks = [Check("scikit-learn's seconds / ours", faster, least={"elbow": 5, "nystroem": 10}.get(group, 3))]
     if group == "kmeans":
-        checks.append(Check("our seconds / faiss's", seconds["artylyze"] / seconds["faiss"], most=1.5))
+        if "faiss" in seconds:
+            checks.append(Check("our seconds / faiss's", seconds["artylyze"] / seconds["faiss"], most=1.5))
         ratio = ours["inertia"] / found["kmeans-sklearn"]["inertia"]
         checks.append(Check("our inertia / scikit-learn's", ratio, most=1.001))
     if group == "gmm":

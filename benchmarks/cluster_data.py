@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 GROUPS = 60
+IN_GROUP = 5
+"""Real rows for each group, at least: of fewer of them there are fewer groups."""
 BLOCK = 10_000
 
 
@@ -49,12 +51,13 @@ def model_of(real: Matrix, seed: int = 0) -> Model:
     """Learn from real embeddings, float32 (n, d)."""
     from sklearn.cluster import KMeans
 
-    found = KMeans(GROUPS, n_init=3, random_state=seed).fit(real)
+    groups = min(GROUPS, len(real) // IN_GROUP)
+    found = KMeans(groups, n_init=3, random_state=seed).fit(real)
     deviations = real - found.cluster_centers_[found.labels_]
     _, scale, axes = np.linalg.svd(deviations, full_matrices=False)
     overall = float(np.sqrt((deviations**2).sum(axis=1).mean()))
-    spreads = [np.sqrt((deviations[found.labels_ == g] ** 2).sum(axis=1).mean()) / overall for g in range(GROUPS)]
-    shares = np.bincount(found.labels_, minlength=GROUPS) / len(real)
+    spreads = [np.sqrt((deviations[found.labels_ == g] ** 2).sum(axis=1).mean()) / overall for g in range(groups)]
+    shares = np.bincount(found.labels_, minlength=groups) / len(real)
     scaled = axes * (scale / np.sqrt(len(real)))[:, None]
     return Model(shares, found.cluster_centers_, np.asarray(spreads, np.float32), scaled.astype(np.float32))
 

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import random
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,7 +33,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from artylyze.clustering.vectors import read_vectors
 from artylyze.training.images import images_folder
 from benchmarks.inputs import SEED, paintings
-from benchmarks.measure import busy, machine, run_contestant
+from benchmarks.measure import ARTYLYZE, busy, machine, run_contestant
 from benchmarks.report import Check
 
 METHODS = ("pca", "kernel_pca")
@@ -106,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         before, found = busy(), {}
         for method in METHODS:
             output = Path(temporary, f"{method}.parquet")
-            command = [str(Path(sys.executable).parent / "artylyze"), "features", str(images), "-o", str(output)]
+            command = [*ARTYLYZE, "features", str(images), "-o", str(output)]
             run = run_contestant([*command, "--method", method], Path(temporary, f"{method}.txt"))
             about = json.loads(pq.read_schema(output).metadata[b"artylyze"])
             matrix = read_vectors(str(output)).matrix

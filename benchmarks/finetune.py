@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import report
 from benchmarks.measure import Run, busy, machine, median_run, rate, run_contestant, versions
 from benchmarks.report import Check
 
@@ -72,47 +74,58 @@ class Job:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parse(arguments)
+    plan = Plan(asked.images, asked.few, asked.epochs, asked.repeats, tuple(asked.contestants))
     with tempfile.TemporaryDirectory(prefix="artylyze-bench-", dir=asked.scratch) as scratch:
-        measure(asked, Path(scratch))
+        result = measure(chosen(asked.data), plan, Path(scratch))
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "train-finetune.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    _show(result["contestants"], result["checks"])
 
 
-def measure(asked: argparse.Namespace, scratch: Path) -> None:
-    """Run all contestants in turns, and write what came out."""
-    labelled = chosen(asked.data)[: asked.images]
-    learned = {count: lay_out(labelled[:count], scratch / str(count)) for count in (asked.few, asked.images)}
+@dataclass(frozen=True)
+class Plan:
+    """How much is trained: images of the longer and of the shorter run, epochs of the run that tells further ones."""
+
+    images: int
+    few: int
+    epochs: int = EPOCHS
+    repeats: int = 1
+    contestants: tuple[str, ...] = CONTESTANTS
+
+
+def measure(labelled: Sequence[tuple[Path, str]], plan: Plan, scratch: Path) -> dict[str, Any]:
+    """Run all contestants in turns on labelled images, no two of the same name; return what came out."""
+    labelled = labelled[: plan.images]
+    learned = {count: lay_out(labelled[:count], scratch / str(count)) for count in (plan.few, len(labelled))}
     weights = save_weights(scratch / "weights.safetensors")
-    plans = {"few": (asked.few, 1), "many": (asked.images, 1), "again": (asked.few, asked.epochs)}
-    runs: dict[str, dict[str, list[Run]]] = {one: {plan: [] for plan in plans} for one in asked.contestants}
+    lengths = {"few": (plan.few, 1), "many": (len(labelled), 1), "again": (plan.few, plan.epochs)}
+    runs: dict[str, dict[str, list[Run]]] = {one: {length: [] for length in lengths} for one in plan.contestants}
     others = []
-    for turn in range(asked.repeats):  # in turns: what disturbs the machine for a minute disturbs them all
+    for turn in range(plan.repeats):  # in turns: what disturbs the machine for a minute disturbs them all
         for contestant, found in runs.items():
             others.append(busy())
-            for plan, (count, epochs) in plans.items():
-                job = _job(contestant, scratch, count, epochs, weights, f"{plan}-{turn}")
-                found[plan].append(_run(contestant, job, scratch))
-    figures = {one: _figures(found, learned, asked) for one, found in runs.items()}
-    checks = [check.as_dict() for check in _checks(figures)]
-    result = {
+            for length, (count, epochs) in lengths.items():
+                job = _job(contestant, scratch, count, epochs, weights, f"{length}-{turn}")
+                found[length].append(_run(contestant, job, scratch))
+    figures = {one: _figures(found, learned, plan) for one, found in runs.items()}
+    return {
         "benchmark": "finetune",
         "settings": {
             "backbone": BACKBONE,
             "pixels": SIZE,
             "batch": BATCH,
-            "images": asked.images,
-            "learned_from": learned[asked.images],
-            "few_learned_from": learned[asked.few],
-            "epochs": asked.epochs,
-            "repeats": asked.repeats,
+            "images": len(labelled),
+            "learned_from": learned[len(labelled)],
+            "few_learned_from": learned[plan.few],
+            "epochs": plan.epochs,
+            "repeats": plan.repeats,
         },
         "machine": machine(),
         "versions": versions(),
         "machine_busy_before_percent": max(others),
         "contestants": figures,
-        "checks": checks,
+        "checks": [check.as_dict() for check in _checks(figures)],
     }
-    asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "train-finetune.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    _show(figures, checks)
 
 
 def chosen(data: Path) -> list[tuple[Path, str]]:
@@ -205,19 +218,22 @@ def _run(contestant: str, job: Path, scratch: Path) -> Run:
         os.environ.pop("XDG_CACHE_HOME") if before is None else os.environ.update(XDG_CACHE_HOME=before)
 
 
-def _figures(
-    found: Mapping[str, Sequence[Run]], learned: Mapping[int, int], asked: argparse.Namespace
-) -> dict[str, Any]:
-    few, many, again = (median_run(found[plan]) for plan in ("few", "many", "again"))
-    count = learned[asked.few]
-    first = rate(count, few.seconds, learned[asked.images], many.seconds)
-    further = rate(count, few.seconds, count * asked.epochs, again.seconds)
+def _figures(found: Mapping[str, Sequence[Run]], learned: Mapping[int, int], plan: Plan) -> dict[str, Any]:
+    few, many, again = (median_run(found[length]) for length in ("few", "many", "again"))
+    count = learned[plan.few]
     return {
-        "first_epoch_per_second": round(first.steady, 2),
-        "further_epochs_per_second": round(further.steady, 2),
-        "seconds": {plan: [round(run.seconds, 2) for run in runs] for plan, runs in found.items()},
+        "first_epoch_per_second": _steady(count, few, max(learned.values()), many),
+        "further_epochs_per_second": _steady(count, few, count * plan.epochs, again),
+        "seconds": {length: [round(run.seconds, 2) for run in runs] for length, runs in found.items()},
         "peak_mib": round(max(run.peak for run in (few, many, again)) / 2**20),
     }
+
+
+def _steady(few: int, short: Run, many: int, long: Run) -> float | None:
+    """Images a second, or None where start-up drowns it."""
+    with suppress(ValueError):
+        return round(rate(few, short.seconds, many, long.seconds).steady, 2)
+    return None
 
 
 def _checks(figures: Mapping[str, Mapping[str, Any]]) -> list[Check]:
@@ -227,6 +243,7 @@ def _checks(figures: Mapping[str, Mapping[str, Any]]) -> list[Check]:
     return [
         Check(f"artylyze / reference, {what}", figures[OURS][field] / figures[REFERENCE][field], least=1)
         for what, field in pairs.items()
+        if figures[OURS][field] and figures[REFERENCE][field]
     ]
 
 
@@ -237,8 +254,8 @@ def _show(figures: Mapping[str, Mapping[str, Any]], checks: Sequence[Mapping[str
     for name, found in figures.items():
         table.add_row(
             name,
-            f"{found['first_epoch_per_second']:.1f}",
-            f"{found['further_epochs_per_second']:.1f}",
+            report.number(found["first_epoch_per_second"]),
+            report.number(found["further_epochs_per_second"]),
             f"{found['peak_mib']:,}",
         )
     console.print(table)

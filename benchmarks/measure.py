@@ -21,15 +21,18 @@ import ctypes
 import os
 import platform
 import re
+import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -38,6 +41,9 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans of a contestant stay below th
 LEAST_STRETCH = 1.25
 """What the longer run must take, times the shorter one, lest the jitter of start-up drowns the rate."""
 _PACKAGES = ("artylyze", "daft", "numpy", "onnxruntime", "pillow", "pyarrow", "ray", "timm", "torch", "torchvision")
+_ENTRY = shutil.which("artylyze", path=str(Path(sys.executable).parent))
+ARTYLYZE = [_ENTRY] if _ENTRY else [sys.executable, "-c", "from artylyze.cli import main; main()"]
+"""The command line; in a Ray job the package may be there without being installed."""
 
 
 class ContestantError(RuntimeError):
@@ -167,7 +173,7 @@ def run_contestant(command: Sequence[str], log: Path, *, interval: float = 0.4, 
     """Run a command to its end; its output goes to `log`. Raises ContestantError with the log's end if it fails."""
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore"}
-    gauge = _Gauge(interval)
+    gauge, others = _Gauge(interval), psutil.Process().children(recursive=True)
     with log.open("wb") as output:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -179,17 +185,20 @@ def run_contestant(command: Sequence[str], log: Path, *, interval: float = 0.4, 
             seconds = time.monotonic() - began
         finally:
             peak = gauge.stop()
-            _end_descendants()
+            _end_descendants(others)
     if code:
         tail = log.read_text(errors="replace")[-3000:]
         raise ContestantError(f"{' '.join(command)}\nended with {code}:\n{tail}")
     return Run(seconds, peak)
 
 
-def _end_descendants() -> None:
-    """Let what a contestant left behind end by itself, then kill it: the next one must have the machine alone."""
-    me = psutil.Process()
-    _, alive = psutil.wait_procs(me.children(recursive=True), timeout=5)
+def _end_descendants(others: Sequence[psutil.Process]) -> None:
+    """Let what a contestant left behind end by itself, then kill it: the next one must have the machine alone.
+
+    `others` are descendants of this process that were there before it, and stay.
+    """
+    left = [process for process in psutil.Process().children(recursive=True) if process not in others]
+    _, alive = psutil.wait_procs(left, timeout=5)
     for process in alive:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
@@ -217,10 +226,19 @@ def _processor() -> str:
     return found[1].strip() if found else platform.machine()
 
 
-def versions() -> dict[str, str]:
+def not_installed(packages: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Why contestants are left out: of those whose module (name -> module, package) is not there, what installs it."""
+    return {
+        name: f"{package} is not installed: pip install {package}"
+        for name, (module, package) in packages.items()
+        if find_spec(module) is None
+    }
+
+
+def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
     """Versions of what takes part; peers that are not installed have none."""
     found = {}
-    for package in _PACKAGES:
+    for package in packages:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

@@ -26,6 +26,8 @@ from typing import Any
 
 BATCH = 32
 SIZE = 224
+PACKAGES = {"daft": ("daft", "daft")}
+"""Of the peers that do not come with artylyze: module, and package that brings it."""
 
 
 @dataclass(frozen=True)

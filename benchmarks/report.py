@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+ANY = "images"
+"""The collection of whoever runs `artylyze bench`."""
 BENCHMARKS = ("paintings", "masters", "memory", "models", "embeddings", "startup")
 DOCUMENTED = ("dataloader", "ray", "daft")
 PEERS = (*DOCUMENTED, "draft")
+HELP = "artylyze --help"
 FUSED, SEPARATE, LIMIT = "artylyze", "artylyze-separate", "limit"
 NAMES = {
     "dataloader": "PyTorch DataLoader",
@@ -53,6 +56,25 @@ SCALE_NAMES = {
     "report-clusters": "report --clusters",
 }
 
+FIELDS = {
+    "finetune": ("first_epoch_per_second", "further_epochs_per_second", "peak_mib"),
+    "sweep": ("trainings", "seconds"),
+    "cluster-kmeans": ("seconds", "peak_mib", "inertia"),
+    "cluster-gmm": ("seconds", "peak_mib", "log_likelihood"),
+    "cluster-elbow": ("seconds", "peak_mib"),
+    "startup": ("seconds",),
+}
+"""What tables show of other benchmarks than those of `tag`."""
+HEADINGS = {
+    "first_epoch_per_second": "first epoch, images/s",
+    "further_epochs_per_second": "further epochs, images/s",
+    "peak_mib": "peak MiB",
+    "seconds": "seconds",
+    "trainings": "trainings",
+    "inertia": "inertia",
+    "log_likelihood": "log-likelihood",
+}
+
 Figures = Mapping[str, Mapping[str, Any]]
 
 
@@ -77,6 +99,9 @@ def checks(benchmark: str, found: Figures) -> list[Check]:
     """The issue's targets that the contestants measured so far allow to judge."""
     if benchmark == "paintings":
         return [*_against_peers(found, PEERS, "fastest peer", steady=3, overall=2), *_against_limit(found, 0.9, 0.75)]
+    if benchmark == ANY:  # other images, other lengths: the targets are for those above and below
+        present = [peer for peer in PEERS if peer in found]
+        return [*_against_peers(found, present, "fastest peer", steady=None), *_against_limit(found, None, None)]
     if benchmark == "masters":
         return [
             *_against_peers(found, DOCUMENTED, "fastest documented peer", steady=5),
@@ -85,16 +110,23 @@ def checks(benchmark: str, found: Figures) -> list[Check]:
         ]
     if benchmark == "memory":
         return list(_growth(found))
+    if benchmark == "startup":
+        forbidden = {"ray", "torch", "timm"} & set(found[HELP]["imported"])
+        return [
+            Check(f"seconds of {HELP}", found[HELP]["seconds"], most=0.4),
+            Check("of ray, torch and timm, imported by it", len(forbidden), most=0),
+        ]
     return []
 
 
 def _against_peers(
-    found: Figures, peers: Sequence[str], called: str, *, steady: float, overall: float | None = None
+    found: Figures, peers: Sequence[str], called: str, *, steady: float | None, overall: float | None = None
 ) -> Iterable[Check]:
-    if FUSED not in found or not all(peer in found for peer in peers):
+    everyone = (FUSED, *peers)
+    if not peers or any(one not in found or found[one]["steady_per_second"] is None for one in everyone):
         return
     for name, field, target in (("steady", "steady_per_second", steady), ("with start-up", "per_second", overall)):
-        if target is not None:
+        if target is not None or field == "steady_per_second":
             fastest = max(peers, key=lambda peer: found[peer][field])
             ratio = found[FUSED][field] / found[fastest][field]
             yield Check(f"artylyze / {called} ({fastest}), {name}", ratio, least=target)
@@ -102,8 +134,9 @@ def _against_peers(
 
 def _against_limit(found: Figures, fused: float | None, separate: float | None) -> Iterable[Check]:
     for name, target in ((FUSED, fused), (SEPARATE, separate)):
-        if name in found and LIMIT in found:
-            ratio = found[name]["steady_per_second"] / found[LIMIT]["steady_per_second"]
+        rates = [found[one]["steady_per_second"] for one in (name, LIMIT) if one in found]
+        if len(rates) == 2 and None not in rates:
+            ratio = rates[0] / rates[1]
             yield Check(f"{name} / limit, steady", ratio, least=target)
 
 
@@ -122,6 +155,8 @@ def merge(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, An
     if old is None or any(old.get(key) != new[key] for key in same):
         old = {"contestants": {}}
     merged = {**new, "contestants": {**old["contestants"], **new["contestants"]}}
+    left_out = {**old.get("left_out", {}), **new.get("left_out", {})}
+    merged["left_out"] = {name: why for name, why in left_out.items() if name not in merged["contestants"]}
     merged["checks"] = [check.as_dict() for check in checks(new["benchmark"], merged["contestants"])]
     return merged
 
@@ -134,6 +169,13 @@ def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             [NAMES[one["plan"]], f"{one['images']:,}", f"{one['peak_mib']:,.0f}", f"{one['per_second']:.1f}"]
             for one in sorted(found.values(), key=lambda one: (one["plan"], one["images"]))
         ]
+    if result["benchmark"] == "scale":
+        return scale_rows(result)
+    if result["benchmark"] in FIELDS:
+        fields = [field for field in FIELDS[result["benchmark"]] if any(field in one for one in found.values())]
+        return ["", *(HEADINGS[field] for field in fields)], [
+            [NAMES.get(name, name), *(number(one.get(field)) for field in fields)] for name, one in found.items()
+        ]
     if not found:
         return ["file", "cosine", "profile ignored"], [
             [name, *(f"{value:.4f}" for value in pair)] for name, pair in result.get("cosines", {}).items()
@@ -142,9 +184,9 @@ def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return headings, [
         [
             NAMES[name],
-            f"{found[name]['steady_per_second']:.1f}",
+            number(found[name]["steady_per_second"]),
             f"{found[name]['per_second']:.1f}",
-            f"{found[name]['startup_seconds']:.1f}",
+            number(found[name]["startup_seconds"]),
             f"{found[name]['peak_mib']:,.0f}",
             f"{found[name]['images']:,}",
             f"{found[name]['skipped']:,}",
@@ -152,6 +194,13 @@ def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         for name in NAMES
         if name in found
     ]
+
+
+def number(value: float | None) -> str:
+    """A figure as tables show it; a dash where there is none."""
+    if value is None:
+        return "\u2013"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def check_rows(result: Mapping[str, Any]) -> list[list[str]]:

@@ -7,7 +7,7 @@ Half way through, SIGKILL ends the driver's process group, and the same command 
 up: 1% of the images are redrawn, 0.1% go, 0.1% are new; `--update`, SIGKILL half way, `--update` again. After each pair
 of commands the files that `artylyze paths` prints are compared with the folder: exactly one row for each image and no
 other, each of the file's present version; the parts that were there at the kill untouched; nothing read that had not
-changed. The first pair ends whatever it takes, and so does each that has begun when the time is up.
+changed. There are two pairs at least, and each that has begun when the time is up is brought to its end.
 
 Sampled meanwhile: rows that are committed, and memory of all processes (see measure.py). Counted at the end: processes
 left behind, what was left in a temporary folder of the command's own (Ray's sessions too), and the growth of the user's
@@ -32,14 +32,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.measure import busy, machine, versions
+from benchmarks.measure import ARTYLYZE, busy, machine, versions
 from benchmarks.soak_figures import Counts, checks, compare, draw, figures
 from benchmarks.soak_images import change, write_images
 from benchmarks.soak_watch import Watch, size_of
 
 RESULT = Path(__file__).parent / "results" / "soak.json"
-ARTYLYZE = Path(sys.executable).parent / "artylyze"
 BACKBONE, PIXELS, SEED = "test_efficientnet", 64, 0
+LEAST_PAIRS = 2
+"""Pairs of commands, whatever time they take: one that tags, one that updates."""
 
 
 class SoakError(RuntimeError):
@@ -76,7 +77,7 @@ def soak(scratch: Path, images: int, minutes: float) -> dict[str, Any]:
     began = time.monotonic()
     write_images(folder, images)
     print(f"Drew {images:,} images in {time.monotonic() - began:.0f} s.", flush=True)
-    command = [str(ARTYLYZE), "tag", str(folder), "-o", str(scratch / "catalog"), "--device", "cpu", "--json"]
+    command = [*ARTYLYZE, "tag", str(folder), "-o", str(scratch / "catalog"), "--device", "cpu", "--json"]
     command += ["--model", str(_write_model(scratch / "model")), "--max-error-rate", "0"]
     temporary = Path(tempfile.mkdtemp(prefix="soak-"))  # its name is short because Ray's sockets lie below it
     watch, counts, stopped = Watch(command, scratch / "catalog", temporary, scratch / "log.txt"), Counts(), None
@@ -124,27 +125,32 @@ def _write_model(folder: Path) -> Path:
 
 
 def _pairs(watch: Watch, folder: Path, numbers: list[int], seconds: float, counts: Counts) -> None:
-    """Give pairs of commands until the time is up; the first of each pair is killed.
+    """Give pairs of commands until the time is up; the first command of each pair is killed.
 
     Raises:
         SoakError: if one fails that was not killed.
     """
     began, read = time.monotonic(), len(numbers)
-    while not watch.attempts or time.monotonic() - began < seconds:
+    while len(watch.attempts) < 2 * LEAST_PAIRS or time.monotonic() - began < seconds:
         options = []
         if watch.attempts:
             options = ["--update"]
             numbers, read = change(folder, numbers, len(watch.attempts) // 2)
-        watch.run(options, kill=True)
+        _run(watch, options, kill=True)
         before = _part_files(watch.catalog)
-        if code := watch.run(options, kill=False):
-            end = watch.log.read_text(errors="replace")[-3_000:]
-            raise SoakError(f"{' '.join([*watch.command, *options])} ended with {code}:\n{end}")
+        _run(watch, options, kill=False)
         after = _part_files(watch.catalog)
         counts.parts_changed += sum(after.get(path) != stat for path, stat in before.items())
         run_id = json.loads((watch.catalog / "catalog.json").read_text())["run_id"]
         compare(_rows(watch.catalog), _files(folder), run_id, read, counts)
         print(f"{watch.attempts[-1].ended:6.0f} s, {len(numbers):,} images: {asdict(counts)}", flush=True)
+
+
+def _run(watch: Watch, options: list[str], *, kill: bool) -> None:
+    code = watch.run(options, kill=kill)
+    if code and not watch.attempts[-1].killed:
+        end = watch.log.read_text(errors="replace")[-3_000:]
+        raise SoakError(f"{' '.join([*watch.command, *options])} ended with {code}:\n{end}")
 
 
 def _part_files(catalog: Path) -> dict[str, tuple[int, int, int]]:
@@ -155,7 +161,7 @@ def _part_files(catalog: Path) -> dict[str, tuple[int, int, int]]:
 
 def _rows(catalog: Path) -> pa.Table:
     """The rows of the files that `artylyze paths` prints: what a user reads."""
-    command = [str(ARTYLYZE), "paths", str(catalog)]
+    command = [*ARTYLYZE, "paths", str(catalog)]
     paths = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     columns = ["image_id", "validator", "status", "run_id"]
     return pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])

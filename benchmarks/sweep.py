@@ -12,19 +12,18 @@ import argparse
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from artylyze.training.dataset import Dataset, read_dataset
-from benchmarks.measure import busy, machine, run_contestant, versions
+from benchmarks.measure import ARTYLYZE, busy, machine, run_contestant, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "train-sweep.json"
-ARTYLYZE = str(Path(sys.executable).parent / "artylyze")
 TASKS = "genre,style"
 RATES = tuple(float(f"{rate:.3g}") for rate in np.geomspace(1e-5, 1e-2, 12))
 
@@ -33,26 +32,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write the result."""
     asked = _parse(arguments)
     with tempfile.TemporaryDirectory(prefix="artylyze-sweep-") as temporary:
-        folder = Path(temporary)
-        source = str(asked.data) if asked.data else _generated(folder, asked.images)
-        dataset = read_dataset(source)
-        _warm(dataset)
-        before = busy()
-        common = ["--tasks", ",".join(dataset.tasks), "--device", "cpu", *asked.options]
-        rates = RATES[: asked.rates]
-        separate = [
-            _seconds(folder, [ARTYLYZE, "train", source, "--lr", f"{rate:g}", *common], number)
-            for number, rate in enumerate(rates)
-        ]
-        together = _seconds(
-            folder, [ARTYLYZE, "tune", source, "--lr", ",".join(f"{rate:g}" for rate in rates), *common], len(rates)
-        )
-    found = {
+        source = str(asked.data) if asked.data else _generated(Path(temporary), asked.images)
+        found = measure(source, RATES[: asked.rates], asked.options, Path(temporary))
+    found["data"] = "generated" if asked.data is None else Path(source).name
+    asked.output.parent.mkdir(parents=True, exist_ok=True)
+    asked.output.write_text(json.dumps(found, indent=2) + "\n")
+    print(
+        f"{len(found['learning_rates'])} frozen trainings: {found['separate_total_seconds']:.1f} s; one sweep: "
+        f"{found['sweep_seconds']:.1f} s, {found['times_faster']} times faster. Wrote {asked.output}."
+    )
+
+
+def measure(source: str, rates: Sequence[float], options: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Train a dataset's tasks at each rate separately, then in one sweep; return what was seen."""
+    dataset = read_dataset(source)
+    _warm(dataset)
+    before = busy()
+    common = ["--tasks", ",".join(dataset.tasks), "--device", "cpu", *options]
+    separate = [
+        _seconds(folder, [*ARTYLYZE, "train", source, "--lr", f"{rate:g}", *common], number)
+        for number, rate in enumerate(rates)
+    ]
+    together = _seconds(
+        folder, [*ARTYLYZE, "tune", source, "--lr", ",".join(f"{rate:g}" for rate in rates), *common], len(rates)
+    )
+    return {
         "images": len(dataset.table),
-        "data": "generated" if asked.data is None else Path(source).name,
         "dataset": dataset.digest,
         "tasks": {task: len(terms) for task, terms in dataset.tasks.items()},
-        "options": asked.options,
+        "options": list(options),
         "learning_rates": list(rates),
         "separate_seconds": [round(seconds, 2) for seconds in separate],
         "separate_total_seconds": round(sum(separate), 2),
@@ -62,12 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "machine": machine(),
         "versions": versions(),
     }
-    asked.output.parent.mkdir(parents=True, exist_ok=True)
-    asked.output.write_text(json.dumps(found, indent=2) + "\n")
-    print(
-        f"{len(rates)} frozen trainings: {sum(separate):.1f} s; one sweep: {together:.1f} s, "
-        f"{found['times_faster']} times faster. Wrote {asked.output}."
-    )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -86,7 +88,7 @@ def _generated(folder: Path, count: int) -> str:
 
     images, target = folder / "images", folder / "dataset.parquet"
     write_sample(images, count)
-    command = [ARTYLYZE, "curate", str(images / "metadata.csv"), "--images", str(images), "-o", str(target)]
+    command = [*ARTYLYZE, "curate", str(images / "metadata.csv"), "--images", str(images), "-o", str(target)]
     run_contestant(
         [*command, "--tasks", TASKS, "--balance", "none", "--group", "none", "--classes", "6"], folder / "curate.txt"
     )

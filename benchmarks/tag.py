@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,25 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import accuracy, inputs, report
-from benchmarks.measure import ContestantError, Run, busy, machine, median_run, rate, run_contestant, versions
-from benchmarks.peers import SIZE
+from benchmarks.measure import (
+    ARTYLYZE,
+    ContestantError,
+    Run,
+    busy,
+    machine,
+    median_run,
+    not_installed,
+    rate,
+    run_contestant,
+    versions,
+)
+from benchmarks.peers import PACKAGES, SIZE
 from benchmarks.report import BENCHMARKS, FUSED, LIMIT, SEPARATE, Check
 
 HERE = Path(__file__).parent
-ARTYLYZE = Path(sys.executable).parent / "artylyze"
 CONTESTANTS = ("dataloader", "draft", "ray", "daft", FUSED, SEPARATE, LIMIT)
 MEMORY_PLANS = ("fused", "slow")
+ANY = "paintings"
 LENGTHS: dict[str, dict[str, tuple[float, float]]] = {
     "paintings": {"dataloader": (0.2, 0.6), "draft": (0.2, 0.6), "ray": (0.1, 0.3), "daft": (1, 2), "": (1, 4)},
     "masters": {"dataloader": (1, 3), "draft": (1, 3), "ray": (0.2, 1), "daft": (0.2, 1), "": (1, 4)},
@@ -51,7 +63,6 @@ console = Console(stderr=True)
 class Bench:
     """What the command line asks for, and where things lie meanwhile."""
 
-    data: Path
     out: Path
     scratch: Path
     contestants: tuple[str, ...]
@@ -67,7 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parse(arguments)
     with tempfile.TemporaryDirectory(prefix="artylyze-bench-", dir=asked.scratch) as scratch:
         bench = Bench(
-            data=asked.data,
             out=asked.out,
             scratch=Path(scratch),
             contestants=asked.contestants,
@@ -79,23 +89,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             cores=len(os.sched_getaffinity(0)),
         )
         for name in asked.only:
-            measure(name, bench, quick=asked.quick)
+            measure(name, bench, asked.data, quick=asked.quick)
 
 
-def measure(name: str, bench: Bench, *, quick: bool) -> None:
-    """Run one benchmark and add its figures to its file."""
+def measure(name: str, bench: Bench, data: Path, *, quick: bool) -> None:
+    """Run one benchmark on our own collections and add its figures to its file."""
     if name == "paintings":
-        sources = inputs.paintings(bench.data)
+        sources = inputs.paintings(data)
         compare(name, bench, sources, unit=1, quick=200 if quick else None)
     elif name == "masters":
-        sources = inputs.masters(bench.data)
+        sources = inputs.masters(data)
         compare(name, bench, sources, unit=30, quick=60 if quick else None)
     elif name == "memory":
-        memory(bench, few=bench.few or (100 if quick else 5000), many=bench.images or (400 if quick else 20_000))
+        few, many = bench.few or (100 if quick else 5000), bench.images or (400 if quick else 20_000)
+        memory(bench, inputs.paintings(data), few, many)
     elif name == "models":
-        models(bench, images=bench.images or (200 if quick else 3000))
+        models(bench, inputs.paintings(data)[: bench.images or (200 if quick else 3000)])
     elif name == "embeddings":
-        found = accuracy.cosines(bench.data)
+        found = accuracy.cosines(data)
         managed, plain = (min(pair[index] for pair in found.values()) for index in (0, 1))
         judged = [
             Check("least cosine to full decode with torch", managed, least=0.99),
@@ -109,16 +120,18 @@ def measure(name: str, bench: Bench, *, quick: bool) -> None:
             checks=[check.as_dict() for check in judged],
         )
     else:
-        heavy = accuracy.heavy_imports()
-        forbidden = sorted({"ray", "torch", "timm"} & set(heavy))
-        judged = [
-            Check("seconds of artylyze --help", accuracy.help_seconds(), most=0.4),
-            Check("of ray, torch and timm, imported by it", len(forbidden), most=0),
-        ]
-        record(name, bench, {}, imported=heavy, checks=[check.as_dict() for check in judged])
+        startup(bench)
 
 
-def compare(name: str, bench: Bench, sources: Sequence[Path], *, unit: int, quick: int | None) -> None:
+def startup(bench: Bench) -> None:
+    """What a user waits for before anything is done."""
+    figures = {"seconds": round(accuracy.help_seconds(), 4), "imported": accuracy.heavy_imports()}
+    record("startup", bench, {}, contestants={report.HELP: figures})
+
+
+def compare(
+    name: str, bench: Bench, sources: Sequence[Path], *, unit: int, quick: int | None, size: int | None = None
+) -> None:
     """Run the contestants on a collection, each twice: on more and on fewer images of the same list.
 
     Args:
@@ -127,21 +140,27 @@ def compare(name: str, bench: Bench, sources: Sequence[Path], *, unit: int, quic
         sources: the collection.
         unit: images that are a fair sample of it.
         quick: images of the longer run of everyone, and a third of them of the shorter.
+        size: images that count as the whole collection for LENGTHS; default: those there are.
     """
+    size = size or len(sources)
     many = bench.images or quick
     few = bench.few or (many and max(unit, many // 3 // unit * unit))
     model = inputs.prepare_model(bench.backbone, _made(bench.scratch / "model"))
     settings = {"backbone": bench.backbone, "collection": len(sources), "pixels": SIZE, "repeats": bench.repeats}
     if many:
         settings |= {"images": many, "few": few}
+    asked = [one for one in CONTESTANTS if one in bench.contestants or not bench.contestants]
+    left_out = not_installed({one: PACKAGES[one] for one in asked if one in PACKAGES})
+    record(name, bench, settings, contestants={}, left_out=left_out)
     folders: dict[int, Path] = {}
     runs, lengths = {}, {}
-    for one in CONTESTANTS:
-        if one in bench.contestants or not bench.contestants:
-            shares = LENGTHS[name].get(one, LENGTHS[name][""])
-            counts = [round(share * len(sources) / unit) * unit for share in shares]
+    for one in asked:
+        if one not in left_out:
+            by_contestant = LENGTHS.get(name, LENGTHS[ANY])
+            shares = by_contestant.get(one, by_contestant[""])
+            counts = [round(share * size / unit) * unit for share in shares]
             lengths[one] = (few or counts[0], many or counts[1])
-            runs[one] = _Runs(len(sources))
+            runs[one] = _Runs(size)
     for count in sorted({count for pair in lengths.values() for count in pair}):
         listed = [sources[number % len(sources)] for number in range(count)]
         folders[count] = inputs.lay_out(listed, bench.scratch / f"{name}-{count}")
@@ -155,6 +174,7 @@ def compare(name: str, bench: Bench, sources: Sequence[Path], *, unit: int, quic
                 record(name, bench, settings, contestants={contestant: found.figures(lengths[contestant][1])})
             except (ContestantError, ValueError) as error:
                 console.print(f"{contestant}: {error}", style="red", markup=False)
+                record(name, bench, settings, contestants={}, left_out={contestant: f"it failed: {error}"})
                 del runs[contestant]
 
 
@@ -183,7 +203,9 @@ class _Runs:
         """What goes into the file: of the median runs."""
         short, long = median_run(self.short), median_run(self.long)
         few, many = self._counted
-        found = rate(few, short.seconds, many, long.seconds)
+        found = None
+        with suppress(ValueError):  # so few images that start-up drowns the rate: what was seen is said, and no rate
+            found = rate(few, short.seconds, many, long.seconds)
         return {
             "images": many,
             "skipped": images - many,
@@ -191,21 +213,20 @@ class _Runs:
             "few_images": few,
             "few_seconds": round(short.seconds, 2),
             "all_seconds": [[round(run.seconds, 2) for run in runs] for runs in (self.long, self.short)],
-            "per_second": round(found.overall(self._collection), 2),
-            "steady_per_second": round(found.steady, 2),
-            "startup_seconds": round(found.startup, 2),
+            "per_second": round(found.overall(self._collection) if found else many / long.seconds, 2),
+            "steady_per_second": round(found.steady, 2) if found else None,
+            "startup_seconds": round(found.startup, 2) if found else None,
             "peak_mib": round(long.peak / MIB),
             "machine_busy_before_percent": max(self._others),
         }
 
 
-def memory(bench: Bench, few: int, many: int) -> None:
+def memory(bench: Bench, sources: Sequence[Path], few: int, many: int) -> None:
     """Peak memory of artylyze on few and on many images, fused, and separate with a model that reading outruns."""
     model = inputs.prepare_model(bench.backbone, _made(bench.scratch / "model"))
-    paintings = inputs.paintings(bench.data)
     settings = {"backbone": bench.backbone, "shard_size": bench.shard_size, "slow_seconds": SLOW_SECONDS}
     for count in (few, many):
-        copies = [paintings[number % len(paintings)] for number in range(count)]
+        copies = [sources[number % len(sources)] for number in range(count)]
         folder = inputs.lay_out(copies, bench.scratch / f"memory-{count}")
         for plan in [one for one in MEMORY_PLANS if one in bench.contestants or not bench.contestants]:
             out = bench.scratch / f"{plan}-{count}"
@@ -226,9 +247,8 @@ def memory(bench: Bench, few: int, many: int) -> None:
         shutil.rmtree(folder)
 
 
-def models(bench: Bench, images: int) -> None:
+def models(bench: Bench, sources: Sequence[Path]) -> None:
     """The command as it is, with the starter and with its backbone alone: what genre and style cost."""
-    sources = inputs.paintings(bench.data)[:images]
     counts = (len(sources) // 3, len(sources))
     few, many = (inputs.lay_out(sources[:count], bench.scratch / f"models-{count}") for count in counts)
     inputs.warm(many)
@@ -236,7 +256,7 @@ def models(bench: Bench, images: int) -> None:
         runs = []
         for folder, limit in ((few, "8"), (few, str(counts[0])), (many, str(counts[1]))):  # the first builds the model
             out = bench.scratch / name
-            command = [str(ARTYLYZE), "tag", str(folder), "-o", str(out), "--device", "cpu", "--json", "--limit", limit]
+            command = [*ARTYLYZE, "tag", str(folder), "-o", str(out), "--device", "cpu", "--json", "--limit", limit]
             runs.append(run_contestant([*command, *options], bench.scratch / f"{name}.log"))
             shutil.rmtree(out)
         found = rate(counts[0], runs[1].seconds, counts[1], runs[2].seconds)
@@ -255,7 +275,7 @@ def _run(contestant: str, job: Path, bench: Bench, interval: float = 0.4) -> Run
     python = [sys.executable]
     if contestant == FUSED:
         asked = json.loads(job.read_text())
-        command = [str(ARTYLYZE), "tag", asked["folder"], "-o", asked["out"]]
+        command = [*ARTYLYZE, "tag", asked["folder"], "-o", asked["out"]]
         command += ["--model", asked["bundle"], "--device", "cpu", "--json"]
         if asked["options"].get("shard_size"):
             command += ["--shard-size", str(asked["options"]["shard_size"])]

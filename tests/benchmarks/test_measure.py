@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from benchmarks import inputs, measure, report
@@ -192,3 +195,14 @@ def test_a_section_of_the_readme_takes_its_place_and_nothing_elses() -> None:
     assert report.placed(found, "one", r"new \1") == found
     with pytest.raises(ValueError, match="must have the lines"):
         report.placed("no marks", "one", "new")
+
+
+def test_what_a_contestant_leaves_behind_is_ended_and_nothing_else(tmp_path: Path) -> None:
+    sleep = "import time; time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", sleep]) as other:
+        left = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {sleep!r}]).pid)"
+        measure.run_contestant([sys.executable, "-c", left], tmp_path / "log.txt")
+
+        assert other.poll() is None
+        assert not psutil.pid_exists(int((tmp_path / "log.txt").read_text()))
+        other.kill()

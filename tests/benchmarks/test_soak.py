@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,7 +86,9 @@ def test_a_session_is_found_by_its_leader() -> None:
     assert os.getpid() in {process.pid for process in session(os.getsid(0))}
 
 
-def test_a_killed_run_is_resumed_and_counted(tmp_path: Path, home: Path) -> None:
+def test_a_killed_run_is_resumed_and_counted(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "LEAST_PAIRS", 1)
+
     result = soak.soak(tmp_path, images=300, minutes=0)
 
     assert result["stopped"] is None
@@ -96,6 +99,18 @@ def test_a_killed_run_is_resumed_and_counted(tmp_path: Path, home: Path) -> None
     soak_figures.draw(result, tmp_path / "soak.png")
     with Image.open(tmp_path / "soak.png") as picture:
         assert picture.size[0] > 800
+
+
+def test_a_command_that_fails_by_itself_ends_the_soak_and_is_told(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "ARTYLYZE", [sys.executable, "-c", "import sys; sys.exit('out of paint')"])
+
+    result = soak.soak(tmp_path, images=10, minutes=0)
+
+    assert "ended with 1:\nout of paint" in result["stopped"]
+    missed = [check["what"] for check in result["checks"] if not check["passed"]]
+    assert missed == ["commands that failed", "kills"]
 
 
 def a_result() -> dict[str, object]:
