@@ -332,9 +332,10 @@ def _panels(results: Sequence[Result]) -> list[Panel]:
         figures = result["contestants"]
         if result["benchmark"] == "scale":  # of each command those at the most rows
             figures = {report.SCALE_NAMES[who]: one[max(one, key=int)] for who, one in figures.items()}
+        rates = any("per_second" in one for one in figures.values())  # of unlike numbers of images: seconds mislead
         for field in PANELS:
             bars = {NAMES.get(who, who): one[field] for who, one in figures.items() if one.get(field)}
-            if bars:
+            if bars and not (rates and field == "seconds"):
                 panels.append(Panel(f"{result['benchmark']}: {HEADINGS[field]}", bars))
     return panels
 
