@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -178,3 +179,15 @@ def test_an_update_gives_parts_of_before_warnings_their_column(library: Library)
     assert (changes.tagged, changes.copied, changes.removed) == (0, 8, 1)
     assert library.read == []
     assert library.table().column("warning").null_count == 8
+
+
+@pytest.mark.parametrize("name", ["it's", "a [b] *", 'a "quote"', "a;b -- c"])
+def test_a_folder_for_temporary_files_may_have_any_name(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    library.tag(library.manifest(library.titled({"a": (1, None)}), titles=False))
+    changes = step(library, {"a": (1, None), "b": (2, None)}, titles=False)
+    assert (changes.tagged, changes.removed) == (1, 0)
