@@ -14,6 +14,7 @@ from artylyze.bench import commands as bench_commands
 from artylyze.catalog.commands import commands as catalog_commands
 from artylyze.clustering.commands import commands as clustering
 from artylyze.errors import ArtylyzeError, StorageError
+from artylyze.interruption import Interruption
 from artylyze.options import (
     Encoding,
     FileColumn,
@@ -58,7 +59,8 @@ Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs:
 def main() -> NoReturn:
     """Run the command line: a user's mistake ends in one sentence and its exit code, never in a traceback."""
     try:
-        app()
+        with Interruption(f"interrupted. The same command {_next_time(sys.argv[1:])}."):
+            app()
     except ArtylyzeError as error:
         sys.stderr.write(f"artylyze: {error}\n")
         sys.exit(error.exit_code)
@@ -66,6 +68,19 @@ def main() -> NoReturn:
         sys.stderr.write(f"artylyze: {error}\n")
         sys.exit(StorageError.exit_code)
     sys.exit(0)
+
+
+def _next_time(arguments: list[str]) -> str:
+    """What a command does when it is given again after an interruption."""
+    kept = {
+        "tag": "resumes where it stopped",
+        "train": "goes on from what is kept: images and features that were read, epochs that ended",
+        "tune": "goes on from what is kept: trials that ended, and epochs of the others",
+        "demo": "goes on with the step that was interrupted",
+        "sample": "goes on with the images that are not there yet",
+    }
+    command = next((one for one in arguments if not one.startswith("-")), "")
+    return "begins anew" if "--dry-run" in arguments else kept.get(command, "begins anew")
 
 
 @app.callback(invoke_without_command=True)
@@ -234,10 +249,10 @@ def tag(
 
 
 def _tag(request: TagRequest, as_json: bool) -> None:
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
     from artylyze.tagging.job import describe, judge, run
 
-    with stoppable(), Reporter() as reporter:
+    with Reporter() as reporter:
         outcome = run(request, reporter)
     snapshot = outcome.snapshot
     found = {
@@ -294,16 +309,21 @@ def failures(
 
     Example: artylyze failures catalog -o failures.csv
     """
+    from tempfile import NamedTemporaryFile
+
     from artylyze.catalog.snapshot import failures as listed
     from artylyze.publish.table import write_csv
+    from artylyze.storage import open_store
 
     columns = ("image_id", "record_id", "uri", "error_code", "error_detail")
     rows = listed(catalog)
     if as_json:
         typer.echo(json.dumps({"catalog": catalog, "failures": list(rows)}, ensure_ascii=False))
     elif output is not None:
-        with output.open("w", encoding="utf-8-sig", newline="") as file:
+        with NamedTemporaryFile("w", encoding="utf-8-sig", newline="", prefix="artylyze-") as file:
             write_csv(file, columns, rows)
+            file.flush()
+            open_store(output.parent).upload(output.name, Path(file.name))
         typer.echo(f"Wrote {output}.", err=True)
     else:
         write_csv(sys.stdout, columns, rows)
@@ -336,9 +356,9 @@ def demo(
     Example: artylyze demo
     """
     from artylyze.demo import describe, run_demo
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
 
-    with stoppable(), Reporter() as reporter:
+    with Reporter() as reporter:
         result = run_demo(folder, count, reporter)
     _tell(result.as_dict(), as_json, describe(result))
 

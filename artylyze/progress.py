@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
-
-from artylyze.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,26 +33,6 @@ class Watcher(Protocol):
 
     def advance(self, rows: int, errors: int) -> None:
         """Hear that so many steps were taken now, and so many images could not be read."""
-
-
-@contextmanager
-def stoppable(*, resumes: bool = True) -> Iterator[None]:
-    """Make SIGTERM, which `ray job stop` and schedulers send, end a run as Ctrl-C does; say whether it resumes."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        next_time = "resumes where it stopped" if resumes else "begins anew"
-        raise InterruptedRunError(f"interrupted. The same command {next_time}.") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: object) -> None:
-    """Do what Ctrl-C does, also in a process that a script began with `&`, for which Ctrl-C does nothing."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        raise KeyboardInterrupt
-    signal.raise_signal(signal.SIGINT)
 
 
 class Reporter:

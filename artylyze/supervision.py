@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,6 +37,9 @@ START_SECONDS = 120.0
 
 LENGTH = struct.Struct("!Q")
 """Of what follows: bytes, or images of a batch."""
+
+PARENT_EVERY = 1.0
+"""Seconds between two looks for the parent."""
 
 _READY = b"artylyze"
 _PARTS = 64  # of one call: the system takes 1,024
@@ -209,6 +213,7 @@ def accept(descriptor: int) -> tuple[socket.socket, bytes]:
     """In the child: the socket of that number to the parent, and the payload."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    end_with_parent()
     link = socket.socket(fileno=descriptor)
     (length,) = LENGTH.unpack(receive(link, LENGTH.size))
     return link, receive(link, length)
@@ -220,6 +225,22 @@ def ready(link: socket.socket) -> None:
     link.sendall(_READY)
     with open(os.devnull, "wb") as nowhere:  # libtiff's remarks on each image
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
+
+
+def end_with_parent() -> None:
+    """End this process, whatever it does, soon after the one that started it.
+
+    A worker of Ray whose node was killed may wait for its threads for ever; a child that computes looks at its socket
+    late. The kernel's own signal (PR_SET_PDEATHSIG) is no help: it comes when the thread ends that started the process.
+    """
+    parent = os.getppid()
+
+    def watch_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch_parent, name="artylyze-parent", daemon=True).start()
 
 
 def watch(seconds: float) -> None:

@@ -28,9 +28,9 @@ def compact(
     Example: artylyze compact s3://museum/catalog
     """
     from artylyze.catalog.compaction import compact as run
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
 
-    with stoppable(), Reporter() as reporter:
+    with Reporter() as reporter:
         result = run(catalog, reporter, part_bytes=part_mb * 10**6)
     parts = len(result.snapshot.parts)
     summary = {

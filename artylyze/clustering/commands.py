@@ -43,7 +43,7 @@ def cluster(
     Example: artylyze cluster catalog -o clusters --k auto
     """
     from artylyze.clustering.request import ClusterRequest, parse_covariance, parse_k, parse_range
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
 
     request = ClusterRequest(
         source=source,
@@ -65,7 +65,7 @@ def cluster(
             raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
         from artylyze.clustering.assign import assign as run_assign
 
-        with stoppable(resumes=False), Reporter() as reporter:
+        with Reporter() as reporter:
             done = run_assign(assign, source, output, reporter)
         text = f"{done['rows']:,} images were given clusters of {assign}: {output}"
         if left := sum(done["left_out"].values()):
@@ -79,7 +79,7 @@ def cluster(
     from artylyze.clustering.profiling import make_profiles
     from artylyze.storage import open_store
 
-    with stoppable(resumes=False), Reporter() as reporter:
+    with Reporter() as reporter:
         if dry_run:
             planned = room.plan(request, reporter)
             found, text = asdict(planned), room.describe_plan(planned)
@@ -120,10 +120,10 @@ def features(
     from artylyze.clustering.features import FeaturesRequest
     from artylyze.clustering.features import features as run
     from artylyze.clustering.vectors import in_words
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
 
     request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
-    with stoppable(resumes=False), Reporter() as reporter:
+    with Reporter() as reporter:
         found = run(request, reporter)
     text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
     if found["left_out"]:
@@ -155,10 +155,10 @@ def compare_features(
     """
     from artylyze.clustering.compare import CompareRequest, as_dicts, compare, tables
     from artylyze.clustering.request import parse_covariance
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
 
     wanted = None if columns is None else tuple(part.strip() for part in columns.split(",") if part.strip())
     request = CompareRequest(tuple(sources), labels, id_column, wanted, k, parse_covariance(covariance), seed=seed)
-    with stoppable(resumes=False), Reporter() as reporter:
+    with Reporter() as reporter:
         rows = compare(request, reporter)
     typer.echo(json.dumps({"rows": as_dicts(rows)}, ensure_ascii=False) if as_json else tables(rows))

@@ -25,10 +25,11 @@ from artylyze import errors
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import RunSpec, run_store
-from artylyze.errors import ArtylyzeError, InputError
+from artylyze.errors import ArtylyzeError, ImageError, InputError, StorageError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
 from artylyze.ray_session import living_nodes, may_grow, resources
+from artylyze.supervision import end_with_parent
 from artylyze.tagging.attempts import Attempts
 from artylyze.tagging.process import TaggerProcess
 from artylyze.tagging.shard import (
@@ -206,6 +207,7 @@ class FusedStage:
     """Reads, tags and commits shards, all in one CPU worker and its child."""
 
     def __init__(self, settings: ShardSettings, bundle: Any) -> None:
+        end_with_parent()
         self._settings = settings
         self._guard = Guard(settings, "fused")
         with self._guard.start():
@@ -232,6 +234,7 @@ class ReadStage:
     """Reads the images of shards."""
 
     def __init__(self, settings: ShardSettings) -> None:
+        end_with_parent()
         self._guard = Guard(settings, "read")
         with self._guard.start():
             self._rows = Rows(settings)
@@ -249,6 +252,7 @@ class TagStage:
     """Tags the images of shards."""
 
     def __init__(self, settings: ShardSettings, bundle: Any, workers: Workers) -> None:
+        end_with_parent()
         self._size = settings.size
         self._guard = Guard(settings, "tag")
         with self._guard.start():
@@ -266,6 +270,7 @@ class CommitStage:
     """Commits the rows of shards."""
 
     def __init__(self, settings: ShardSettings) -> None:
+        end_with_parent()
         self._settings = settings
         self._guard = Guard(settings, "commit")
         with self._guard.start():
@@ -303,17 +308,26 @@ def _bytes(block: pa.Table, column: str) -> pa.Buffer:
 
 def _ours(error: BaseException) -> ArtylyzeError:
     """Find our own error in what Ray wraps around it, or say what happened."""
-    found: BaseException | None = error
-    while found is not None:
-        cause = getattr(found, "cause", None)
-        for one in (found, cause):
-            if isinstance(one, ArtylyzeError):
-                return type(one)(str(one))
-        found = cause if isinstance(cause, BaseException) else found.__cause__
-    # An actor that fails while it starts leaves no cause, only the text of its traceback.
-    if told := re.search(r"artylyze\.errors\.(\w+): (.+)", str(error)):
-        return getattr(errors, told[1], ArtylyzeError)(told[2])
+    wrapper: BaseException | None = error
+    while wrapper is not None:
+        cause = getattr(wrapper, "cause", None)
+        for original in (cause, wrapper):  # the wrapper is of its class too, but says a traceback
+            if isinstance(original, ArtylyzeError):
+                return original
+            if isinstance(original, ImageError):
+                return _unreadable(str(original))
+        wrapper = cause if isinstance(cause, BaseException) else wrapper.__cause__
+    # An actor that fails while it starts leaves no cause, only the text of its traceback, the last line its error.
+    if lines := re.findall(r"^artylyze\.errors\.(\w+): (.+)", str(error), re.MULTILINE):
+        name, message = lines[-1]
+        kind = getattr(errors, name, ArtylyzeError)
+        return kind(message) if issubclass(kind, ArtylyzeError) else _unreadable(message)
     return ArtylyzeError(f"A worker failed: {_innermost(error)}. This is a defect: Ray's logs hold the traceback.")
+
+
+def _unreadable(what: str) -> StorageError:
+    """What an ImageError is that came from something else than an image, for which it would have become a row."""
+    return StorageError(f"A worker cannot read what it needs ({what}). The same command resumes.")
 
 
 def _innermost(error: BaseException) -> str:

@@ -266,11 +266,11 @@ def tune(
         precision_target=precision,
         seed=seed,
     )
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
     from artylyze.training.leaderboard import describe, table_of
     from artylyze.training.tune import tune as run
 
-    with stoppable(), Reporter() as reporter:
+    with Reporter() as reporter:
         board = run(request, reporter)
     if as_json:
         found = {"output": output, "rows": [row.as_dict() for row in board.rows]}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artylyze.errors import ArtylyzeError, UsageError
+from artylyze.supervision import end_with_parent
 from artylyze.training.checkpoints import Progress, read_progress, restore, resume, save
 from artylyze.training.examples import check_classes
 from artylyze.training.job import Job, alone, part_of, prepare, run_folder, threads_of
@@ -270,6 +271,7 @@ def _work(config: dict[str, Any]) -> None:
     import ray.train.torch
     import torch
 
+    end_with_parent()
     torch.set_num_threads(config["threads"])
     torch.backends.cudnn.benchmark = True
     job, voice = ray.get(config["job"]), Voice(config["board"])

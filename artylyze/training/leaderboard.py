@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artylyze.publish.table import write_csv
+from artylyze.storage import open_store
 from artylyze.training import trials
 from artylyze.training.sweep import RANDOM
 
@@ -139,10 +141,11 @@ def _rows(trial: Trial, mode: str, lost: str | None) -> Iterator[Row]:
 def write_board(board: Board, folder: Path, settings: Mapping[str, Any]) -> None:
     """Write the table as JSON and CSV, and the plot, into the folder of the sweep."""
     about = {"settings": settings, "rows": [row.as_dict() for row in board.rows]}
-    (folder / JSON).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    store = open_store(folder)
     flat = [_flat(row, board.tasks) for row in board.rows]
-    with (folder / CSV).open("w", encoding="utf-8-sig", newline="") as file:
-        write_csv(file, list(flat[0]), flat)
+    text = io.StringIO(newline="")
+    write_csv(text, list(flat[0]), flat)
+    store.put(CSV, text.getvalue().encode("utf-8-sig"))
     series: dict[str, list[tuple[float, float]]] = {}
     for row in board.rows:
         if row.state == COMPLETE and row.score is not None:
@@ -150,7 +153,8 @@ def write_board(board: Board, folder: Path, settings: Mapping[str, Any]) -> None
     from artylyze.publish.plots import sweep
 
     named = "held-out accuracy" + (f", mean of {' and '.join(board.tasks)}" if len(board.tasks) > 1 else "")
-    (folder / PLOT).write_bytes(sweep(f"Sweep of {', '.join(board.tasks)}", series, named))
+    store.put(PLOT, sweep(f"Sweep of {', '.join(board.tasks)}", series, named))
+    store.put(JSON, (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())  # last: a sweep with it is done
 
 
 def _flat(row: Row, tasks: Sequence[str]) -> dict[str, Any]:

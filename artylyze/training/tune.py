@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import ArtylyzeError, InputError
+from artylyze.supervision import end_with_parent
 from artylyze.training import trials
 from artylyze.training.leaderboard import FAILED, JSON, Board, board_of, write_board
 from artylyze.training.rooms import freed
@@ -254,6 +255,7 @@ def _trial(config: dict[str, Any], *, request: TuneRequest, board: Any, cores: i
     """What Ray Tune runs for each trial."""
     from ray import tune as ray_tune
 
+    end_with_parent()
     trial = request.plan()[config["number"]]
 
     def on_score(epoch: int, score: float) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 import ray
 
+from artylyze import errors
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.snapshot import read_catalog
-from artylyze.errors import StorageError
+from artylyze.errors import ArtylyzeError, ErrorCode, ImageError, StorageError
 from artylyze.tagging.job import run
-from artylyze.tagging.pipeline import Workers, build
+from artylyze.tagging.pipeline import Workers, _ours, _stage, build
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings
 from tests.faults.poison import hang_jpeg, segv_jpeg, worker_killing_jpeg
@@ -96,3 +98,68 @@ def test_both_plans_give_the_same_catalog(tmp_path: Path, model: Path, watcher: 
     assert fused.equals(apart)
     first, second = (np.stack(table.column("embedding").to_numpy()) for table in tables)
     np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+OURS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+SENTENCE = "s3://museum/scans: it's refused (403)."
+
+
+def raised(kind: type[Exception]) -> Exception:
+    return ImageError(ErrorCode.MISSING, SENTENCE) if kind is ImageError else kind(SENTENCE)
+
+
+class Raising:
+    """Raises an error while it starts, or when it is called."""
+
+    def __init__(self, error: Exception, starting: bool) -> None:
+        self.error = error
+        if starting:
+            raise error
+
+    def __call__(self, _block: Any) -> Any:
+        raise self.error
+
+
+@ray.remote(num_cpus=0)
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+def check_passed_on(kind: type[Exception], passed_on: ArtylyzeError) -> None:
+    assert type(passed_on) is (StorageError if kind is ImageError else kind)
+    assert SENTENCE in str(passed_on)
+    if kind is not ImageError:
+        assert str(passed_on) == SENTENCE
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_an_error_of_a_task_is_passed_on_as_it_is(kind: type[Exception]) -> None:
+    with pytest.raises(ray.exceptions.RayError) as caught:
+        ray.get(raise_it.remote(raised(kind)))
+    check_passed_on(kind, _ours(caught.value))
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_an_error_of_which_only_the_text_is_left_is_passed_on_as_it_is(kind: type[Exception]) -> None:
+    try:
+        try:
+            raise StorageError("an earlier one")
+        except StorageError as earlier:
+            raise raised(kind) from earlier
+    except Exception as error:
+        text = "".join(traceback.format_exception(error))
+    check_passed_on(kind, _ours(RuntimeError(f"The actor died.\n{text}")))
+
+
+def test_an_error_of_an_actor_that_starts_is_passed_on_as_it_is() -> None:
+    actor: Any = ray.remote(Raising)
+    with pytest.raises(ray.exceptions.RayError) as caught:
+        ray.get(actor.options(num_cpus=0).remote(raised(ImageError), True).__call__.remote(None))
+    check_passed_on(ImageError, _ours(caught.value))
+
+
+def test_an_error_of_a_stage_is_passed_on_as_it_is() -> None:
+    dataset = _stage(ray.data.from_items([{"n": 1}]), Raising, 1, {"num_cpus": 1}, raised(ImageError), False)
+    with pytest.raises(ray.exceptions.RayError) as caught:
+        list(dataset.iter_batches())
+    check_passed_on(ImageError, _ours(caught.value))
