@@ -11,6 +11,7 @@ import typer
 
 from artylyze import __version__
 from artylyze.bench import commands as bench_commands
+from artylyze.cache.commands import commands as cache_commands
 from artylyze.catalog.commands import commands as catalog_commands
 from artylyze.clustering.commands import commands as clustering
 from artylyze.errors import ArtylyzeError, StorageError
@@ -47,6 +48,7 @@ app.add_typer(commands)
 app.add_typer(clustering)
 app.add_typer(publish_commands)
 app.add_typer(bench_commands)
+app.add_typer(cache_commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 Exclude = Annotated[

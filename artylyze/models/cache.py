@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
+from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artylyze import cache
 from artylyze.errors import InputError
 from artylyze.models.bundle import FORMAT_VERSION, GRAPH_VERSION, Bundle, json_digest, load, save
 
@@ -20,32 +21,51 @@ _PACKAGES = ("timm", "torch", "onnx", "onnxscript", "efficientnet-lite0-pytorch-
 
 
 def cache_folder() -> Path:
-    """Where bundles of 'timm:NAME' and of the starter are kept. Deleting it is safe."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "artylyze" / "bundles"
+    """Where bundles of 'timm:NAME' and of the starter are kept."""
+    return cache.cache_folder("bundles")
 
 
 def cached(name: str, ingredients: Mapping[str, Any], build: Callable[[], Bundle]) -> Bundle:
     """The bundle that `build` makes from `ingredients` (JSON values), loaded without torch if it was made before.
 
-    `name` begins the name of its folder. A kept bundle that is damaged is built again.
+    `name` begins the name of its folder. A kept bundle that is damaged is built again. Of several processes that want
+    the same one, one builds and the others wait for it.
     """
     folder = cache_folder() / f"{name}-{_key(ingredients)}"
-    if folder.is_dir():
-        try:
-            return load(folder)
-        except InputError:
-            # Renamed first: another process may be reading it, or mending it as we are.
-            broken = folder.with_name(f".{uuid.uuid4().hex}")
+    kept = _kept(folder)
+    if kept is not None:
+        return kept
+    with ExitStack() as stack:
+        with suppress(OSError):  # the cache cannot be written, or locked: then each process builds its own
+            stack.enter_context(cache.alone(folder))
+        kept = _kept(folder)
+        if kept is not None:
+            return kept
+        bundle = build()
+        _keep(folder, bundle)
+    return bundle
+
+
+def _kept(folder: Path) -> Bundle | None:
+    """The bundle that is kept, if it is sound."""
+    with suppress(OSError):
+        if folder.is_dir():
+            cache.hold(folder)
+    with suppress(InputError):
+        return load(folder) if folder.is_dir() else None
+    return None
+
+
+def _keep(folder: Path, bundle: Bundle) -> None:
+    """Keep a bundle in the place of a damaged one; if that cannot be, the one in hand is as good."""
+    with suppress(OSError, InputError):
+        if folder.exists():
+            broken = folder.with_name(f".{uuid.uuid4().hex}")  # another process may be reading it
             folder.rename(broken)
             shutil.rmtree(broken, ignore_errors=True)
-    bundle = build()
-    try:
         save(folder, bundle)
-    except InputError:
-        # Another process was first, or the cache cannot be written; either way the bundle in hand is good.
-        return bundle
-    return bundle
+        cache.hold(folder)
+        cache.make_room(0)
 
 
 def _key(ingredients: Mapping[str, Any]) -> str:

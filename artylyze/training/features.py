@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artylyze.cache import cache_folder, hold, make_room
 from artylyze.errors import ErrorCode, ImageError, InputError
 from artylyze.models.bundle import GRAPH_VERSION
-from artylyze.models.resolve import cache_folder
 from artylyze.models.runtimes import GPU_BATCH, OnnxRuntime, TorchRuntime, resolve_device
 from artylyze.reading import Reader, Source
 from artylyze.storage import reachable
@@ -60,8 +60,8 @@ class Features:
 
 
 def features_folder() -> Path:
-    """Where features are kept between trainings. Deleting it is safe."""
-    return cache_folder().with_name("features")
+    """Where features are kept between trainings."""
+    return cache_folder("features")
 
 
 def embed(
@@ -227,6 +227,8 @@ def _load(path: Path) -> _Known | None:
     from safetensors import SafetensorError, safe_open
 
     try:
+        if path.exists():
+            hold(path)
         with safe_open(path, framework="numpy") as file:
             codes = np.array(json.loads(file.metadata()["codes"]), object)
             views = [file.get_tensor(name) for name in sorted(file.keys())]
@@ -242,6 +244,7 @@ def _keep(path: Path, known: _Known) -> None:
     unfinished = path.with_name(f".{uuid.uuid4().hex}")
     tensors = {f"view{number}": view for number, view in enumerate(known.views)}
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        hold(path)
+        make_room(sum(view.nbytes for view in known.views))
         save_file(tensors, unfinished, {"codes": json.dumps(known.codes.tolist())})
         unfinished.replace(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artylyze.cache import cache_folder, hold, make_room
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.models.cache import cache_folder
 from artylyze.reading import Reader, Source
 from artylyze.storage import reachable
 
@@ -57,8 +58,8 @@ class Images:
 
 
 def images_folder() -> Path:
-    """Where decoded images are kept between trainings. Deleting it is safe."""
-    return cache_folder().with_name("images")
+    """Where decoded images are kept between trainings."""
+    return cache_folder("images")
 
 
 def read_images(
@@ -94,6 +95,7 @@ def read_images(
         tell(len(sources) - len(todo), sum(code not in (None, _OK) and not _passes(code) for code in codes))
         if todo:
             if not path.exists():
+                make_room(math.prod(shape))
                 _reserve(path, shape)
             try:
                 _decode(sources, todo, size, np.lib.format.open_memmap(path, "r+"), codes, decoders, tell)
@@ -119,7 +121,7 @@ def _name(sources: Sequence[Source], size: int) -> str:
 def _alone(path: Path) -> Iterator[None]:
     """Let one process at a time work on `path`; the lock ends with its holder, however that ends."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        hold(path)
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

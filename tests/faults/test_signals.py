@@ -112,7 +112,7 @@ WAITING = {
     "influences": (["influences", AWAY, "1", "-o", "i"], ANEW),
     "compare-features": (["compare-features", AWAY, "s3://bucket/other"], ANEW),
     "report": (["report", AWAY, "-o", "r.html"], ANEW),
-    "curate": (["curate", "LABELS", "--images", AWAY, "-o", "d.parquet"], ANEW),
+    "curate": (["curate", "LABELS", "--images", AWAY, "-o", "d.parquet", "--tasks", "genre"], ANEW),
     "train": (["train", "DATASET", "-o", "bundle"], "goes on from what is kept"),
     "tune": (["tune", "DATASET", "-o", "sweep", "--lr", "1e-3,1e-2"], "goes on from what is kept"),
     "evaluate": (["evaluate", "MODEL", "DATASET", "-o", "evaluation"], ANEW),
