@@ -311,7 +311,7 @@ def failures(
 
     Example: artylyze failures catalog -o failures.csv
     """
-    from tempfile import NamedTemporaryFile
+    from tempfile import TemporaryDirectory
 
     from artylyze.catalog.snapshot import failures as listed
     from artylyze.publish.table import write_csv
@@ -322,10 +322,11 @@ def failures(
     if as_json:
         typer.echo(json.dumps({"catalog": catalog, "failures": list(rows)}, ensure_ascii=False))
     elif output is not None:
-        with NamedTemporaryFile("w", encoding="utf-8-sig", newline="", prefix="artylyze-") as file:
-            write_csv(file, columns, rows)
-            file.flush()
-            open_store(output.parent).upload(output.name, Path(file.name))
+        with TemporaryDirectory(prefix="artylyze-") as folder:
+            unfinished = Path(folder, "failures.csv")
+            with unfinished.open("w", encoding="utf-8-sig", newline="") as file:
+                write_csv(file, columns, rows)
+            open_store(output.parent).upload(output.name, unfinished)
         typer.echo(f"Wrote {output}.", err=True)
     else:
         write_csv(sys.stdout, columns, rows)
