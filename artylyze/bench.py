@@ -43,13 +43,13 @@ def bench(
     Example: artylyze bench tag startup --images scans/ -o benchmarks
     """
     from artylyze.errors import UsageError
-    from artylyze.progress import Reporter, stoppable
+    from artylyze.progress import Reporter
 
     if not output:
         raise UsageError("Say where the results go: -o FOLDER.")
     suite = _suite()
     request = suite.SuiteRequest(tuple(what or ["all"]), output, images, count, repeats, quick)
-    with stoppable(resumes=False), Reporter() as reporter:
+    with Reporter() as reporter:
         written = suite.run_suite(request, reporter)
     typer.echo(json.dumps(written, ensure_ascii=False) if as_json else suite.describe(written))
 
