@@ -157,7 +157,7 @@ def lay_out(labelled: Sequence[tuple[Path, str]], folder: Path) -> int:
     )
     request = TrainRequest(str(folder), str(folder / "bundle"), mode="finetune", folds=FOLDS, image_size=SIZE)
     job = prepare(request, dataset, _Deaf())
-    for side, places in (("train", job.train), ("val", job.held_out)):
+    for side, places in (("train", job.train), ("val", job.validation)):
         for row in dataset.table.take(places).to_pylist():
             target = folder / "folders" / side / row["genre"] / row["image_id"]
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ Of a bundle's `training` (JSON) the card knows these; whatever else is in it bec
 
 `metrics` is task -> split -> figures, or task -> figures: numbers, or {"mean": m, "spread": s} over folds, under the
 names of `artylyze.training.metrics`. Splits come in the order of `_SPLITS`, then as the trainer gave them. `per_class`
-(a list of figures with their `term`), `coverage` and `unflagged` ({"coverage": c, "accuracy": a}) are known too; what
-has another form is printed as it is.
+(a list of figures with their `term`), `coverage`, `unflagged` ({"coverage": c, "accuracy": a}) and what `notes_on`
+reads are known too; what has another form is printed as it is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,16 @@ _SPLITS = {  # the honest figure first
     "test": "test split",
     "held_out": "held out of training",
 }
-_DETAILS = ("per_class", "reliability", "coverage", "confusion", "unflagged")  # what else metrics may hold of a split
+_DETAILS = (  # what else metrics may hold of a split
+    "per_class",
+    "reliability",
+    "coverage",
+    "confusion",
+    "unflagged",
+    "not_measurable",
+    "flatters",
+)
+_UNKNOWN = "not measurable"
 _KNOWN = ("data", "images", "held_out", "precision_target", "traps", "intended_use", "not_for", "limits", "notes")
 _SURE = 0.8  # the coverage of which the card tells the accuracy
 _SETTING = 200  # characters; what is longer stays in bundle.json
@@ -109,7 +118,23 @@ def _task(task: Task, splits: Mapping[str, Mapping[str, Any]], training: Mapping
         _classes(task, splits, _of(training, "images", task) or {}),
         _scores(task, training),
         *([_figures(splits)] if splits else []),
+        *notes_on(splits),
     ]
+
+
+def notes_on(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Sentences on what the figures of a task, by their split, do not say."""
+    notes = []
+    for split, figures in splits.items():
+        if lost := figures.get("not_measurable"):
+            named = ", ".join(f"{term} ({count:,})" for term, count in lost.items())
+            notes.append(
+                f"Not measurable, with the number of images {_SPLITS.get(split, split)}: {named}. All images of such a "
+                "class are held out together, so that nothing teaches it then: they are in none of these figures."
+            )
+        if reason := figures.get("flatters"):
+            notes.append(f"The figures of images {_SPLITS.get(split, split)} flatter: {reason}.")
+    return notes
 
 
 def _scores(task: Task, training: Mapping[str, Any]) -> str:
@@ -136,7 +161,8 @@ def _classes(task: Task, splits: Mapping[str, Mapping[str, Any]], counts: Mappin
     columns: dict[str, Mapping[str, Any]] = {"images in training": counts} if counts else {}
     split, figures = next(((split, figures) for split, figures in splits.items() if "per_class" in figures), ("", {}))
     for name in ("precision", "recall", "f1"):
-        values = {row["term"]: row[name] for row in figures.get("per_class", ()) if name in row}
+        rows = [row for row in figures.get("per_class", ()) if name in row]
+        values = {row["term"]: _UNKNOWN if row[name] is None else row[name] for row in rows}
         if values:
             columns[f"{name}, {split}" if split else name] = values
     if not columns:

@@ -15,7 +15,7 @@ from artylyze.models.bundle import Bundle, Task, save
 from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
 from artylyze.models.scores import probabilities
 from artylyze.training.calibration import FLAG_ALL, fit_temperature, review_threshold
-from artylyze.training.metrics import TaskMetrics, scores_of, unflagged
+from artylyze.training.metrics import ClassMetrics, TaskMetrics, scores_of, unflagged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 CURVES = "curves.png"
 
-LEAST = 20
-"""Images that a review threshold must leave to the machine: fewer say nothing about its precision."""
-
 TOLERANCE = 1e-4
 """How far ONNX Runtime and torch may differ, as a share of the largest value (or of 1, where all are smaller)."""
 
@@ -34,37 +31,59 @@ TOLERANCE = 1e-4
 def calibrated(name: str, terms: Sequence[str], held_out: Scored, precision: float) -> Task:
     """The task with the temperature and the review threshold that fit scores of held-out images.
 
-    The threshold is `FLAG_ALL` where no other meets `precision`. Raises InputError where training has diverged.
+    Images of classes that were not taught say nothing of either: they would make a model look too sure that is not. The
+    threshold is `FLAG_ALL` where none is sure to meet `precision`, the temperature 1 where no image is left. Raises
+    InputError where training has diverged.
     """
     if not np.isfinite(held_out.logits).all():
         raise InputError(f"The training of {name} diverged: choose a smaller learning rate with --lr.")
-    temperature = fit_temperature(held_out.logits, held_out.labels)
-    scores = probabilities(held_out.logits, temperature)
-    correct = scores.argmax(axis=1) == held_out.labels
-    least = min(LEAST, len(correct))
-    threshold = review_threshold(scores.max(axis=1), correct, precision, least=least)
+    known = held_out.taught()
+    if not len(known.labels):
+        return Task(name, tuple(terms), 1.0, FLAG_ALL)
+    temperature = fit_temperature(known.logits, known.labels)
+    scores = probabilities(known.logits, temperature)
+    threshold = review_threshold(scores.max(axis=1), scores.argmax(axis=1) == known.labels, precision)
     return Task(name, tuple(terms), temperature, FLAG_ALL if threshold is None else threshold)
 
 
 def measured(task: Task, parts: Mapping[str, Scored]) -> dict[str, Any]:
-    """The metrics of a task as JSON values: for each part (`held_out`, `test`) its figures.
+    """The metrics of a task as JSON values: for each part (`test`, `held_out`) its figures.
 
-    Each has those of `TaskMetrics.summary()`, `per_class`, `coverage`, and `unflagged`: share and accuracy of what the
-    task's review threshold does not flag.
+    Each has those of `TaskMetrics.summary()`, `per_class`, `coverage`, `unflagged`: share and accuracy of what the
+    task's review threshold does not flag; and `not_measurable`: the classes that were not taught, and how many images
+    have them. These images are left out of all figures. A figure of which nothing is known is None.
     """
-    found = {}
-    for name, part in parts.items():
-        scores = probabilities(part.logits, task.temperature)
-        best, correct = scores.max(axis=1), scores.argmax(axis=1) == part.labels
-        metrics: TaskMetrics = scores_of(scores, part.labels, task.terms)
-        kept = unflagged(best, correct, task.review_threshold)
-        found[name] = {
-            **metrics.summary(),
-            "unflagged": asdict(kept),
-            "coverage": [asdict(one) for one in metrics.coverage],
-            "per_class": [asdict(one) for one in metrics.per_class],
+    return {name: _figures(task, part) for name, part in parts.items()}
+
+
+def _figures(task: Task, part: Scored) -> dict[str, Any]:
+    lost = {task.terms[code]: int((part.labels == code).sum()) for code in part.untaught}
+    known = part.taught()
+    if not len(known.labels):
+        nothing = dict.fromkeys(("precision", "recall", "f1"))
+        return {
+            "n": 0,
+            **dict.fromkeys(("accuracy", *nothing, "top5", "ece")),
+            "unflagged": {"coverage": None, "accuracy": None},
+            "coverage": [],
+            "per_class": [{"term": term, "support": 0, "predicted": 0, **nothing} for term in task.terms],
+            "not_measurable": lost,
         }
-    return found
+    scores = probabilities(known.logits, task.temperature)
+    metrics: TaskMetrics = scores_of(scores, known.labels, task.terms, untaught=part.untaught)
+    kept = unflagged(scores.max(axis=1), scores.argmax(axis=1) == known.labels, task.review_threshold)
+    return {
+        **metrics.summary(),
+        "unflagged": asdict(kept),
+        "coverage": [asdict(one) for one in metrics.coverage],
+        "per_class": [_row(row) for row in metrics.per_class],
+        "not_measurable": lost,
+    }
+
+
+def _row(row: ClassMetrics) -> dict[str, Any]:
+    """A class as JSON values; of one without images nothing is known."""
+    return asdict(row) if row.support else {**asdict(row), "precision": None, "recall": None, "f1": None}
 
 
 def check_equal(bundle: Bundle, pixels: NDArray[np.uint8]) -> float:

@@ -38,9 +38,11 @@ class Progress:
     score: list[float] = field(default_factory=list)
 
     def note(self, tasks: Sequence[str], train: Sums, held_out: Sums) -> None:
-        """Add an epoch of the `tasks`, in the order of the sums."""
+        """Add an epoch of the `tasks`, in the order of the sums; there are no curves of what no image shows."""
         for part, sums in (("train", train), ("held out", held_out)):
             for place, task in enumerate(tasks):
+                if not sums.images[place]:
+                    continue
                 self.curves.setdefault(f"{task} loss, {part}", []).append(sums.loss[place])
                 self.curves.setdefault(f"{task} accuracy, {part}", []).append(sums.accuracy[place])
         self.score.append(score_of(held_out))

@@ -70,7 +70,8 @@ class Finetuned:
         backbone: float32, on the CPU, in evaluation mode, as it was after its best epoch.
         heads: for each task, on all features of the backbone, of the same epoch.
         curves: per epoch, by series (`artylyze.publish.plots.curves` names them), over all epochs.
-        held_out: rows of the dataset's table that nothing was learned from, int64, ascending.
+        validation: rows of the dataset's table that nothing was learned from, but that chose the epoch, int64.
+        held_out: rows that scores are to be calibrated on: apart from the others, or the same where they are too few.
         failed: image_id -> error code of the images of the train split that could not be read.
         settings: JSON values that describe how it was trained.
         epochs_done: number of epochs.
@@ -80,6 +81,7 @@ class Finetuned:
     backbone: Backbone
     heads: Mapping[str, Head]
     curves: Mapping[str, Sequence[float]]
+    validation: NDArray[np.int64]
     held_out: NDArray[np.int64]
     failed: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -118,7 +120,7 @@ def finetune(
             _empty(folder)
         if before is None or before.epochs < job.recipe.epochs:
             done = 0 if before is None else before.epochs
-            steps = (len(job.train) + len(job.held_out)) * (1 + job.recipe.epochs - done)
+            steps = (len(job.train) + len(job.validation)) * (1 + job.recipe.epochs - done)
             reporter.start(steps, 0, "Training")
             ear = Ear(list(job.examples.tasks), (done, job.recipe.epochs), reporter, on_epoch)
             _fit(request, job, folder, ear, cores)
@@ -161,6 +163,7 @@ def _finetuned(job: Job, folder: Path) -> Finetuned:
         backbone=backbone,
         heads=dict(zip(job.examples.tasks, heads, strict=True)),
         curves=progress.curves,
+        validation=job.validation,
         held_out=job.held_out,
         failed=progress.failed,
         settings={

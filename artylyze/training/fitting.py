@@ -82,7 +82,9 @@ class _Fit:
     """The training of one task: for each learning rate a head for each held-out part, which learns from all the rest.
 
     All of them see the same batches, so that their weights lie side by side in one product. Each passes over what it
-    holds out. Features are standardised by all labelled images, held out or not: that needs no label.
+    holds out, and has weights for features that are standardised by the images that it learns from: those it holds out
+    would tell of themselves. (An image of a class that a head has not learned then stands out from all others, and is
+    "recognised" by that.) What differs between the heads is folded into weights and biases within the step.
 
     Args:
         views: float32 (n, F) of the images, and perhaps of their mirror images.
@@ -109,14 +111,15 @@ class _Fit:
         for place, rows in enumerate(held_out):
             kept[rows, place] = False
         self._train = labelled[kept[labelled].any(axis=1)]
-        counts = [
-            np.bincount(labels[labelled[kept[labelled, place]]], minlength=size) for place in range(len(held_out))
-        ]
-        if not min(map(np.sum, counts)):
+        learned = [labelled[kept[labelled, place]] for place in range(len(held_out))]
+        if not min(map(len, learned)):
             raise ValueError("nothing is left to learn from")
-        self._class_weights = self._tensor(np.stack([class_weights(one, settings.balance) for one in counts]))
-        self.mean, self.std = _moments(views[0], labelled)
-        self._shift, self._scale = self._tensor(self.mean), self._tensor(1 / self.std)
+        counts = np.stack([np.bincount(labels[rows], minlength=size) for rows in learned])
+        self._taught = self._tensor(counts > 0)
+        self._class_weights = self._tensor(np.stack([class_weights(row, settings.balance) for row in counts]))
+        self._moments = [_moments(views[0], rows) for rows in learned]
+        self._shift, self._scale, self._centres, ratios = map(self._tensor, _frames(self._moments))
+        self._ratios = ratios.repeat_interleave(size, 1)
         self._views = [self._tensor(view) for view in views]
         self._labels, self._kept = self._tensor(labels), self._tensor(kept)
         shape = (views[0].shape[1], len(held_out) * size)
@@ -152,8 +155,10 @@ class _Fit:
         )
         return [
             [
-                fold(weight[:, one : one + self._size].T, bias[one : one + self._size], self.mean, self.std)
-                for one in range(0, weight.shape[1], self._size)
+                fold(weight[:, columns].T, bias[columns], mean, np.where(std > 0, std, np.float32(1)))
+                for columns, (mean, std) in zip(
+                    map(self._columns, range(len(self._moments))), self._moments, strict=True
+                )
             ]
             for weight, bias in parts
         ]
@@ -165,8 +170,8 @@ class _Fit:
         for rows in torch.split(order, self._settings.batch_size):
             at = rows.to(self._device)
             chosen = torch.randint(len(self._views), (len(rows),), generator=random).to(self._device)
-            logits = self._features(at, chosen) @ torch.cat(self._weights, 1) + torch.cat(self._biases)
-            scores = logits.view(len(rows), self._rates, heads, self._size).log_softmax(3)
+            folded = self._folded().requires_grad_()
+            scores = self._scores(self._features(at, chosen), folded)
             losses, right = self._losses(scores, at)
             kept = self._kept[at]
             weights = (kept * self._class_weights[:, self._labels[at]].T).unsqueeze(1)
@@ -174,6 +179,7 @@ class _Fit:
             loss = (smoothed * weights).sum(0) / weights.sum(0).clamp_min(1e-12)
             self._optimizer.zero_grad()
             loss.sum().backward()  # type: ignore[no-untyped-call]
+            self._unfold(folded.grad)
             self._optimizer.step()
             self._schedule.step()
             count = kept.unsqueeze(1).expand(-1, self._rates, -1)
@@ -182,27 +188,58 @@ class _Fit:
 
     @torch.inference_mode()
     def _judge(self) -> None:
-        """Ask each head about the labelled images that it holds out."""
+        """Ask each head about the labelled images that it holds out, but for those of classes that it never saw."""
         for place, rows in enumerate(self._held_out):
             judged = torch.from_numpy(rows).to(self._device)
             judged = judged[self._labels[judged] >= 0]
-            columns = slice(place * self._size, (place + 1) * self._size)
-            weight = torch.cat([one[:, columns] for one in self._weights], 1)
-            bias = torch.cat([one[columns] for one in self._biases])
-            seen = torch.zeros(3, self._rates, 1, device=self._device)
+            judged = judged[self._taught[place][self._labels[judged]]]
+            seen, folded = torch.zeros(3, self._rates, 1, device=self._device), self._folded(place)
             for at in torch.split(judged, TOGETHER):
-                logits = (self._features(at) @ weight + bias).view(len(at), self._rates, 1, self._size)
-                losses, right = self._losses(logits.log_softmax(3), at)
+                scores = self._scores(self._features(at), folded, place)
+                losses, right = self._losses(scores, at)
                 seen += torch.stack([losses, right, torch.ones_like(losses)]).sum(1)
             if len(judged):
                 self._note("held out", [place], seen)
 
     def _features(self, at: torch.Tensor, chosen: torch.Tensor | None = None) -> torch.Tensor:
-        """The standardised features of images, each in its view `chosen`, or as it is."""
+        """The features of images, (n, F), each in its view `chosen`, or as it is; in a frame that all heads share."""
         features = self._views[0][at]
         if chosen is not None and len(self._views) > 1:
             features[chosen == 1] = self._views[1][at[chosen == 1]]
         return (features - self._shift) * self._scale
+
+    def _columns(self, place: int) -> slice:
+        """Where the weights of a head lie."""
+        return slice(place * self._size, (place + 1) * self._size)
+
+    @torch.no_grad()
+    def _folded(self, place: int | None = None) -> torch.Tensor:
+        """The weights of all heads or of the one at `place`, (F, R * heads * terms), in the common frame."""
+        columns = slice(None) if place is None else self._columns(place)
+        ratios = self._ratios[:, columns]
+        folded = torch.empty(len(ratios), self._rates * ratios.shape[1], device=self._device)
+        for weight, part in zip(self._weights, torch.split(folded, ratios.shape[1], 1), strict=True):
+            torch.mul(weight[:, columns], ratios, out=part)
+        return folded
+
+    def _unfold(self, gradient: torch.Tensor | None) -> None:
+        """Hand the gradient of the folded weights on: by hand, since autograd would pass over them twice more."""
+        if gradient is not None:
+            for weight, part in zip(self._weights, torch.split(gradient, self._ratios.shape[1], 1), strict=True):
+                weight.grad = part * self._ratios
+
+    def _scores(self, features: torch.Tensor, folded: torch.Tensor, place: int | None = None) -> torch.Tensor:
+        """Log-probabilities (n, R, heads, terms) by all heads or by the one at `place`, whose folded weights are given.
+
+        The centre of a head's own frame is one row more of the same product: its logits there are taken off.
+        """
+        columns = slice(None) if place is None else self._columns(place)
+        centres = self._centres if place is None else self._centres[place : place + 1]
+        count, heads = len(features), len(centres)
+        bias = torch.cat([one[columns] for one in self._biases]).view(self._rates, heads, self._size)
+        found = (torch.cat([features, centres]) @ folded).view(count + heads, self._rates, heads, self._size)
+        offsets = found[count:].diagonal(dim1=0, dim2=2).permute(0, 2, 1)
+        return (found[:count] + (bias - offsets)).log_softmax(3)
 
     def _losses(self, scores: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy and whether the answer is right, (n, R, heads), of log-probabilities (n, R, heads, terms)."""
@@ -220,9 +257,28 @@ class _Fit:
 
 
 def _moments(features: Matrix, rows: Rows) -> tuple[Matrix, Matrix]:
-    """Mean and standard deviation of each feature over `rows`; one that is the same everywhere keeps its scale."""
+    """Mean and standard deviation of each feature over `rows`; of one that is the same everywhere the latter is 0."""
     parts = np.array_split(rows, math.ceil(len(rows) / TOGETHER))
     mean = sum(features[part].sum(0, dtype=np.float64) for part in parts) / len(rows)
     std = np.sqrt(sum(((features[part] - mean) ** 2).sum(0) for part in parts) / len(rows))
-    std[std <= 1e-6 * np.abs(mean) + 1e-12] = 1.0
+    std[std <= 1e-6 * np.abs(mean) + 1e-12] = 0.0
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _frames(moments: Sequence[tuple[Matrix, Matrix]]) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    """How P frames, each the (mean, std) of F features, lie in one that serves them all.
+
+    It is for each feature the narrowest, so that no outlier that another head learns from costs it digits.
+
+    Returns:
+        Shift and scale of that frame, (F,); in it the centre of each other, (P, F), and how much finer each is, (F, P):
+        0 for a feature that is the same everywhere, since rounding is all that could be learned from it.
+    """
+    means, stds = (np.stack(column).astype(np.float64) for column in zip(*moments, strict=True))
+    narrow = np.where(stds > 0, stds, np.inf).argmin(0), np.arange(stds.shape[1])
+    shift, std = means[narrow], stds[narrow]
+    scale = np.divide(1, std, out=np.zeros_like(std), where=std > 0)
+    ratios = np.divide(std, stds, out=np.zeros_like(stds), where=stds > 0)
+    centres = np.where(stds > 0, (means - shift) * scale, 0)
+    ratios = np.ascontiguousarray(ratios.T)
+    return shift.astype(np.float32), scale.astype(np.float32), centres.astype(np.float32), ratios.astype(np.float32)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,6 +61,19 @@ def cut_folds(labels: NDArray[np.int64], groups: NDArray[np.str_], folds: int, s
     return Folds(tuple(held), f"{parts} folds, {method}", tuple(_notes(labels, codes, parts, folds, method)))
 
 
+def classes_untaught(labels: NDArray[np.int64], held_out: Sequence[NDArray[np.int64]]) -> tuple[int, ...]:
+    """The classes, ascending, that lie whole in one held-out part: who learns from the rest knows nothing of them.
+
+    What such a learner says of their images is bound to be wrong, and says nothing of one that learns from all.
+
+    Args:
+        labels: class of each image, int64 (n,), none of them -1.
+        held_out: for each part the positions that are held out.
+    """
+    whole = [np.setdiff1d(labels[part], np.delete(labels, part)) for part in held_out]
+    return tuple(np.unique(np.concatenate(whole)).tolist()) if whole else ()
+
+
 def _cut(splitter: Any, labels: NDArray[np.int64], codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # classes smaller than the number of parts: `_notes` says it
@@ -73,7 +86,7 @@ def _notes(labels: NDArray[np.int64], codes: NDArray[np.int64], parts: int, wish
         if lonely:
             yield (
                 f"{lonely} of {len(np.unique(labels))} classes come from one group (artist) each: while that is held "
-                "out nothing teaches them, so held-out scores are lower than the model's."
+                "out nothing teaches them, so held-out figures leave them out."
             )
     else:
         yield "images are held out at random, because groups (artists) cannot be kept apart: their scores flatter."

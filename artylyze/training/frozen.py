@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.torch
 
 from artylyze.models.build import features_bundle
+from artylyze.models.bundle import load
 from artylyze.models.cache import cached
 from artylyze.models.runtimes import resolve_device
 from artylyze.training.examples import check_classes
@@ -57,6 +58,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
     """Do the same for several learning rates, in place of that of `request`, in one pass; one result for each."""
     settings = head_settings(request)
     backbone, rows = starting_backbone(request), examples.labelled
+    flatters = _flatters(request.init_from)
     bundle = _kept_bundle(backbone)
     watcher.start(len(rows), 0, "Embedding")
     features = embed(
@@ -86,7 +88,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
         methods[task] = folds.method
         for place, one in enumerate(fitted):
             heads[place][task] = one.head
-            held_out[place][task] = Scored(one.logits, found[mine])
+            held_out[place][task] = Scored(one.logits, found[mine], one.untaught)
             curves[place] |= {f"{task} {series}": values for series, values in one.curves.items()}
     return [
         Learned(
@@ -98,9 +100,17 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
             failed=features.failed,
             counts={task: examples.counts(task, examples.of(task, read, train=True)) for task in examples.tasks},
             about={"held_out": methods, "mirror": request.mirror, "class_balance": settings.balance},
+            flatters=flatters,
         )
         for found_heads, found_curves, answers in zip(heads, curves, held_out, strict=True)
     ]
+
+
+def _flatters(folder: str | None) -> str | None:
+    """Why cross-validation may be too good with the backbone of a bundle: what was fine-tuned remembers its images."""
+    if folder is None or load(folder).training.get("mode") != "finetune":
+        return None
+    return f"the backbone of {folder} was fine-tuned, perhaps on these images"
 
 
 def _kept_bundle(backbone: Backbone) -> Bundle:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from artylyze.errors import UsageError
+from artylyze.training.folds import classes_untaught
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,11 +146,14 @@ class CrossFitted:
     Attributes:
         head: learned from all labelled images.
         logits: float32 (n, terms), of the labelled images in the order of their rows, each by the head without it.
-        curves: `loss, train` and so on, per epoch, as the mean over the heads that held something out.
+        untaught: classes of which some head had to answer for images without having learned from any.
+        curves: `loss, train` and so on, per epoch, as the mean over the heads that held something out; without
+            `..., held out` where all that was held out is of untaught classes.
     """
 
     head: Head
     logits: Matrix
+    untaught: tuple[int, ...]
     curves: Mapping[str, list[float]]
 
 
@@ -178,13 +182,16 @@ def cross_fit(
 
     rows = np.flatnonzero(labels >= 0)
     parts = [rows[fold] for fold in folds]
+    untaught = classes_untaught(labels[rows], folds)
     views = [features] if mirrored is None else [features, mirrored]
     results = []
     for *apart, (final, _) in fit(views, labels, size, settings, learning_rates, [*parts, np.zeros(0, np.int64)]):
         logits = np.zeros((len(rows), size), np.float32)
         for fold, part, (head, _) in zip(folds, parts, apart, strict=True):
             logits[fold] = head.logits(features[part])
-        series = apart[0][1]
-        curves = {name: np.mean([drawn[name] for _, drawn in apart], axis=0).tolist() for name in series}
-        results.append(CrossFitted(final, logits, curves))
+        series = dict.fromkeys(name for _, drawn in apart for name in drawn)
+        curves = {
+            name: np.mean([drawn[name] for _, drawn in apart if name in drawn], axis=0).tolist() for name in series
+        }
+        results.append(CrossFitted(final, logits, untaught, curves))
     return results

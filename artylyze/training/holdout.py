@@ -9,6 +9,9 @@ import numpy as np
 
 from artylyze.training.folds import Folds, cut_folds
 
+HALF = 20
+"""Images of a task with which a half of what is held out can choose or calibrate: as many as a threshold takes."""
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -31,6 +34,24 @@ def hold_out(examples: Examples, rows: NDArray[np.int64], folds: int, seed: int)
         if all(_usable(found, best) for found in mine.values()):
             break
     return rows[best], cut
+
+
+def halve(
+    examples: Examples, held_out: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+    """Split rows that are held out into those that choose the epoch and those that scores are calibrated and told on.
+
+    What is chosen by images flatters on them. Groups are kept apart. Where that leaves a half with fewer than `HALF`
+    images of a task, all rows do both; the third value says whether the two are apart.
+    """
+    mine = [labels[held_out] for labels in examples.labels.values()]
+    classes = np.unique(max(mine, key=lambda labels: int((labels >= 0).sum())), return_inverse=True)[1]
+    groups = examples.groups[held_out]
+    if len(np.unique(groups)) >= 2 and np.bincount(classes).max() >= 2:
+        first, second = sorted(cut_folds(classes, groups, 2, seed).held_out, key=len)
+        if all(int((labels[half] >= 0).sum()) >= HALF for labels in mine for half in (first, second)):
+            return held_out[first], held_out[second], True
+    return held_out, held_out, False
 
 
 def _usable(labels: NDArray[np.int64], held: NDArray[np.int64]) -> bool:

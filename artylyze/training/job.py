@@ -19,7 +19,7 @@ from artylyze.models import cnn3
 from artylyze.models.runtimes import resolve_device
 from artylyze.reading import Source
 from artylyze.training.examples import Examples, examples_of
-from artylyze.training.holdout import hold_out
+from artylyze.training.holdout import halve, hold_out
 from artylyze.training.images import images_folder, read_images
 from artylyze.training.loop import Part, Recipe
 from artylyze.training.start import starting_backbone
@@ -43,14 +43,16 @@ class Job:
         backbone: the beginning.
         examples: of the whole dataset.
         train: rows of the examples' table that are learned from, ascending.
-        held_out: rows that the curves are drawn for, ascending.
-        method: how they were chosen, in words.
+        validation: rows that the curves are drawn for and the epoch is chosen by, ascending.
+        held_out: rows that scores are calibrated on and told of, ascending: apart from the others, or the same.
+        method: how the latter were chosen, in words.
         recipe: its batch size is that of all workers together.
     """
 
     backbone: Backbone
     examples: Examples
     train: NDArray[np.int64]
+    validation: NDArray[np.int64]
     held_out: NDArray[np.int64]
     method: str
     recipe: Recipe
@@ -69,10 +71,12 @@ def prepare(request: TrainRequest, dataset: Dataset, watcher: Watcher) -> Job:
     rows = examples.labelled[examples.train[examples.labelled]]
     if examples.table.column("uri").take(rows).null_count:
         raise InputError("The dataset names no images: make it again with `artylyze curate --images`.")
-    held_out, cut = hold_out(examples, rows, request.folds, request.seed)
+    apart, cut = hold_out(examples, rows, request.folds, request.seed)
     for warning in cut.warnings:
         watcher.say(warning)
-    train = np.setdiff1d(rows, held_out)
+    train = np.setdiff1d(rows, apart)
+    validation, held_out, halved = halve(examples, apart, request.seed)
+    how = "half of one part of {}; the other half chose the epoch" if halved else "one part of {}; it chose the epoch"
     if request.workers > len(train):
         raise UsageError(f"--workers {request.workers}: there are {len(train):,} images to learn from; ask for fewer.")
     backbone = starting_backbone(request)
@@ -85,7 +89,7 @@ def prepare(request: TrainRequest, dataset: Dataset, watcher: Watcher) -> Job:
         seed=request.seed,
         from_scratch=backbone.name == cnn3.NAME and request.init_from is None and request.weights is None,
     )
-    return Job(backbone, examples, train, held_out, f"one part of {cut.method}", recipe)
+    return Job(backbone, examples, train, validation, held_out, how.format(cut.method), recipe)
 
 
 def run_folder(request: TrainRequest, dataset: Dataset, backbone: Backbone) -> Path:
@@ -121,8 +125,8 @@ def part_of(
 
     Raises InputError where the worker is left with nothing to learn from, StorageError as `read_images` does.
     """
-    train, held_out = job.train[rank::workers], job.held_out[rank::workers]
-    rows = np.concatenate([train, held_out])
+    train, validation = job.train[rank::workers], job.validation[rank::workers]
+    rows = np.concatenate([train, validation])
     table = job.examples.table.take(rows)
     columns = (table.column(name).to_pylist() for name in ("uri", "validator", "size"))
     sources = [Source(*row) for row in zip(*columns, strict=True)]
@@ -135,10 +139,19 @@ def part_of(
             f"None of the {len(train):,} images of a worker can be read ({codes}): see that they still are where the "
             "dataset says, or ask for fewer --workers."
         )
-    labels = [found[rows] for found in job.examples.labels.values()]
+    labels = [_judged(found, job.train, rows, len(train)) for found in job.examples.labels.values()]
     ids = table.column("image_id")
     failed = {ids[place].as_py(): code for place, code in images.failed.items()}
     return Part(images.pixels, labels, read[read < len(train)], read[read >= len(train)]), failed
+
+
+def _judged(
+    labels: NDArray[np.int64], train: NDArray[np.int64], rows: NDArray[np.int64], learned: int
+) -> NDArray[np.int64]:
+    """The labels of `rows`, of which the first `learned` are learned from; -1 for others of classes not in `train`."""
+    mine = labels[rows]
+    mine[learned:][~np.isin(mine[learned:], labels[train])] = -1
+    return mine
 
 
 def threads_of(nodes: Sequence[tuple[float, float]], workers: int, *, gpu: bool) -> int:

@@ -22,10 +22,17 @@ class Scored:
     Attributes:
         logits: float32 (n, terms), not calibrated.
         labels: int64 (n,), none of them -1.
+        untaught: classes that who answered had learned nothing of, in cross-validation for one of the parts at least.
     """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
+    untaught: tuple[int, ...] = ()
+
+    def taught(self) -> Scored:
+        """The images of the other classes: the only ones from which anything follows for the model."""
+        known = ~np.isin(self.labels, self.untaught)
+        return Scored(self.logits[known], self.labels[known])
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +48,7 @@ class Learned:
         failed: image_id -> error code of the images that could not be read.
         counts: for each task how many images of each term it learned from.
         about: JSON values that describe how it was trained.
+        flatters: why figures of the held-out images are too good, in words; None if they are not.
     """
 
     backbone: Backbone
@@ -51,3 +59,4 @@ class Learned:
     failed: Mapping[str, str]
     counts: Mapping[str, Mapping[str, int]]
     about: Mapping[str, Any] = field(default_factory=dict)
+    flatters: str | None = None

@@ -63,10 +63,11 @@ class Ear:
                 self._on_epoch({name: one for name, one in value.items() if name != "images_per_second"})
 
     def _line(self, found: Mapping[str, float]) -> str:
-        tasks = [
-            f"{task} {found[f'{task} accuracy, held out']:.3f} held out, {found[f'{task} accuracy, train']:.3f} train"
-            for task in self._tasks
-        ]
+        tasks = []
+        for task in self._tasks:
+            held_out = found.get(f"{task} accuracy, held out")
+            judged = "nothing measurable" if held_out is None else f"{held_out:.3f}"
+            tasks.append(f"{task} {judged} held out, {found[f'{task} accuracy, train']:.3f} train")
         epoch = f"Epoch {found['epoch']} of {self._all}"
         return f"{epoch}: accuracy {'; '.join(tasks)}; {found['images_per_second']:.1f} images/s"
 

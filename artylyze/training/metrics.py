@@ -107,7 +107,11 @@ class TaskMetrics:
 
 
 def scores_of(
-    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]], terms: Sequence[str]
+    probabilities: NDArray[np.floating[Any]],
+    labels: NDArray[np.integer[Any]],
+    terms: Sequence[str],
+    *,
+    untaught: Sequence[int] = (),
 ) -> TaskMetrics:
     """Measure predictions against labels.
 
@@ -115,6 +119,8 @@ def scores_of(
         probabilities: (n, terms). NaN, as a model that diverged gives, counts as 0.
         labels: (n,) the class of each image; -1 where it has no label, which leaves the image out.
         terms: of the task, terms[i] is class i.
+        untaught: classes that no image here has, because whoever predicted had not learned them: they do not count in
+            the macro figures, not even where they were predicted.
 
     Raises:
         InputError: if no image has a label.
@@ -129,7 +135,8 @@ def scores_of(
     predicted, confidence = scores.argmax(axis=1), scores.max(axis=1)
     correct = predicted == truth
     reliability = reliability_of(confidence, correct)
-    macro = precision_recall_fscore_support(truth, predicted, average="macro", zero_division=0)
+    counted = np.setdiff1d(np.union1d(truth, predicted), np.array(untaught, np.int64))
+    macro = precision_recall_fscore_support(truth, predicted, labels=counted, average="macro", zero_division=0)
     return TaskMetrics(
         n=len(truth),
         accuracy=float(accuracy_score(truth, predicted)),

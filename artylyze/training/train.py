@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from artylyze.models.build import build_bundle, features_bundle
+from artylyze.models.card import notes_on
 from artylyze.progress import Watcher
 from artylyze.publish.plots import curves
 from artylyze.reading import Reader, Source
 from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
-from artylyze.training.calibration import FLAG_ALL
+from artylyze.training.calibration import FLAG_ALL, LEAST
 from artylyze.training.dataset import Dataset, read_dataset
 from artylyze.training.examples import Examples, examples_of
 from artylyze.training.features import embed
@@ -48,7 +49,7 @@ class Trained:
 
     Attributes:
         bundle: the bundle that was written.
-        metrics: for each task `held_out` and, where the dataset has a test split, `test`: see `bundling.measured`.
+        metrics: for each task `test`, where the dataset has a test split, and `held_out`: see `bundling.measured`.
         curves: loss and accuracy per epoch, by series.
         failed: image_id -> error code of the images that could not be read.
     """
@@ -91,14 +92,19 @@ def judged(request: TrainRequest, examples: Examples, learned: Learned) -> tuple
         calibrated(name, terms, learned.held_out[name], request.precision_target)
         for name, terms in examples.tasks.items()
     ]
-    return tasks, {task.name: measured(task, _parts(learned, task.name)) for task in tasks}
+    metrics = {task.name: measured(task, _parts(learned, task.name)) for task in tasks}
+    if learned.flatters:
+        for parts in metrics.values():
+            parts["held_out"]["flatters"] = learned.flatters
+    return tasks, metrics
 
 
 def finish(request: TrainRequest, dataset: Dataset, examples: Examples, learned: Learned, reporter: Watcher) -> Trained:
     """Calibrate and measure what was learned, and write its bundle. Raises as `train` does."""
     _tell_failed(learned.failed, reporter)
     tasks, metrics = judged(request, examples, learned)
-    _tell_review(tasks, request, reporter)
+    for sentence in _review_notes(tasks, learned, request.precision_target):
+        reporter.say(sentence)
     reporter.say("Exporting the model, and comparing it with the trained one on real images")
     bundle = build_bundle(
         learned.backbone,
@@ -131,7 +137,8 @@ def describe(trained: Trained, output: str) -> str:
         for pairs in (enumerate(zip(row, widths, strict=True)) for row in rows)
     ]
     skipped = f" {len(trained.failed):,} images could not be read." if trained.failed else ""
-    return "\n".join([*lines, f"Bundle: {output} (model {trained.bundle.model_id}).{skipped}"])
+    notes = [f"{task}: {note}" for task, parts in trained.metrics.items() for note in notes_on(parts)]
+    return "\n".join([*lines, *notes, f"Bundle: {output} (model {trained.bundle.model_id}).{skipped}"])
 
 
 def _finetuned(
@@ -153,23 +160,35 @@ def _finetuned(
     rows = np.union1d(held_out, examples.labelled[~examples.train[examples.labelled]])
     reporter.say(f"Asking the tuned model about {len(rows):,} images that it did not learn from")
     features = embed(examples.table.take(rows), features_bundle(tuned.backbone), device=request.device)
-    learned_from = np.setdiff1d(examples.labelled, held_out)
+    ids = examples.table.column("image_id")
+    learned_from = np.setdiff1d(examples.labelled, np.union1d(held_out, tuned.validation))
+    learned_from = np.array([row for row in learned_from if ids[int(row)].as_py() not in tuned.failed], np.int64)
+    counts = {task: examples.counts(task, examples.of(task, learned_from, train=True)) for task in examples.tasks}
+    answers = scored(examples, features, rows, tuned.heads, train=True)
     learned = Learned(
         backbone=tuned.backbone,
         heads=tuned.heads,
         curves=tuned.curves,
-        held_out=scored(examples, features, rows, tuned.heads, train=True),
+        held_out={task: replace(found, untaught=_untaught(found, counts[task])) for task, found in answers.items()},
         test=scored(examples, features, rows, tuned.heads, train=False),
         failed={**tuned.failed, **features.failed},
-        counts={task: examples.counts(task, examples.of(task, learned_from, train=True)) for task in examples.tasks},
+        counts=counts,
         about=dict(tuned.settings),
+        flatters="they chose the epoch too" if np.isin(held_out, tuned.validation).any() else None,
     )
     return learned, tuned.folder
 
 
+def _untaught(found: Scored, counts: Mapping[str, int]) -> tuple[int, ...]:
+    """The classes of held-out images that no image learned from has; `counts` are in the order of the classes."""
+    none = np.flatnonzero(np.array(list(counts.values())) == 0)
+    return tuple(np.intersect1d(none, found.labels).tolist())
+
+
 def _parts(learned: Learned, task: str) -> dict[str, Scored]:
-    parts = {"held_out": learned.held_out[task]}
-    return parts | ({"test": learned.test[task]} if task in learned.test else {})
+    """The figures that nothing was chosen by first."""
+    parts = {"test": learned.test[task]} if task in learned.test else {}
+    return parts | {"held_out": learned.held_out[task]}
 
 
 def _described(request: TrainRequest, dataset: Dataset, learned: Learned) -> dict[str, Any]:
@@ -204,12 +223,23 @@ def _tell_failed(failed: Mapping[str, str], reporter: Watcher) -> None:
         reporter.say(f"{len(failed):,} images could not be read and were skipped: {named}{more}.")
 
 
-def _tell_review(tasks: Sequence[Task], request: TrainRequest, reporter: Watcher) -> None:
+def _review_notes(tasks: Sequence[Task], learned: Learned, precision: float) -> Iterator[str]:
+    """Why every image of a task will be flagged for review."""
     for task in tasks:
-        if task.review_threshold >= FLAG_ALL:
-            reporter.say(
-                f"{task.name}: no threshold reaches a precision of {request.precision_target:g} on held-out images, so "
-                "every image will be flagged for review; --precision sets another."
+        if task.review_threshold < FLAG_ALL:
+            continue
+        images = len(learned.held_out[task.name].taught().labels)
+        if images < LEAST:
+            judged = f"{images:,} held-out image{'' if images == 1 else 's'} can be judged"
+            yield (
+                f"{task.name}: every image will be flagged for review, because {judged}, and a threshold takes "
+                f"{LEAST}: train on more labelled images."
+            )
+        else:
+            yield (
+                f"{task.name}: every image will be flagged for review, because on {images:,} held-out images no "
+                f"threshold is sure to reach a precision of {precision:g}: lower it with --precision, or train on more "
+                "labelled images."
             )
 
 

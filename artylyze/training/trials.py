@@ -80,8 +80,18 @@ def error_of(folder: Path) -> ArtylyzeError | None:
 
 
 def score_of(metrics: Mapping[str, Any]) -> float:
-    """The held-out score: the accuracy on images that were held out of training, the mean over the tasks."""
-    return float(sum(parts["held_out"]["accuracy"] for parts in metrics.values()) / len(metrics))
+    """The held-out score: the accuracy on images that were held out of training, the mean over the tasks.
+
+    Tasks of which nothing is measurable count for nothing. Raises InputError where there is no other.
+    """
+    known = [score for parts in metrics.values() if (score := parts["held_out"]["accuracy"]) is not None]
+    if not known:
+        raise InputError(
+            f"There is nothing to compare learning rates by: no class of {' or '.join(metrics)} has training images by "
+            "two artists, so none is measurable on held-out images. Curate with more images of fewer classes, or train "
+            "at one learning rate: artylyze train."
+        )
+    return float(sum(known) / len(known))
 
 
 def merit(rate: float, score: float | None, metrics: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -89,7 +99,8 @@ def merit(rate: float, score: float | None, metrics: Mapping[str, Any]) -> tuple
 
     Easy data is told apart after the first step, by scores that hardly differ: accuracy alone would not see it.
     """
-    errors = [parts["held_out"].get("ece", 1.0) for parts in metrics.values()]
+    given = (parts["held_out"].get("ece", 1.0) for parts in metrics.values())
+    errors = [error for error in given if error is not None]
     return (-math.inf if score is None else score), -sum(errors) / max(1, len(errors)), -rate
 
 

@@ -157,3 +157,14 @@ def test_a_bar_in_a_term_does_not_break_its_table() -> None:
     task = Task("type", ("recto | verso", "other"))
 
     assert "recto \\| verso" in card(task, training={"images": {"type": {"recto | verso": 3, "other": 4}}})
+
+
+def test_what_cannot_be_measured_is_said_and_has_no_figure() -> None:
+    row = {"term": "landscape", "support": 0, "precision": None, "recall": None, "f1": None}
+    held_out = {"n": 0, "accuracy": None, "per_class": [row], "not_measurable": {"landscape": 46}, "flatters": "why"}
+    text = card(GENRE, metrics={"genre": {"held_out": held_out}})
+
+    assert ["landscape", *["not measurable"] * 3] in rows(text)
+    assert "Not measurable, with the number of images held out of training: landscape (46)." in text
+    assert "The figures of images held out of training flatter: why." in text
+    assert "flatters" not in text

@@ -39,6 +39,39 @@ def test_everything_is_flagged_where_no_threshold_meets_the_precision() -> None:
     assert calibrated("genre", TERMS, nonsense, 0.99).review_threshold == FLAG_ALL
 
 
+def test_classes_that_nothing_taught_change_neither_temperature_nor_threshold() -> None:
+    held_out = guesses()
+    lost = np.full((90, 3), -9.0, np.float32)
+    lost[:, 0] = 9  # sure, and wrong
+    together = Scored(
+        np.concatenate([held_out.logits, lost]), np.concatenate([held_out.labels, np.full(90, 3)]), untaught=(3,)
+    )
+    together = replace(together, logits=np.pad(together.logits, ((0, 0), (0, 1)), constant_values=-20))
+    known = replace(together, logits=together.logits[:300], labels=together.labels[:300])
+    terms = (*TERMS, "interior")
+    task = calibrated("genre", terms, together, 0.8)
+    assert task == calibrated("genre", terms, known, 0.8)
+    figures = measured(task, {"held_out": together})["held_out"]
+    assert figures["n"] == 300
+    assert figures["not_measurable"] == {"interior": 90}
+    assert figures["accuracy"] == measured(task, {"held_out": replace(known, untaught=())})["held_out"]["accuracy"]
+    assert [row["recall"] for row in figures["per_class"]][3] is None
+
+
+def test_where_nothing_is_measurable_there_are_no_figures_and_everything_is_flagged() -> None:
+    held_out = Scored(np.eye(3, dtype=np.float32) * 9, np.arange(3), untaught=(0, 1, 2))
+    task = calibrated("genre", TERMS, held_out, 0.85)
+    assert (task.temperature, task.review_threshold) == (1.0, FLAG_ALL)
+    figures = measured(task, {"held_out": held_out})["held_out"]
+    assert (figures["n"], figures["accuracy"], figures["f1"]) == (0, None, None)
+    assert figures["not_measurable"] == dict.fromkeys(TERMS, 1)
+
+
+def test_a_threshold_is_not_chosen_by_eight_images() -> None:
+    few = Scored(np.eye(3, dtype=np.float32)[np.arange(8) % 3] * 9, np.arange(8) % 3)
+    assert calibrated("genre", TERMS, few, 0.85).review_threshold == FLAG_ALL
+
+
 def test_a_training_that_diverged_is_refused() -> None:
     held_out = guesses()
     broken = replace(held_out, logits=np.where(held_out.labels[:, None] == 1, np.nan, held_out.logits))
