@@ -48,6 +48,8 @@ _DETAILS = (  # what else metrics may hold of a split
     "unflagged",
     "not_measurable",
     "flatters",
+    "small_classes",
+    "macro_without_small_classes",
 )
 _UNKNOWN = "not measurable"
 _KNOWN = ("data", "images", "held_out", "precision_target", "traps", "intended_use", "not_for", "limits", "notes")
@@ -131,6 +133,12 @@ def notes_on(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
             notes.append(
                 f"Not measurable, with the number of images {_SPLITS.get(split, split)}: {named}. All images of such a "
                 "class are held out together, so that nothing teaches it then: they are in none of these figures."
+            )
+        if small := figures.get("small_classes"):
+            named = ", ".join(f"{term} ({count:,})" for term, count in small.items())
+            notes.append(
+                f"Few images, {_SPLITS.get(split, split)}: {named}. Figures of such a class are uncertain, yet macro "
+                "figures weigh it as much as any other."
             )
         if reason := figures.get("flatters"):
             notes.append(f"The figures of images {_SPLITS.get(split, split)} flatter: {reason}.")

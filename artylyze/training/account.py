@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from artylyze.training.artists import ArtistsFile
+from artylyze.training.calibration import LEAST
 from artylyze.training.labels import Artists, Labels
 from artylyze.training.names import nearest
 from artylyze.training.selection import Mask, Selection
@@ -122,6 +123,7 @@ class Account:
         tasks: task -> its classes.
         artists: what is known of the artists.
         charts: pictures of the classes before and after balancing.
+        classes_asked: how many classes each task was to keep, None for all.
     """
 
     dataset: str
@@ -137,6 +139,7 @@ class Account:
     tasks: Mapping[str, TaskAccount]
     artists: ArtistsAccount
     charts: tuple[str, ...]
+    classes_asked: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -209,7 +212,8 @@ def describe(account: Account) -> str:
     """Return the account as text for a terminal."""
     parts = [_flow(account), *(_task(name, task, account) for name, task in account.tasks.items())]
     tables = [note for one in account.catalogues for note in one.notes]
-    notes = [*tables, *_notes_on_terms(account.tasks), *_notes_on_artists(account.artists)]
+    notes = [*tables, *_notes_on_classes(account), *_notes_on_terms(account.tasks)]
+    notes += _notes_on_artists(account.artists)
     if notes:
         parts.append("\n".join(notes))
     where = [
@@ -261,6 +265,21 @@ def _task(name: str, task: TaskAccount, account: Account) -> str:
         count, images = len(task.not_kept), sum(task.not_kept.values())
         lines.append(f"  not kept: {_plural(count, 'class', 'classes')}, {images:,} images ({_top(task.not_kept)})")
     return "\n".join(lines)
+
+
+def _notes_on_classes(account: Account) -> Iterable[str]:
+    for name, task in account.tasks.items():
+        asked, kept = account.classes_asked, len(task.classes)
+        if asked is not None and kept < asked:
+            why = "every other one is left out" if task.not_kept else "the images have no others"
+            yield f"--classes {asked}: {name} has {_plural(kept, 'class', 'classes')}, for {why}."
+        few = {one.term: one.after.test for one in task.classes if one.after.test < LEAST}
+        if few:
+            yield (
+                f"{name}: {_plural(len(few), 'class has', 'classes have')} fewer than {LEAST} test images "
+                f"({_some([f'{term} {count:,}' for term, count in few.items()])}): "
+                "uncertain, yet as heavy as any other in macro figures."
+            )
 
 
 def _notes_on_terms(tasks: Mapping[str, TaskAccount]) -> Iterable[str]:

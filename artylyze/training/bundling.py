@@ -78,6 +78,8 @@ def _figures(task: Task, part: Scored) -> dict[str, Any]:
         "coverage": [asdict(one) for one in metrics.coverage],
         "per_class": [_row(row) for row in metrics.per_class],
         "not_measurable": lost,
+        "small_classes": metrics.small,
+        "macro_without_small_classes": metrics.macro_of_others,
     }
 
 

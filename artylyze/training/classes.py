@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,9 @@ def random_order(seed: int, names: Sequence[str]) -> npt.NDArray[np.float64]:
     return np.frombuffer(b"".join(drawn), ">u8").astype(np.float64) / 2.0**64
 
 
-def choose_classes(selection: Selection, task: str, number: int | None, left_out: Sequence[str]) -> Selection:
+def choose_classes(
+    selection: Selection, task: str, number: int | None, left_out: Sequence[str], min_units: int = 1
+) -> Selection:
     """Keep the classes of a task that most images have.
 
     Args:
@@ -31,10 +34,11 @@ def choose_classes(selection: Selection, task: str, number: int | None, left_out
         task: the task.
         number: of classes; None for all, more than there are for all.
         left_out: terms that are not kept in any case, in any spelling that the taxonomy knows.
+        min_units: artists (or records) that a class needs to be kept.
 
     Raises:
         UsageError: a term to leave out that no image has.
-        InputError: fewer than two classes, or a class with one artist (or record), which cannot be on both sides.
+        InputError: fewer than two classes.
     """
     labels = selection.labels[task]
     counts = labels.counts()
@@ -44,10 +48,12 @@ def choose_classes(selection: Selection, task: str, number: int | None, left_out
         if name not in labels.terms:
             raise UsageError(f"--leave-out {task}={term}: no image has that term.")
         counts[labels.terms.index(name)] = 0
+    if min_units > 1:
+        units = [selection.units.number(labels.codes == code) for code in range(len(counts))]
+        counts[np.array(units) < min_units] = 0
     ranked = [int(code) for code in np.argsort(-counts, kind="stable") if counts[code]]
     kept = ranked[:number]
     _check_several(task, [labels.terms[code] for code in kept], selection)
-    _check_units(task, kept, selection)
     return selection.with_codes({task: np.where(np.isin(labels.codes, kept), labels.codes, -1)})
 
 
@@ -63,20 +69,33 @@ def _check_several(task: str, terms: Sequence[str], selection: Selection) -> Non
     )
 
 
-def _check_units(task: str, kept: Sequence[int], selection: Selection) -> None:
-    labels, what = selection.labels[task], selection.units.what
-    single = [code for code in kept if selection.units.number(labels.codes == code) < 2]
-    if not single:
+def check_units(selection: Selection, tasks: Sequence[str]) -> None:
+    """Raise InputError where the only artist (or record) of a kept class would have to be on both sides of a split.
+
+    It names every such class of every task, and ends in what to add to the command.
+    """
+    lonely = [(task, code) for task in tasks for code in _lonely(selection, task)]
+    if not lonely:
         return
-    names = [_single(labels, selection, code) for code in single]
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    sound = kept.index(single[0])
-    ways = [f"--leave-out '{task}={labels.terms[single[0]]}'" + (" and so on" if len(single) > 1 else "")]
-    ways += [f"--classes {sound}"] if sound > 1 else []
-    ways += ["--group none"] if what == "artist" else []
+    what = selection.units.what
+    named = "\n".join(f"  {task} {_single(selection.labels[task], selection, code)}" for task, code in lonely)
+    line = "--min-artists 2"
+    if what != "artist":
+        terms = (f"{task}={selection.labels[task].terms[code]}" for task, code in lonely)
+        line = " ".join(f"--leave-out {shlex.quote(term)}" for term in terms)
+    other = ", or split without regard to artists with --group none" if what == "artist" else ""
     raise InputError(
-        f"A class with one {what} cannot be on both sides of a split: {task} {shown}. Give {' or '.join(ways)}."
+        f"A class with one {what} cannot be on both sides of a split:\n{named}\n"
+        f"Leave such classes out{other}. To leave them out, add this to the command:\n  {line}"
     )
+
+
+def _lonely(selection: Selection, task: str) -> list[int]:
+    """The classes of one unit, the best represented first."""
+    labels = selection.labels[task]
+    counts = labels.counts()
+    ranked = [int(code) for code in np.argsort(-counts, kind="stable") if counts[code]]
+    return [code for code in ranked if selection.units.number(labels.codes == code) < 2]
 
 
 def _single(labels: Labels, selection: Selection, code: int) -> str:

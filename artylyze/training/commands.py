@@ -38,6 +38,9 @@ def curate(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="A class that is not kept, as TASK=TERM. May be repeated.")
     ] = None,
+    min_artists: Annotated[
+        int, typer.Option(help="Keep classes by this many artists at least; a split by artist needs 2.")
+    ] = 1,
     balance: Annotated[
         str, typer.Option(help="undersample: no class has more images than the least; none: as they are.")
     ] = "undersample",
@@ -72,6 +75,7 @@ def curate(
         artists=artists,
         classes=classes,
         leave_out=parse_left_out(leave_out or ()),
+        min_artists=min_artists,
         balance=balance,
         split=parse_split(split),
         group=group,

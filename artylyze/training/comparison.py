@@ -7,14 +7,14 @@ fine-tuned backbone has learned from its training images, so there the test imag
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
 
 from artylyze.models.scores import probabilities
-from artylyze.training.folds import cut_folds
+from artylyze.training.folds import classes_untaught, cut_folds
 from artylyze.training.heads import HeadSettings, fit_heads
 from artylyze.training.metrics import Kept, TaskMetrics, scores_of, unflagged
 from artylyze.training.predictions import Answers, known_labels
@@ -40,6 +40,8 @@ class Side:
         mean: by figure; a figure that could not be computed is absent.
         spread: standard deviation over the folds.
         folds: their number, 0 for one part.
+        not_measurable: classes that lie whole in a fold, and how many images have them: these are not judged, because
+            the head that would be had nothing to learn them from.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Side:
     mean: Mapping[str, float]
     spread: Mapping[str, float] | None = None
     folds: int = 0
+    not_measurable: Mapping[str, int] = field(default_factory=dict)
 
 
 def refit(
@@ -75,8 +78,21 @@ def refit(
     for name, kept_together in ways.items():
         cut = cut_folds(classes[known], kept_together, folds, seed=0)
         say(f"Fitting {task.name} in {len(cut.held_out)} folds, {name}")
-        found = [_fold(features, known, held, classes, settings, task) for held in cut.held_out]
-        sides.append(_over_folds(name, found, len(known)))
+        lost = classes_untaught(classes[known], cut.held_out)
+        judged = [np.setdiff1d(held, np.flatnonzero(np.isin(classes[known], lost))) for held in cut.held_out]
+        found = [
+            _fold(features, np.delete(known, held), known[asked], classes, settings, task)
+            for held, asked in zip(cut.held_out, judged, strict=True)
+            if len(asked)
+        ]
+        counts = {task.terms[code]: int((classes[known] == code).sum()) for code in lost}
+        sides.append(replace(_over_folds(name, found, sum(map(len, judged)), counts), folds=len(cut.held_out)))
+        if counts:
+            named = ", ".join(f"{term} ({count:,})" for term, count in counts.items())
+            notes.append(
+                f"{task.name}, {name}: not measurable, with the number of images: {named}. All images of such a class "
+                "are in one fold, so that nothing teaches it there."
+            )
         notes += [f"{task.name}, {name}: {note}" for note in cut.warnings] if name == DISJOINT else []
     return sides, notes
 
@@ -121,19 +137,18 @@ def groups_of(table: pa.Table) -> NDArray[np.str_]:
 def settings_of(training: Mapping[str, Any], device: str = "cpu") -> HeadSettings:
     """Return the settings that heads were trained with; what a bundle does not tell is as by default."""
     named = {**training, "balance": training["class_balance"]} if "class_balance" in training else training
-    told = {field.name: named[field.name] for field in fields(HeadSettings) if field.name in named}
+    told = {setting.name: named[setting.name] for setting in fields(HeadSettings) if setting.name in named}
     return HeadSettings(**{**told, "device": device})
 
 
 def _fold(
     features: Features,
-    known: NDArray[np.int64],
-    held: NDArray[np.int64],
+    train: NDArray[np.int64],
+    test: NDArray[np.int64],
     classes: NDArray[np.int64],
     settings: HeadSettings,
     task: Task,
 ) -> dict[str, float]:
-    train, test = np.delete(known, held), known[held]
     fitted = fit_heads(
         features.matrix[train],
         {task.name: classes[train]},
@@ -150,12 +165,14 @@ def _of(scores: NDArray[np.float32], labels: NDArray[np.int64], task: Task) -> t
     return metrics.n, figures_of(metrics, review_of(scores, labels, task))
 
 
-def _over_folds(name: str, found: Sequence[Mapping[str, float]], images: int) -> Side:
-    shared = [figure for figure in FIGURES if all(figure in one for one in found)]
+def _over_folds(
+    name: str, found: Sequence[Mapping[str, float]], images: int, not_measurable: Mapping[str, int]
+) -> Side:
+    shared = [figure for figure in FIGURES if found and all(figure in one for one in found)]
     values = {figure: [one[figure] for one in found] for figure in shared}
     mean = {figure: float(np.mean(each)) for figure, each in values.items()}
     spread = {figure: float(np.std(each, ddof=min(1, len(each) - 1))) for figure, each in values.items()}
-    return Side(name, images, mean, spread, len(found))
+    return Side(name, images, mean, spread, not_measurable=not_measurable)
 
 
 def training_groups(table: pa.Table) -> set[str | None]:

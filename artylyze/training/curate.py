@@ -20,7 +20,7 @@ from artylyze.storage import open_store
 from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.training.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
 from artylyze.training.artists import ArtistsFile, read_artists
-from artylyze.training.classes import choose_classes, random_order, undersample
+from artylyze.training.classes import check_units, choose_classes, random_order, undersample
 from artylyze.training.dataset import SPLITS, Dataset, schema, write_dataset
 from artylyze.training.labels import Artists, Labels, filled, read_artists_of, read_labels
 from artylyze.training.selection import Mask, Selection, artists_as_units, records_as_units
@@ -43,6 +43,7 @@ class CurateRequest:
         artists: the artists whose works are taken, with nationality and years; None takes all.
         classes: how many classes a task keeps, the best represented; None keeps all.
         leave_out: (task, term) of classes that are not kept in any case.
+        min_artists: artists that a class needs to be kept.
         balance: `undersample` evens classes out to the least of them, `none` leaves them.
         split: shares of train and test.
         group: `artist` keeps each artist on one side, `none` each record.
@@ -60,6 +61,7 @@ class CurateRequest:
     artists: str | None = None
     classes: int | None = None
     leave_out: tuple[tuple[str, str], ...] = ()
+    min_artists: int = 1
     balance: str = "undersample"
     split: tuple[float, ...] = (0.75, 0.25)
     group: str = "artist"
@@ -81,6 +83,10 @@ class CurateRequest:
             raise UsageError(f"--group {self.group!r}: choose artist or none.")
         if self.classes is not None and self.classes < 2:
             raise UsageError(f"--classes {self.classes}: a model tells at least 2 classes apart.")
+        if self.min_artists < 1:
+            raise UsageError(f"--min-artists {self.min_artists}: give 1 or more.")
+        if self.min_artists > 1 and self.group != "artist":
+            raise UsageError("--min-artists goes with --group artist: without it artists are not asked for.")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: a seed is 0 or more.")
         sound = len(self.split) == 2 and all(0 < share < 1 for share in self.split)
@@ -154,6 +160,7 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
         tasks=tasks,
         artists=of_artists(artists, file),
         charts=_draw(request, tasks),
+        classes_asked=request.classes,
     )
     return Curated(dataset, account)
 
@@ -214,7 +221,8 @@ def _drop_what_is_no_use(
 def _choose(request: CurateRequest, selection: Selection) -> Selection:
     for task in request.tasks:
         left_out = [term for name, term in request.leave_out if name == task]
-        selection = choose_classes(selection, task, request.classes, left_out)
+        selection = choose_classes(selection, task, request.classes, left_out, request.min_artists)
+    check_units(selection, request.tasks)
     return selection.drop_unlabelled("of classes that are not kept")
 
 

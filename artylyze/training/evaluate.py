@@ -15,7 +15,7 @@ from artylyze.models.runtimes import resolve_device
 from artylyze.training.catalogs import labels_of, limits, of_catalog, snapshot_of
 from artylyze.training.comparison import Side, apart, refit, review_of, training_groups
 from artylyze.training.dataset import read_dataset
-from artylyze.training.metrics import Kept, TaskMetrics, scores_of
+from artylyze.training.metrics import SMALL, Kept, TaskMetrics, scores_of
 from artylyze.training.predictions import Answers, Predictions, labelled_rows, of_dataset
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _of_dataset(request: EvaluateRequest, bundle: Bundle, dataset: Dataset, watc
             notes += said
         measured[task.name] = _measure(answers, sides)
     kind = "test images" if own else "images"
-    return Evaluation(bundle.model_id, request.source, kind, found, measured, (*notes, *_gaps(found)))
+    return Evaluation(bundle.model_id, request.source, kind, found, measured, (*notes, *_gaps(found, measured)))
 
 
 def _of_catalog(request: EvaluateRequest, bundle: Bundle) -> Evaluation:
@@ -171,7 +171,7 @@ def _of_catalog(request: EvaluateRequest, bundle: Bundle) -> Evaluation:
     tasks = _tasks(request, bundle, tuple(labels))
     found = of_catalog(rows, labels, tasks)
     measured = {task.name: _measure(found.answers[task.name], ()) for task in tasks}
-    notes = (_overlap(f"The catalog {request.source}"), *unjoined, *limits(snapshot, tasks), *_gaps(found))
+    notes = (_overlap(f"The catalog {request.source}"), *unjoined, *limits(snapshot, tasks), *_gaps(found, measured))
     return Evaluation(bundle.model_id, request.source, "catalog images", found, measured, notes)
 
 
@@ -198,11 +198,25 @@ def _advice(request: EvaluateRequest) -> str:
     return "name tasks of both" if request.tasks else "they have no task in common"
 
 
-def _gaps(found: Predictions) -> list[str]:
+def _gaps(found: Predictions, measured: Mapping[str, Measured]) -> list[str]:
     notes = []
     if found.failed:
         notes.append(f"{len(found.failed):,} labelled images have no answer: they could not be read.")
     for answers in found.answers.values():
+        metrics = measured[answers.task.name].metrics
+        if metrics.small:
+            named = ", ".join(f"{term} ({count:,})" for term, count in metrics.small.items())
+            others = metrics.macro_of_others
+            without = (
+                f"Without such classes precision is {others['precision']:.3f}, recall {others['recall']:.3f} and F1 "
+                f"{others['f1']:.3f}."
+                if others
+                else "All classes are as small."
+            )
+            notes.append(
+                f"{answers.task.name}: fewer than {SMALL} images have {named}: their figures are uncertain, yet macro "
+                f"figures weigh them as much as any other class. {without}"
+            )
         if answers.unknown:
             images = sum(answers.unknown.values())
             terms = ", ".join(answers.unknown)

@@ -21,6 +21,9 @@ TOP = 5
 BINS = 15
 """Equal-width bins of the expected calibration error, as in Guo et al. 2017."""
 
+SMALL = 20
+"""Images below which the figures of a class are little more than chance."""
+
 STEPS = 20
 """Points of the curve of coverage against accuracy: every 5 % of the images."""
 
@@ -99,7 +102,22 @@ class TaskMetrics:
             "reliability": [asdict(one) for one in self.reliability],
             "coverage": [asdict(one) for one in self.coverage],
             "confusion": self.confusion.tolist(),
+            "small_classes": self.small,
+            "macro_without_small_classes": self.macro_of_others,
         }
+
+    @property
+    def small(self) -> dict[str, int]:
+        """Classes with fewer than `SMALL` images, but some, and how many they have."""
+        return {row.term: row.support for row in self.per_class if 0 < row.support < SMALL}
+
+    @property
+    def macro_of_others(self) -> dict[str, float] | None:
+        """Precision, recall and F1 as means over the classes with `SMALL` images or more; None if there are none."""
+        rows = [row for row in self.per_class if row.support >= SMALL]
+        if not rows:
+            return None
+        return {name: float(np.mean([getattr(row, name) for row in rows])) for name in ("precision", "recall", "f1")}
 
     def at_coverage(self, coverage: float) -> float:
         """Return the accuracy on the most certain `coverage` (a multiple of 0.05) of the images."""

@@ -6,6 +6,8 @@ of one size and may leave a class on one side: on real catalogues its shares lie
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,14 +46,17 @@ def split_selection(selection: Selection, share: float, seed: int) -> Mask:
     chosen = split_groups(np.hstack(columns), share, order)
     test = np.zeros(len(units.codes), bool)
     test[kept] = chosen[of_row]
+    one_sided: list[tuple[str, str]] = []
     for task, labels in selection.labels.items():
         sides = [labels.without(test != side).counts() > 0 for side in (False, True)]
-        for code in np.flatnonzero(sides[0] != sides[1]):
-            term = labels.terms[code]
-            raise InputError(
-                f"No split was found that has {task} {term!r} on both sides, for its {units.what}s make other classes "
-                f"too. Give --leave-out '{task}={term}', or keep fewer classes."
-            )
+        one_sided += [(task, labels.terms[code]) for code in np.flatnonzero(sides[0] != sides[1])]
+    if one_sided:
+        named = ", ".join(f"{task} {term!r}" for task, term in one_sided)
+        line = " ".join(f"--leave-out {shlex.quote(f'{task}={term}')}" for task, term in one_sided)
+        raise InputError(
+            f"No split was found that has {named} on both sides, for their {units.what}s make other classes too. Keep "
+            f"fewer classes, or leave these out by adding this to the command:\n  {line}"
+        )
     return test
 
 

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from artylyze.errors import InputError, UsageError
-from artylyze.training.classes import choose_classes, random_order, undersample
+from artylyze.training.classes import check_units, choose_classes, random_order, undersample
 from artylyze.training.labels import Labels
 from artylyze.training.selection import Selection, Units
 
 images = st.lists(st.tuples(st.integers(-1, 3), st.booleans(), st.integers(0, 4)), min_size=1, max_size=60)
 
 
-def selection(terms: list[str | None], units: list[str], what: str = "artist") -> Selection:
+def selection(terms: Sequence[str | None], units: Sequence[str], what: str = "artist") -> Selection:
     known = sorted({term for term in terms if term})
     names = sorted(set(units))
     codes = np.array([-1 if term is None else known.index(term) for term in terms])
@@ -42,19 +44,28 @@ class TestChoosing:
         with pytest.raises(UsageError, match="--leave-out style=Rococo"):
             choose_classes(selection(list(self.TERMS), list(self.UNITS)), "style", 2, ["Rococo"])
 
-    def test_a_class_with_one_artist_is_named_with_ways_out(self) -> None:
+    def test_every_class_with_one_artist_is_named_with_a_line_to_paste(self) -> None:
+        terms = [*self.TERMS, *(f"School {n}" for n in range(5))]
+        chosen = choose_classes(selection(terms, [*self.UNITS, *"abcde"]), "style", None, [])
         with pytest.raises(InputError) as raised:
-            choose_classes(selection(list(self.TERMS), list(self.UNITS)), "style", None, [])
-        assert str(raised.value) == (
-            "A class with one artist cannot be on both sides of a split: style 'Dada' (d). "
-            "Give --leave-out 'style=Dada' or --classes 3 or --group none."
-        )
+            check_units(chosen, ["style"])
+        lines = str(raised.value).splitlines()
+        assert lines[0] == "A class with one artist cannot be on both sides of a split:"
+        assert lines[1:7] == ["  style 'Dada' (d)", *(f"  style 'School {n}' ({'abcde'[n]})" for n in range(5))]
+        assert lines[-1] == "  --min-artists 2"
+        check_units(choose_classes(selection(terms, [*self.UNITS, *"abcde"]), "style", None, [], 2), ["style"])
 
     def test_a_class_with_one_record_too(self) -> None:
-        with pytest.raises(
-            InputError, match=r"one record .*'Dada' \(d\)\. Give --leave-out 'style=Dada' or --classes 3\."
-        ):
-            choose_classes(selection(list(self.TERMS), list(self.UNITS), "record"), "style", None, [])
+        chosen = choose_classes(selection([*self.TERMS, "Pop Art"], [*self.UNITS, "a"], "record"), "style", None, [])
+        with pytest.raises(InputError) as raised:
+            check_units(chosen, ["style"])
+        assert str(raised.value).splitlines()[-1] == "  --leave-out style=Dada --leave-out 'style=Pop Art'"
+        check_units(choose_classes(chosen, "style", None, ["Dada", "Pop Art"]), ["style"])
+
+    def test_a_class_of_too_few_artists_makes_room(self) -> None:
+        terms, units = ["Dada"] * 5 + list(self.TERMS), ["d"] * 5 + list(self.UNITS)
+        chosen = choose_classes(selection(terms, units), "style", 2, [], 2)
+        assert set(kept(chosen)) == {"Cubism", "Baroque", None}
 
     @pytest.mark.parametrize(
         ("terms", "says"), [(["Dada", "Dada"], "has one class, 'Dada'"), ([None, None], "has no label")]

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from artylyze.errors import UsageError
 from artylyze.models.bundle import Bundle, Preprocessing, Task
@@ -73,6 +74,29 @@ def test_too_few_artists_leave_the_random_split_and_a_note() -> None:
     sides, notes = sides_of(styles, works(artists, artists))
     assert list(sides) == ["random"]
     assert notes == ["style: 3 artists are too few for 4 artist-disjoint folds."]
+
+
+def test_a_class_that_lies_whole_in_a_fold_is_not_measurable() -> None:
+    artists = np.repeat(np.arange(ARTISTS), EACH)
+    styles = np.where(artists == 5, 2, artists % 2)
+    table = works(artists, styles)
+    sides, notes = sides_of(np.eye(3, ARTISTS, dtype=np.float32)[styles], table)
+    assert sides["artist-disjoint"].not_measurable == {"Rococo": EACH}
+    assert sides["artist-disjoint"].images == (ARTISTS - 1) * EACH
+    assert sides["artist-disjoint"].mean["accuracy"] == 1
+    assert sides["random"].not_measurable == {}
+    assert any("artist-disjoint: not measurable, with the number of images: Rococo (8)." in note for note in notes)
+
+
+@pytest.mark.parametrize("classes", [3, 1])
+def test_labels_of_noise_are_no_better_than_chance_either_way(classes: int) -> None:
+    random = np.random.default_rng(0)
+    artists = np.repeat(np.arange(ARTISTS), EACH)
+    styles = random.integers(0, 3, ARTISTS)[artists] if classes == 1 else random.integers(0, 3, ARTISTS * EACH)
+    sides, _ = sides_of(random.normal(size=(len(artists), 200)).astype(np.float32), works(artists, styles))
+    for name in ["artist-disjoint", "random"] if classes == 3 else ["artist-disjoint"]:
+        images, chance = sides[name].images, np.bincount(styles).max() / len(styles)
+        assert sides[name].mean["accuracy"] * images <= binom.ppf(1 - 1e-6, images, chance)
 
 
 def test_images_that_were_not_read_and_labels_that_are_unknown_are_left_out() -> None:

@@ -187,6 +187,16 @@ class TestTheAccount:
             assert piece in text
         assert all(len(line) < 200 for line in text.splitlines())
 
+    def test_fewer_classes_than_asked_for_and_few_test_images_are_said(self, tmp_path: Path) -> None:
+        text = describe(curated(tmp_path, classes=12).account)
+        assert "--classes 12: style has 4 classes, for the images have no others." in text
+        assert "style: 4 classes have fewer than 20 test images (" in text
+        alone = [*ROWS, {"file": "x.jpg", "artist": "Andy Warhol", "style": "Pop Art"}]
+        (tmp_path / "more").mkdir()
+        text = describe(curated(tmp_path / "more", alone, classes=12, min_artists=2).account)
+        assert "--classes 12: style has 4 classes, for every other one is left out." in text
+        assert "not kept: 1 class, 1 images (Pop Art 1)" in text
+
     def test_the_charts_lie_beside_the_dataset(self, evened: Curated) -> None:
         charts = evened.account.charts
         folder = Path(evened.account.dataset).parent
@@ -313,7 +323,7 @@ class TestMistakes:
     def test_a_class_with_one_artist(self, tmp_path: Path) -> None:
         rows = [*ROWS, {"file": "x.jpg", "artist": "Andy Warhol", "style": "Pop Art"}]
         with pytest.raises(
-            InputError, match=r"one artist .* style 'Pop Art' \(Andy Warhol\)\. .*--classes 4 or --group"
+            InputError, match=r"(?s)one artist .* style 'Pop Art' \(Andy Warhol\)\n.*--group none.*\n  --min-artists 2$"
         ):
             curated(tmp_path, rows)
         assert not (tmp_path / "dataset.parquet").exists()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from artylyze.training.examples import Examples
-from artylyze.training.holdout import hold_out
+from artylyze.training.holdout import HALF, halve, hold_out
 
 
 def examples(groups: list[str], **labels: list[int]) -> Examples:
@@ -56,6 +56,27 @@ def test_groups_are_cut_where_keeping_them_leaves_a_task_nothing_to_learn_from()
     assert len(cut.held_out) == 2
     left = np.setdiff1d(np.arange(20), held)
     assert set(found.labels["genre"][left]) == {0, 1}
+
+
+@given(seed=st.integers(0, 1000))
+def test_what_chooses_the_epoch_and_what_calibrates_share_no_artist(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    groups = [f"artist {number % 24}" for number in range(240)]
+    found = examples(groups, genre=random.integers(0, 3, 240).tolist(), style=random.integers(0, 2, 240).tolist())
+    held, _ = hold_out(found, np.arange(240), 3, seed)
+    first, second, apart = halve(found, held, seed)
+    assert apart
+    assert np.array_equal(np.union1d(first, second), held)
+    assert not set(found.groups[first]) & set(found.groups[second])
+    assert min(len(first), len(second)) >= HALF
+
+
+@given(count=st.integers(2, 2 * HALF - 1), artists=st.integers(1, 5))
+def test_too_few_images_do_both_and_that_is_said(count: int, artists: int) -> None:
+    found = examples([f"artist {n % artists}" for n in range(count)], genre=[n % 2 for n in range(count)])
+    first, second, apart = halve(found, np.arange(count), 0)
+    assert not apart
+    assert len(first) == len(second) == count
 
 
 def test_rows_are_those_of_the_table() -> None:

@@ -109,5 +109,7 @@ class TestImages:
     def test_classes_that_exclude_each_other_are_named(self) -> None:
         """Three classes, each of two of three artists: whoever stands alone, one class has both of its own opposite."""
         rows = [("a", "Cubism"), ("b", "Cubism"), ("b", "Dada"), ("c", "Dada"), ("a", "Fauvism"), ("c", "Fauvism")]
-        with pytest.raises(InputError, match=r"No split was found that has style '.*' on both sides.*--leave-out"):
+        with pytest.raises(
+            InputError, match=r"(?s)No split was found that has style '.*' on both sides.*\n  --leave-out style="
+        ):
             split_selection(selection(rows), 0.25, 0)

@@ -163,12 +163,35 @@ def test_everything_is_flagged_where_the_precision_cannot_be_met(
 def test_the_summary_has_a_row_for_each_task_and_part(trained: Trained) -> None:
     text = describe(trained, "bundle")
     assert [line.split("  ")[0] for line in text.splitlines()[1:5]] == [
-        "genre, held out",
         "genre, test",
-        "style, held out",
+        "genre, held out",
         "style, test",
+        "style, held out",
     ]
     assert "1 images could not be read" in text
+
+
+def test_classes_of_one_training_image_have_no_held_out_figure(
+    dataset: tuple[Path, Dataset], model: Path, tmp_path: Path
+) -> None:
+    """Three classes of two images each, one of them on each side: nothing that is held out was taught."""
+    terms = ("a", "b", "c")
+    table = dataset[1].table.slice(0, 6)
+    named = {"genre": [*terms, *terms], "split": ["train"] * 3 + ["test"] * 3, "group": [f"by {n}" for n in range(6)]}
+    for name, values in named.items():
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), [values])
+    write_dataset(str(tmp_path / "tiny.parquet"), table, {"genre": terms, "style": dataset[1].tasks["style"]}, {})
+    asked = ["train", str(tmp_path / "tiny.parquet"), "-o", str(tmp_path / "bundle"), "--tasks", "genre"]
+    told = CliRunner().invoke(app, [*asked, "--init-from", str(model)], catch_exceptions=False)
+    assert "genre, held out       0         -" in told.stdout
+    assert "Not measurable, with the number of images held out of training: a (1), b (1), c (1)." in told.stdout
+    bundle = load(tmp_path / "bundle")
+    held_out = bundle.metrics["genre"]["held_out"]
+    assert (held_out["n"], held_out["accuracy"], held_out["not_measurable"]) == (0, None, dict.fromkeys(terms, 1))
+    assert bundle.tasks[0].review_threshold == 1.0
+    assert "Not measurable" in (tmp_path / "bundle" / "CARD.md").read_text()
+    swept = CliRunner().invoke(app, ["tune", *asked[1:3], str(tmp_path / "sweep"), *asked[4:], "--lr", "1e-3,1e-2"])
+    assert swept.exit_code == 3
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_computed(
