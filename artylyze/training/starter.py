@@ -26,7 +26,7 @@ from artylyze.training.comparison import DISJOINT, RANDOM
 from artylyze.training.dataset import read_dataset
 from artylyze.training.examples import Examples, examples_of
 from artylyze.training.features import embed, features_folder
-from artylyze.training.folds import cut_folds
+from artylyze.training.folds import classes_untaught, cut_folds
 from artylyze.training.heads import Head
 from artylyze.training.learned import Scored
 from artylyze.training.metrics import scores_of
@@ -159,33 +159,43 @@ def judge(
     task: str, features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.str_], terms: Sequence[str]
 ) -> tuple[dict[str, Any], Scored]:
     """Figures over folds cut both ways, {"mean", "spread"} each, and what artist-disjoint heads said of every image."""
-    found, said = {}, {}
+    found, said, untaught = {}, {}, {}
     for way, together in ((DISJOINT, groups), (RANDOM, np.full(len(labels), "all"))):
         folds = cut_folds(labels, together, FOLDS, seed=0).held_out
+        untaught[way] = classes_untaught(labels, folds)
         logits = said[way] = np.zeros((len(labels), len(terms)), np.float32)
         for held in folds:
             kept = np.setdiff1d(np.arange(len(labels)), held)
             logits[held] = fit(task, features[kept], labels[kept], groups[kept], len(terms)).logits(features[held])
-        found[way] = _figures(logits, labels, folds, terms)
-    return found, Scored(said[DISJOINT], labels)
+        found[way] = _figures(logits, labels, folds, terms, untaught[way])
+    return found, Scored(said[DISJOINT], labels, untaught[DISJOINT])
 
 
 def _figures(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], folds: Sequence[NDArray[np.int64]], terms: Sequence[str]
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    folds: Sequence[NDArray[np.int64]],
+    terms: Sequence[str],
+    untaught: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Mean and spread of the figures over folds, each with the temperature that fits the other folds."""
-    rows = []
+    """Mean and spread of the figures over folds, each with the temperature that fits the other folds.
+
+    Classes that lie whole in a fold are in none of them.
+    """
+    known, rows = np.flatnonzero(~np.isin(labels, untaught)), []
+    parts = [part for held in folds if len(part := np.intersect1d(held, known))]
     everything = np.zeros((len(labels), len(terms)), np.float32)
-    for held in folds:
-        others = np.setdiff1d(np.arange(len(labels)), held)
+    for held in parts:
+        others = np.setdiff1d(known, held)
         everything[held] = probabilities(logits[held], fit_temperature(logits[others], labels[others]))
         metrics = scores_of(everything[held], labels[held], terms)
         rows.append({**metrics.summary(), "accuracy_at_80": metrics.at_coverage(0.8)})
     names = [name for name in rows[0] if name != "n" and all(row[name] is not None for row in rows)]
     return {
-        "n": len(labels),
+        "n": len(known),
         **{name: {"mean": _mean(rows, name), "spread": _spread(rows, name)} for name in names},
-        "ece, all folds together": round(scores_of(everything, labels, terms).ece, 4),
+        "ece, all folds together": round(scores_of(everything[known], labels[known], terms).ece, 4),
+        "not_measurable": {terms[code]: int((labels == code).sum()) for code in untaught},
     }
 
 
