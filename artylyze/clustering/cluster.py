@@ -10,13 +10,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from rich.filesize import decimal
 
 from artylyze.clustering import choice, elbow, em
 from artylyze.clustering.assign import assign_pieces, assignments, left_out
-from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled
+from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled, unit_of
+from artylyze.clustering.mixture import Projection
 from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
-from artylyze.clustering.store import ASSIGNMENTS, Clusters, check_folder, read_clusters, write_clusters
+from artylyze.clustering.request import K_RANGE
+from artylyze.clustering.stability import in_words as stability_in_words
+from artylyze.clustering.stability import preferred, stability
+from artylyze.clustering.starts import keys_of
+from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, check_folder, read_clusters, write_clusters
 from artylyze.clustering.vectors import Vectors, in_words, read_vectors
 from artylyze.errors import InputError
 from artylyze.models.runtimes import resolve_device
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
     from artylyze.progress import Watcher
 
 PACKAGES = ("artylyze", "numpy", "scikit-learn", "kneed")
+FEW = 2
+"""Different images for each cluster: with fewer, no number of clusters that nobody asked for is taken."""
 BIC_ROWS = 10_000
 """Rows that mixtures are compared on where k is chosen."""
 BIC_TRIALS = 8
@@ -84,17 +92,20 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     check_folder(request.output)
     vectors, pieces = _vectors(request, watcher)
     ks = _ks(request, vectors, watcher, sample=pieces is not None)
-    matrix = vectors.matrix
-    kmeans = kmeans_for(matrix, request.seed, device)
-    sketches = _sketches(kmeans, ks, watcher) if request.k is None else {}
-    chosen, why = (request.k, "as asked for") if request.k is not None else _elbow(sketches)
+    vectors, unit = _in_units(vectors)
+    matrix, keys = vectors.matrix, keys_of(vectors.ids.to_pylist())
+    kmeans = kmeans_for(matrix, request.seed, device, keys)
+    sketches = _sketches(kmeans, ks, watcher) if len(ks) > 1 else {}
+    chosen, why = _elbow(sketches) if sketches else (ks[0], "as asked for" if request.k == ks[0] else "all that fit")
     watcher.say(f"Fitting k = {chosen}: {why}")
     fit = kmeans.fit(chosen)
     mixture, bics, steps = _mixtures(request, vectors, sketches, fit, device, watcher)
     watcher.say("Scoring")
     tried = choice.judge(matrix, sketches, bics, request.seed) if sketches else {}
     final = choice.judge(matrix, {chosen: fit}, {chosen: steps["bic"]} if steps else {}, request.seed)[chosen].as_dict()
-    scores = {"chosen": chosen, "why": why, "fitted": final}
+    stable = stability(matrix, fit.labels, chosen, keys, request.seed)
+    scores = {"chosen": chosen, "why": why, "fitted": final, "stability": stable.as_dict() if stable else None}
+    scores["preferred"] = preferred(tried, chosen) if len(tried) > 1 else None
     scores["k"] = {str(k): one.as_dict() for k, one in sorted(tried.items())} or {str(chosen): final}
     found = Clusters(
         request.output,
@@ -104,6 +115,7 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
         mixture,
         scores,
     )
+    found = _in_own_units(found, unit)
     title = f"{len(matrix):,} images, features: {vectors.method}" + (
         " (random weights)" if vectors.random_weights else ""
     )
@@ -129,6 +141,35 @@ def _assign_all(found: Clusters, pieces: Pieces, picture: bytes | None, watcher:
     return read_clusters(found.folder)
 
 
+def _in_units(vectors: Vectors) -> tuple[Vectors, float]:
+    """The vectors in units of their own size, and that size: float32 has squares of neither 1e-25 nor 1e25."""
+    unit = unit_of(vectors.matrix)
+    return (vectors, 1.0) if unit == 1 else (replace(vectors, matrix=vectors.matrix / unit), float(unit))
+
+
+def _in_own_units(found: Clusters, unit: float) -> Clusters:
+    """A clustering of vectors in such units, as that of the vectors themselves."""
+    if unit == 1:
+        return found
+    size = np.float32(unit)
+    table = found.assignments
+    if found.centroids is not None:
+        distances = pa.array(table.column("distance").to_numpy() * size, pa.float32())
+        table = table.set_column(table.column_names.index("distance"), SCHEMA.field("distance"), distances)
+    mixture = found.mixture
+    if mixture is not None:
+        projection = Projection(mixture.projection.mean * size, mixture.projection.components / size)
+        mixture = replace(mixture, projection=projection)
+    fitted, tried = (found.scores[name] for name in ("fitted", "k"))
+    scores = {
+        **found.scores,
+        "fitted": fitted | {"inertia": fitted["inertia"] * unit**2},
+        "k": {k: one | {"inertia": one["inertia"] * unit**2} for k, one in tried.items()},
+    }
+    centroids = None if found.centroids is None else found.centroids * size
+    return replace(found, assignments=table, centroids=centroids, mixture=mixture, scores=scores)
+
+
 def _vectors(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, Pieces | None]:
     """Read the vectors to fit; where they are a sample, say of what."""
     watcher.say(f"Reading {request.source}")
@@ -146,13 +187,27 @@ def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: 
     if rows == 1:
         raise InputError(f"{whose} has one image: there is nothing to tell apart.")
     low, high = request.k_range
-    most = request.k if request.k is not None else high
+    most = FEW * request.k if request.k is not None else high
     different = _different(vectors.matrix, most)
+    if request.few_rows and different < most:
+        if different == 1:
+            raise InputError(f"{whose} has the same features for all {rows:,} images: there is nothing to tell apart.")
+        ks = tuple(range(2, max(2, different // FEW) + 1))
+        watcher.say(
+            f"{different:,} different images are few for {request.k} clusters: choosing k from {ks[0]} to {ks[-1]} "
+            "instead. --k asks for another number."
+        )
+        return ks
     if request.k is not None and request.k > different:
         what = "rows" if different == rows else "different rows"
         raise InputError(f"--k {request.k}: {whose} has only {different:,} {what}. Ask for fewer clusters.")
     if request.k is not None:
         return (request.k,)
+    if different <= low and request.k_range == K_RANGE:
+        watcher.say(f"{different:,} different images are few for k from {low}: trying k from 2 instead.")
+        low = 2
+        if different == low:
+            return (low,)
     if different <= low:
         raise InputError(
             f"--k auto: {whose} has only {different:,} different rows, too few for k from {low}. Lower --k-range."
@@ -217,7 +272,9 @@ def _mixtures(
 
 def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: str) -> dict[str, Any]:
     rows, dim = vectors.matrix.shape
-    settings = {name: value for name, value in asdict(request).items() if name not in ("source", "output", "device")}
+    settings = {
+        name: value for name, value in asdict(request).items() if name not in ("source", "output", "device", "few_rows")
+    }
     return {
         "source": vectors.source,
         "catalog": vectors.catalog,
@@ -262,6 +319,7 @@ def describe(clusters: Clusters) -> str:
         one = score["silhouette"]
         interval = "" if one["exact"] else f" ({one['low']:.3f} to {one['high']:.3f}, sampled)"
         lines.append(f"silhouette {one['value']:.3f}{interval}, Davies-Bouldin {score['davies_bouldin']:.3f}")
+    lines += stability_in_words(clusters.scores)
     if run["left_out"]:
         lines.append(f"Left out: {in_words(run['left_out'])}")
     return "\n".join(lines)

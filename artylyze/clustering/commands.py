@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from artylyze.clustering.request import COMPONENTS
+from artylyze.clustering.request import COMPONENTS, DEFAULT_K
 from artylyze.errors import UsageError
 
 commands = typer.Typer()
@@ -18,7 +18,10 @@ def cluster(
     source: Annotated[str, typer.Argument(help="A catalog, or a features file (.parquet).")],
     output: Annotated[str, typer.Option("--output", "-o", help="Where the clusters go: a folder or an address.")] = "",
     algorithm: Annotated[str, typer.Option(help="kmeans, gmm, or both with a comma.")] = "kmeans,gmm",
-    k: Annotated[str, typer.Option(help="Number of clusters; auto: the elbow of inertia over --k-range.")] = "25",
+    k: Annotated[
+        str | None,
+        typer.Option(help="Number of clusters; auto: the elbow of inertia over --k-range. Default: 25, or what fits."),
+    ] = None,
     k_range: Annotated[str, typer.Option(help="Lowest and highest k that auto tries.")] = "5,60",
     covariance: Annotated[str, typer.Option(help="Of the mixture: diag, full or tied.")] = "diag",
     variance: Annotated[float, typer.Option(help="Share of the variance that the mixture's components keep.")] = 0.95,
@@ -49,7 +52,7 @@ def cluster(
         source=source,
         output=output,
         algorithms=tuple(part.strip() for part in algorithm.split(",") if part.strip()),
-        k=parse_k(k),
+        k=parse_k(k or str(DEFAULT_K)),
         k_range=parse_range(k_range),
         covariance=parse_covariance(covariance),
         variance=variance,
@@ -57,9 +60,10 @@ def cluster(
         device=device,
         seed=seed,
         sample=sample,
+        few_rows=k is None,
     )
     if assign is not None:
-        if request != ClusterRequest(source, output, device=device):
+        if request != ClusterRequest(source, output, device=device, few_rows=True):
             raise UsageError("--assign takes clusters as they were fitted: leave out the options of a fit.")
         if dry_run:
             raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")

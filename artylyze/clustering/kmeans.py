@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from artylyze.clustering.mixture import CACHED, Projection
+from artylyze.clustering.starts import Starts, drawn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from artylyze.clustering.starts import Keys
 
     Matrix = NDArray[np.float32]
 
@@ -25,6 +28,8 @@ SAMPLE = 10_000
 STARTS = 4
 REFINEMENTS = 5
 CHUNK = 8_192
+ORDINARY = 16
+"""Numbers between 2 ** -ORDINARY and 2 ** ORDINARY are clustered as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +51,20 @@ class KMeans(Protocol):
         """Fit k clusters well enough to compare numbers of clusters; the inertia is exact for the labels."""
 
 
-def kmeans_for(matrix: Matrix, seed: int, device: str) -> KMeans:
-    """The way to fit that suits a device, `cpu` or `cuda`."""
-    return GpuKMeans(matrix, seed) if device == "cuda" else CpuKMeans(matrix, seed)
+def kmeans_for(matrix: Matrix, seed: int, device: str, keys: Keys | None = None) -> KMeans:
+    """The way to fit that suits a device, `cpu` or `cuda`.
+
+    `keys` are the rows' own (`starts.keys_of`): with them no row changes what is drawn of the others. Without them a
+    row's number is its key.
+    """
+    return GpuKMeans(matrix, seed) if device == "cuda" else CpuKMeans(matrix, seed, keys)
 
 
-def principal(matrix: Matrix, count: int, seed: int) -> Projection:
+def principal(matrix: Matrix, count: int, seed: int, keys: Keys | None = None) -> Projection:
     """The first `count` principal components of a sample of the rows, by randomised SVD (Halko et al. 2011)."""
     from sklearn.utils.extmath import randomized_svd
 
-    rows = sampled(len(matrix), SAMPLE, seed)
+    rows = sampled(len(matrix), SAMPLE, seed) if keys is None else drawn(keys, SAMPLE, seed)
     sample = matrix[rows]
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     _, _, components = randomized_svd(sample - mean, count, n_iter=2, random_state=seed)
@@ -72,14 +81,15 @@ def sampled(rows: int, most: int, seed: int) -> NDArray[np.int64]:
 class CpuKMeans:
     """scikit-learn's KMeans, from coarse to fine."""
 
-    def __init__(self, matrix: Matrix, seed: int) -> None:
+    def __init__(self, matrix: Matrix, seed: int, keys: Keys | None = None) -> None:
         self._matrix, self._seed = matrix, seed
+        keys = np.arange(len(matrix), dtype=np.uint64) if keys is None else keys
         self._coarse = matrix
         if min(matrix.shape) > 2 * COARSE:
-            self._coarse = principal(matrix, COARSE, seed).apply(matrix)
-        self._rows = sampled(len(matrix), SAMPLE, seed)
-        # scikit-learn converts float32 at every step of k-means++, which then takes longer than the fit
+            self._coarse = principal(matrix, COARSE, seed, keys).apply(matrix)
+        self._rows = drawn(keys, SAMPLE, seed)
         self._sample = self._coarse[self._rows].astype(np.float64)
+        self._starts = [Starts(self._sample, keys[self._rows], seed, number) for number in range(STARTS)]
 
     def sketch(self, k: int) -> Fit:
         """On the components of the sample with one start, then on those of all rows."""
@@ -91,23 +101,21 @@ class CpuKMeans:
         """As `sketch` with more starts, then in full; with few rows, from its starts on in full."""
         if len(self._rows) < len(self._matrix):
             return refine(self._matrix, self._coarse_labels(k, STARTS), k)
-        fitted = _sklearn(k, self._start, self._seed, STARTS).fit(self._matrix)
+        fitted = self._best_of(self._matrix, k, STARTS)
         # not its centroids: its threads add rows up in any order, so that the last bits vary
         return refine(self._matrix, fitted.labels_.astype(np.int32), k)
 
     def _coarse_labels(self, k: int, starts: int) -> NDArray[np.int32]:
-        fitted = _sklearn(k, "k-means++", self._seed, starts).fit(self._sample)
+        fitted = self._best_of(self._sample, k, starts)
         if len(self._rows) < len(self._matrix):
             fitted = _sklearn(k, fitted.cluster_centers_.astype(np.float32), self._seed).fit(self._coarse)
         labels: NDArray[np.int32] = fitted.labels_.astype(np.int32)
         return labels
 
-    def _start(self, rows: Matrix, k: int, random_state: Any) -> Matrix:
-        """Rows to start from, by k-means++ on their components."""
-        from sklearn.cluster import kmeans_plusplus
-
-        chosen: NDArray[np.int64] = kmeans_plusplus(self._sample, k, random_state=random_state)[1]
-        return rows[chosen]
+    def _best_of(self, rows: Any, k: int, starts: int) -> Any:
+        """The best fit of the sample's rows, in full or as components, from so many starts."""
+        fits = (_sklearn(k, rows[one.first(k)], self._seed).fit(rows) for one in self._starts[:starts])
+        return min(fits, key=lambda fitted: fitted.inertia_)
 
 
 class GpuKMeans:
@@ -193,27 +201,41 @@ def assign(matrix: Matrix, centroids: Matrix) -> tuple[NDArray[np.int32], Matrix
     """Nearest centroid of each row, int32 (n,), and the Euclidean distance to it, float32 (n,)."""
     labels = np.empty(len(matrix), np.int32)
     middle = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
-    away = centroids - middle  # what all rows share tells none from another, and would cost float32 its digits
+    unit = unit_of(centroids)  # squares of very large or small numbers are none in float32
+    away = (centroids - middle) / unit  # what all rows share tells none from another, and would cost float32 its digits
     lengths = np.einsum("ij,ij->i", away, away)
     for start in range(0, len(matrix), CACHED):
-        rows = matrix[start : start + CACHED] - middle
+        rows = (matrix[start : start + CACHED] - middle) / unit
         labels[start : start + CACHED] = (lengths - 2 * (rows @ away.T)).argmin(axis=1)
     return labels, own_distances(matrix, centroids, labels)
 
 
 def own_distances(matrix: Matrix, centroids: Matrix, labels: NDArray[np.int32]) -> Matrix:
     """Euclidean distance of each row to its cluster's centroid, float32 (n,); from differences, so 0 is 0."""
-    distances = np.empty(len(matrix), np.float32)
+    distances, unit = np.empty(len(matrix), np.float32), unit_of(centroids)
     for start in range(0, len(matrix), CHUNK):
         part = slice(start, start + CHUNK)
-        away = matrix[part] - centroids[labels[part]]
-        distances[part] = np.sqrt(np.einsum("ij,ij->i", away, away))
+        away = (matrix[part] - centroids[labels[part]]) / unit
+        distances[part] = np.sqrt(np.einsum("ij,ij->i", away, away)) * unit
     return distances
 
 
-def _sklearn(k: int, init: Any, seed: int, starts: int = 1) -> Any:
+def unit_of(matrix: Matrix) -> np.float32:
+    """The power of two nearest to the size of the numbers of typical rows; dividing by it rounds nothing.
+
+    It is 1 for numbers that float32 squares without harm, and for a matrix of zeros.
+    """
+    sizes = np.abs(matrix[:: max(1, len(matrix) // CHUNK)]).max(axis=1, initial=0.0)
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if not len(sizes):
+        return np.float32(1)
+    power = np.round(np.log2(np.median(sizes.astype(np.float64))))
+    return np.float32(2.0 ** np.clip(power, -120, 120) if abs(power) > ORDINARY else 1)
+
+
+def _sklearn(k: int, init: Any, seed: int) -> Any:
     from sklearn.cluster import KMeans as SklearnKMeans
     from sklearn.exceptions import ConvergenceWarning
 
     warnings.filterwarnings("ignore", category=ConvergenceWarning, module="sklearn.cluster")
-    return SklearnKMeans(k, init=init, n_init=starts, random_state=seed)
+    return SklearnKMeans(k, init=init, n_init=1, random_state=seed)

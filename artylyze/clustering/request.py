@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("kmeans", "gmm")
 K_RANGE = (5, 60)
+DEFAULT_K = 25
 
 COMPONENTS = 32
 """Principal components that a mixture works on at most, unless asked for otherwise. By the BIC of 3,017 embeddings 32
@@ -36,12 +37,13 @@ class ClusterRequest:
         device: auto, cpu or cuda.
         seed: of every random choice.
         sample: rows to fit on where there are more; all rows are then assigned, streaming. None: all rows.
+        few_rows: whether nobody asked for this k: where images are few, another is chosen.
     """
 
     source: str
     output: str
     algorithms: tuple[str, ...] = ALGORITHMS
-    k: int | None = 25
+    k: int | None = DEFAULT_K
     k_range: tuple[int, int] = K_RANGE
     covariance: Covariance = "diag"
     variance: float = 0.95
@@ -49,6 +51,7 @@ class ClusterRequest:
     device: str = "auto"
     seed: int = 0
     sample: int | None = None
+    few_rows: bool = False
 
     def __post_init__(self) -> None:
         if not self.output:

@@ -94,8 +94,17 @@ def in_words(left_out: Mapping[str, int]) -> str:
 
 
 def usable(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which rows have a length in float32: none with NaN, an infinite value, or one whose square is infinite."""
-    good: NDArray[np.bool_] = np.isfinite(np.einsum("ij,ij->i", matrix, matrix))
+    """Which rows have a length in float32: none with NaN or an infinite value, none far beyond the size of the others.
+
+    Sizes count in that of the median row, so that it matters as little whether features are around 1e-30 or 1e30.
+    """
+    from artylyze.clustering.kmeans import unit_of
+
+    good, unit = np.empty(len(matrix), bool), unit_of(matrix)
+    for start in range(0, len(matrix), GROUP):
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = matrix[start : start + GROUP] / unit
+            good[start : start + GROUP] = np.isfinite(np.einsum("ij,ij->i", rows, rows))
     return good
 
 

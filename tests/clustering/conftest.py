@@ -15,9 +15,13 @@ from tests.clustering.pictures import Gallery, clustered, collection, paintings
 
 
 class Quiet:
-    """A watcher that listens to nothing."""
+    """A watcher that keeps what it is told, and nothing else."""
 
-    def say(self, message: str) -> None: ...
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
 
     def start(self, rows: int, done: int, what: str) -> None: ...
 

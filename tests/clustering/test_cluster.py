@@ -210,3 +210,76 @@ def test_one_folder_has_many_spellings(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_sample_that_is_too_small_is_named(written: Write, tmp_path: Path, watcher: Quiet) -> None:
     with pytest.raises(InputError, match=r"the sample of .* has only 3 rows"):
         cluster(ClusterRequest(written(blobs(40)[0]), str(tmp_path / "out"), k=6, sample=3), watcher)
+
+
+def groups_of(request: ClusterRequest, watcher: Quiet) -> Any:
+    return cluster(request, watcher).assignments.column("kmeans").to_numpy()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-25, 1e-3, 1e15, 1e30])
+def test_the_size_of_features_changes_no_cluster(written: Write, tmp_path: Path, watcher: Quiet, size: float) -> None:
+    matrix = blobs()[0].astype(np.float64)
+    plain = cluster(ClusterRequest(written(matrix.astype(np.float32)), str(tmp_path / "a"), k=4), watcher)
+    sized = cluster(ClusterRequest(written((matrix * size).astype(np.float32)), str(tmp_path / "b"), k=4), watcher)
+    for column in ("kmeans", "gmm"):
+        assert sized.assignments.column(column).equals(plain.assignments.column(column))
+    for name in ("davies_bouldin", "calinski_harabasz"):
+        assert np.isclose(sized.scores["fitted"][name], plain.scores["fitted"][name], rtol=1e-3)
+    first, second = (one.scores["fitted"]["silhouette"]["value"] for one in (sized, plain))
+    assert first == pytest.approx(second, rel=1e-3)
+    assert sized.centroids is not None
+    assert plain.centroids is not None
+    assert np.allclose(sized.centroids / size, plain.centroids, rtol=1e-3, atol=1e-3)
+    assert np.isclose(sized.scores["fitted"]["inertia"] / size / size, plain.scores["fitted"]["inertia"], rtol=1e-3)
+    labels = sized.assignments.column("kmeans").to_numpy()
+    away = np.linalg.norm(matrix - sized.centroids.astype(np.float64)[labels] / size, axis=1)
+    assert np.allclose(sized.assignments.column("distance").to_numpy() / size, away, rtol=1e-3)
+    assert sized.mixture is not None
+    shares = sized.mixture.responsibilities((matrix * size).astype(np.float32))
+    assert np.array_equal(shares.argmax(axis=1), sized.assignments.column("gmm").to_numpy())
+
+
+def test_rows_that_are_left_out_change_no_cluster_of_the_others(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    """Of noise, whose clusters are as unstable as can be: what is drawn of a row must be its own."""
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(600, 24)).astype(np.float32)
+    broken = matrix.copy()
+    broken[[3, 250, 599]] = np.nan
+    request = ClusterRequest(written(matrix), str(tmp_path / "a"), k=12, algorithms=("kmeans",))
+    whole = groups_of(request, watcher)
+    request = replace(request, source=written(broken), output=str(tmp_path / "b"))
+    assert adjusted_rand_score(np.delete(whole, [3, 250, 599]), groups_of(request, watcher)) > 0.9
+
+
+def test_stability_tells_groups_from_noise(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    noise = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    found = [
+        cluster(ClusterRequest(written(matrix), str(tmp_path / f"{n}"), k=4), watcher)
+        for n, matrix in enumerate((blobs()[0], noise))
+    ]
+    firm, loose = (one.scores["stability"]["mean"] for one in found)
+    assert firm > 0.99
+    assert loose < 0.8
+    assert "adjusted Rand index of 1.00 on average" in describe(found[0])
+
+
+def test_criteria_that_disagree_on_k_are_said(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    noise = np.random.default_rng(1).normal(size=(200, 6)).astype(np.float32)
+    found = cluster(ClusterRequest(written(noise), str(tmp_path / "out"), k=None, k_range=(2, 30)), watcher)
+    wanted = found.scores["preferred"]
+    assert set(wanted) == {"elbow", "silhouette", "davies_bouldin", "bic"}
+    assert len(set(wanted.values())) > 1
+    assert f"Criteria disagree on k: the elbow {wanted['elbow']}, silhouette {wanted['silhouette']}" in describe(found)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 20])
+def test_few_images_get_a_number_of_clusters_that_fits_unless_another_is_asked_for(
+    written: Write, tmp_path: Path, watcher: Quiet, rows: int
+) -> None:
+    matrix = np.random.default_rng(0).normal(size=(rows, 6)).astype(np.float32)
+    request = ClusterRequest(written(matrix), str(tmp_path / "out"), few_rows=True)
+    assert 2 <= cluster(request, watcher).scores["chosen"] <= max(2, rows // 2)
+    assert any(f"{rows} different images are few for 25 clusters" in line for line in watcher.said)
+    assert 2 <= cluster(replace(request, k=None, few_rows=False), watcher).scores["chosen"] <= max(2, rows - 1)
+    with pytest.raises(InputError, match=f"--k 25: .* has only {rows} rows"):
+        cluster(replace(request, few_rows=False), watcher)

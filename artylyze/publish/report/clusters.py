@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from artylyze.clustering.influences import THRESHOLD, Influences, check, of_record
 from artylyze.clustering.profiles import Distribution, Profile
 from artylyze.clustering.profiling import Profiled, profiled, thumbnails_of
+from artylyze.clustering.stability import in_words
 from artylyze.clustering.works import Works
 from artylyze.publish.report.content import (
     Cluster,
@@ -62,6 +63,7 @@ def clustering(found: Profiled, record: str | None, read: int) -> Clustering:
                 ("images of the catalog in no cluster", max(0, read - works.table.num_rows) or None),
                 ("random weights: not to be ranked", run.get("random_weights") or None),
                 *((name, value) for name, value in run.get("settings", {}).items()),
+                *(("how firm it is", sentence) for sentence in in_words(found.clusters.scores)),
                 *((name, _score(value)) for name, value in found.clusters.scores.get("fitted", {}).items() if value),
             ],
         ),
