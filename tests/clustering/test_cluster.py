@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from artylyze.clustering.cluster import cluster, describe, describe_plan, plan
 from artylyze.clustering.kmeans import kmeans_for
 from artylyze.clustering.request import K_RANGE, ClusterRequest, parse_k, parse_range
+from artylyze.clustering.starts import drawn, keys_of, uniform
 from artylyze.clustering.store import read_clusters, same_folder
 from artylyze.errors import ArtylyzeError, InputError, UsageError
 from tests.clustering.conftest import Quiet, blobs
@@ -175,7 +178,8 @@ def test_every_k_is_scored_by_a_fit_of_the_same_kind(
     scores, chosen = found.scores, found.scores["chosen"]
     assert sorted(scores["k"], key=int) == [str(k) for k in range(3, 10)]
     sketch = scores["k"][str(chosen)]
-    assert sketch["inertia"] == kmeans_for(matrix, 0, "cpu").sketch(chosen).inertia
+    keys = keys_of(found.assignments.column("image_id").to_pylist())
+    assert sketch["inertia"] == kmeans_for(matrix, 0, "cpu", keys).sketch(chosen).inertia
     assert scores["fitted"]["inertia"] < sketch["inertia"]
     assert sketch["bic"] is not None
     assert scores["fitted"]["bic"] == found.run["em"]["bic"]
@@ -240,15 +244,28 @@ def test_the_size_of_features_changes_no_cluster(written: Write, tmp_path: Path,
 
 
 def test_rows_that_are_left_out_change_no_cluster_of_the_others(written: Write, tmp_path: Path, watcher: Quiet) -> None:
-    """Of noise, whose clusters are as unstable as can be: what is drawn of a row must be its own."""
-    random = np.random.default_rng(0)
-    matrix = random.normal(size=(600, 24)).astype(np.float32)
+    """What is drawn of a row is its own: neither rows that cannot be used nor rows that are gone change it."""
+    matrix = blobs(rows=600, dim=24, groups=12)[0]
     broken = matrix.copy()
     broken[[3, 250, 599]] = np.nan
-    request = ClusterRequest(written(matrix), str(tmp_path / "a"), k=12, algorithms=("kmeans",))
-    whole = groups_of(request, watcher)
-    request = replace(request, source=written(broken), output=str(tmp_path / "b"))
-    assert adjusted_rand_score(np.delete(whole, [3, 250, 599]), groups_of(request, watcher)) > 0.9
+    source, lost = written(broken), np.array([3, 250, 599])
+    request = ClusterRequest(source, str(tmp_path / "a"), k=12, algorithms=("kmeans",))
+    found = groups_of(request, watcher)
+    written([None if row in lost else vector for row, vector in enumerate(matrix)])  # the same rows without the others
+    assert np.array_equal(groups_of(request, watcher), found)
+    written(matrix)
+    assert adjusted_rand_score(np.delete(groups_of(request, watcher), lost), found) > 0.99
+
+
+@given(
+    st.lists(st.text("abcdefgh 12", max_size=6), min_size=2, max_size=30, unique=True), st.integers(0, 99), st.data()
+)
+def test_what_is_drawn_of_a_row_is_its_own(names: list[str], seed: int, data: st.DataObject) -> None:
+    kept = sorted(data.draw(st.sets(st.sampled_from(range(len(names))), min_size=1)))
+    whole, part = keys_of(names), keys_of([names[row] for row in kept])
+    assert np.array_equal(uniform(whole, seed, 1)[kept], uniform(part, seed, 1))
+    most = data.draw(st.integers(1, len(names)))
+    assert {row for row in drawn(whole, most, seed) if row in kept} <= {kept[row] for row in drawn(part, most, seed)}
 
 
 def test_stability_tells_groups_from_noise(written: Write, tmp_path: Path, watcher: Quiet) -> None:
