@@ -30,6 +30,9 @@ COPY = (pa.field("part", pa.string()), pa.field("row", pa.int64()))
 UNBOUNDED = 2**31
 """Images of a collection whose shards are as large as shards become: rewritten parts are cut at that size."""
 
+INSERTED = 65_536
+"""Rows from which on what was read of parts is inserted into the database."""
+
 _OLD = ("image_id", "record_id", "uri", "validator", "status", "error_code")
 
 
@@ -123,13 +126,16 @@ def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snaps
     empty = pa.schema([*(schema.field(name) for name in columns), *COPY]).empty_table()
     database.register("rows", empty)
     database.execute("CREATE TABLE old AS SELECT * FROM rows")
-    database.begin()  # each insert would be a transaction of its own
-    for part, table in read_parts(catalog, snapshot.parts, columns):
+    waiting: list[pa.Table] = []
+    for number, (part, table) in enumerate(read_parts(catalog, snapshot.parts, columns), 1):
         rows = pa.array(np.arange(table.num_rows))
         paths = pa.repeat(part.path, table.num_rows)
-        database.register("rows", table.append_column("part", paths).append_column("row", rows))
-        database.execute("INSERT INTO old BY NAME SELECT * FROM rows")
-    database.commit()
+        waiting.append(table.append_column("part", paths).append_column("row", rows))
+        # Together: each insert is a transaction. Not all in one: that holds its rows beside the database's memory.
+        if number == len(snapshot.parts) or sum(one.num_rows for one in waiting) >= INSERTED:
+            database.register("rows", pa.concat_tables(waiting, promote_options="permissive"))
+            database.execute("INSERT INTO old BY NAME SELECT * FROM rows")
+            waiting.clear()
     return schema.field("metadata").type if "metadata" in columns else None
 
 
