@@ -47,8 +47,9 @@ def test_a_table_goes_between_its_marks_in_the_readme() -> None:
 
 
 def test_commands_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
-    command = [sys.executable, SCRIPT, "--rows", "1200", "--only", "update,status", "--out", tmp_path]
-    done = subprocess.run([*command, "--scratch", tmp_path], capture_output=True, text=True, check=False)
+    command = [sys.executable, str(SCRIPT), "--rows", "1200", "--only", "update,status"]
+    folders = ["--out", str(tmp_path), "--scratch", str(tmp_path)]
+    done = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "scale.json").read_text())
     assert list(found["contestants"]) == ["update", "status"]
