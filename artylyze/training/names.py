@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from artylyze.training.nobody import is_nobody, only_says_nobody
+
 SIMILAR = (0.7, 0.85)
 """What makes one name perhaps another: the Jaro-Winkler similarity that each word of the shorter name must have to one
 of the longer name, and all of them in the mean. "Vasiliy" has 0.79 to "Wassily"."""
@@ -29,12 +31,6 @@ _PHRASE = (
 _BEFORE = re.compile(rf"^\s*{_PHRASE}\s+(?=\S)", re.IGNORECASE)
 _BEHIND = re.compile(
     rf"\s*[,(\[]\s*{_PHRASE}\s*[)\]]?\s*$|\s+and (?:studio|workshop|assistants?|others?|other artists)\s*$",
-    re.IGNORECASE,
-)
-
-_NOBODY = re.compile(
-    r"^\W*$|^(?:(?:an? )?(?:unknown|anonymous|unidentified)\b.*|artist unknown|anonym|anonyme|unbekannt|inconnu|ignoto"
-    r"|various(?: artists)?|none|null|nan|n\W?a\W?)$",
     re.IGNORECASE,
 )
 
@@ -65,17 +61,21 @@ def parse(name: str | None) -> Artist | None:
     Case, accents, punctuation, life dates and the order of words do not matter: "Gogh, Vincent van (1853-1890)" is
     "Vincent van Gogh" and "vincent-van-gogh". Every word counts: "Rembrandt" is not "Rembrandt van Rijn".
     """
-    if name is None or _NOBODY.match(name.strip()):
+    if name is None or is_nobody(_plain(name)):
         return None
     bare = _BEHIND.sub("", _BEFORE.sub("", name))
     key = _key(_DATES.sub(" ", bare)) or _key(bare)
-    return Artist(key, own=bare == name) if key and not _NOBODY.match(key) else None  # "Ñ/A" is nobody as "N/A" is
+    return Artist(key, own=bare == name) if key and not only_says_nobody(key) else None  # "Ñ/A" is nobody as "N/A" is
 
 
 def _key(text: str) -> str:
+    return " ".join(sorted(re.findall(r"[^\W_]+", _plain(text))))
+
+
+def _plain(text: str) -> str:
+    """Return a text in small letters without accents."""
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    letters = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return " ".join(sorted(re.findall(r"[^\W_]+", letters.translate(_PLAIN))))
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).translate(_PLAIN)
 
 
 def nearest(keys: Iterable[str], candidates: Iterable[str]) -> Mapping[str, str]:
