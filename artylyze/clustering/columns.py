@@ -166,7 +166,20 @@ def labels_of(name: str, tables: Sequence[pa.Table], works: int) -> Labels:
     """Return what tables say of the works in the columns of a name, however it is spelled."""
     task = folded(name) if folded(name) in ("genre", "style") else name
     there = [(table, own) for table in tables for own in table.column_names if folded(own) == folded(name)]
-    return read_labels(task, [table.select([own]).rename_columns([task]) for table, own in there], works)
+    return one_spelling(read_labels(task, [table.select([own]).rename_columns([task]) for table, own in there], works))
+
+
+def one_spelling(labels: Labels) -> Labels:
+    """Return labels in which terms that differ in letter case and spaces alone are one, in the commonest spelling."""
+    counts = labels.counts()
+    spelled: dict[str, int] = {}
+    for code in sorted(range(len(labels.terms)), key=lambda code: (-counts[code], labels.terms[code])):
+        spelled.setdefault(" ".join(labels.terms[code].split()).casefold(), code)
+    kept = [spelled[" ".join(term.split()).casefold()] for term in labels.terms]
+    terms = sorted({labels.terms[code] for code in kept})
+    place = {term: number for number, term in enumerate(terms)}
+    codes = np.array([*(place[labels.terms[code]] for code in kept), -1], np.int64)  # the last is "no label"
+    return replace(labels, terms=tuple(terms), codes=codes[labels.codes])
 
 
 def _why_not(column: Column, *, known: bool) -> str | None:

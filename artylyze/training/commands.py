@@ -27,7 +27,8 @@ def curate(
         typer.Option(help="A manifest, folder, bucket or table of addresses. Without it: a plan, not to train on."),
     ] = None,
     tasks: Annotated[
-        str, typer.Option(help="Columns of the catalogues; nationality and period come from --artists too.")
+        str,
+        typer.Option(help="Columns of the catalogues, or NAME=COLUMN. nationality and period come from --artists too."),
     ] = "genre,style",
     artists: Annotated[
         str | None, typer.Option(help="A table of artists (name, nationality, years): only their works are taken.")
@@ -65,13 +66,15 @@ def curate(
     from artylyze.training.account import describe
     from artylyze.training.curate import CurateRequest, parse_left_out, parse_split
     from artylyze.training.curate import curate as run
-    from artylyze.training.request import parse_tasks
+    from artylyze.training.request import name_tasks, parse_tasks
 
+    named = name_tasks(parse_tasks(tasks) or ())
     request = CurateRequest(
         labels=tuple(labels or ()),
         images=images,
         output=output,
-        tasks=parse_tasks(tasks) or (),
+        tasks=tuple(named),
+        task_columns=tuple(named.items()),
         artists=artists,
         classes=classes,
         leave_out=parse_left_out(leave_out or ()),

@@ -23,6 +23,7 @@ from artylyze.training.artists import ArtistsFile, read_artists
 from artylyze.training.classes import check_units, choose_classes, random_order, undersample
 from artylyze.training.dataset import SPLITS, Dataset, schema, write_dataset
 from artylyze.training.labels import Artists, Labels, filled, read_artists_of, read_labels
+from artylyze.training.request import name_tasks
 from artylyze.training.selection import Mask, Selection, artists_as_units, records_as_units
 from artylyze.training.sources import Joined, Wanted, join
 from artylyze.training.split import split_selection
@@ -52,6 +53,7 @@ class CurateRequest:
         file_column: column that names the image file.
         file_separator: between several files in a cell.
         reading: how tables are to be read.
+        task_columns: (task, column) of tasks whose column has another name.
     """
 
     labels: tuple[str, ...]
@@ -70,6 +72,7 @@ class CurateRequest:
     file_column: str | None = None
     file_separator: str | None = None
     reading: Reading = DEFAULT_READING
+    task_columns: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith(".parquet"):
@@ -111,7 +114,7 @@ def parse_left_out(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
     for text, (task, term) in zip(given, pairs, strict=True):
         if not task or not term:
             raise UsageError(f"--leave-out {text}: give TASK=TERM, such as 'style=Pop Art'.")
-    return tuple(pairs)
+    return tuple((next(iter(name_tasks([task]))), term) for task, term in pairs)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,9 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
         StorageError: storage that refuses.
     """
     file = None if request.artists is None else read_artists(request.artists)
+    for task, column in request.task_columns:
+        if task != column:
+            watcher.say(f"The column `{column}` is the task `{task}`")
     watcher.say("Reading the catalogues, and finding the images that they describe")
     joined = join(request.labels, request.images, _wanted(request, file))
     artists = read_artists_of([one.table for one in joined.catalogues], joined.images.num_rows)
@@ -174,7 +180,8 @@ def _wanted(request: CurateRequest, file: ArtistsFile | None) -> Wanted:
     }
     if request.group == "artist" or file:
         required["artist"] = "Give that name to the column of artists, or split with --group none and no --artists."
-    columns = {task: (task,) for task in (*request.tasks, *_TELLS)}
+    given = dict(request.task_columns)
+    columns = {task: (given.get(task, task), task) for task in (*request.tasks, *_TELLS)}
     return Wanted(
         {"artist": _ARTIST, **columns, "record_id": ("record_id",)},
         required,

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from artylyze.catalog.schema import FIXED, catalog_schema
 from artylyze.errors import InputError, UsageError
 from artylyze.manifest import split_target
 from artylyze.storage import open_store
@@ -43,7 +44,8 @@ artist is known: what evaluation keeps on one side.
 SPLITS = ("train", "test")
 
 _KEY = b"artylyze.dataset"
-_RESERVED = frozenset(field.name for field in COLUMNS) - {"nationality", "period"}
+_RESERVED = frozenset(field.name for field in (*COLUMNS, *catalog_schema((), pa.null()))) - {"nationality", "period"}
+"""Columns of a dataset or of a catalog: a task of such a name would be the same column again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +72,14 @@ class Dataset:
 
 def schema(tasks: Sequence[str]) -> pa.Schema:
     """Return the columns of a dataset with these tasks; raise UsageError for a task that cannot be a column."""
-    if taken := sorted(_RESERVED & set(tasks)):
-        raise UsageError(f"`{taken[0]}` is a column of every dataset and cannot be a task: rename that column.")
+    columns = [name for task in tasks for name in catalog_schema((task,), None).names[len(FIXED) + 1 : -2]]
+    taken = sorted(_RESERVED & set(columns)) or sorted(name for name in set(columns) if columns.count(name) > 1)
+    if taken:
+        raise UsageError(
+            f"`{taken[0]}` cannot be a task: a dataset or a catalog has a column of that name already. Call the task "
+            f"otherwise, such as --tasks my_{taken[0]}={taken[0]} (NAME=COLUMN). Taken are: "
+            f"{', '.join(sorted(_RESERVED))}."
+        )
     own = [pa.field(task, pa.string()) for task in tasks if task not in ("nationality", "period")]
     return pa.schema([*COLUMNS, *own])
 

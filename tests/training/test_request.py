@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from artylyze.errors import UsageError
-from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, parse_taps, parse_tasks
+from artylyze.training.curate import CurateRequest
+from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, name_tasks, parse_taps, parse_tasks
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,19 @@ def test_lists_of_the_command_line() -> None:
     assert parse_taps(None) == ()
     with pytest.raises(UsageError, match="--taps"):
         parse_taps("a")
+
+
+@pytest.mark.parametrize("task", ["format", "status", "embedding", "metadata", "image_id", "error_code", "style_score"])
+def test_a_task_named_like_a_column_is_refused_with_the_names_that_are_taken(task: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot be a task.*NAME=COLUMN.*Taken are"):
+        CurateRequest(("labels.csv",), None, "dataset.parquet", (task, "style"))
+
+
+def test_any_other_name_of_a_column_is_made_one_of_a_task() -> None:
+    assert name_tasks(["Object Name", "genre", "kind=Format", "19th c.", "\u6750\u8cea"]) == {
+        "object_name": "Object Name",
+        "genre": "genre",
+        "kind": "Format",
+        "task_19th_c": "19th c.",
+        "task_5": "\u6750\u8cea",
+    }
