@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -96,7 +95,7 @@ def _options(
 
 @app.command()
 def sample(
-    folder: Annotated[Path, typer.Argument(help="Where it goes; a folder with other files in it is refused.")],
+    folder: Annotated[str, typer.Argument(help="Where it goes; a folder with other files in it is refused.")],
     count: Annotated[int, typer.Option(help="Number of images.")] = 300,
     size: Annotated[
         str, typer.Option(help="WIDTHxHEIGHT in pixels, or `mixed` with a share of large ones.")
@@ -114,8 +113,9 @@ def sample(
     from dataclasses import asdict
 
     from artylyze.sample import write_sample
+    from artylyze.storage.staging import local_path
 
-    summary = asdict(write_sample(folder, count, size=size, seed=seed, awkward=awkward))
+    summary = asdict(write_sample(local_path(folder, "FOLDER"), count, size=size, seed=seed, awkward=awkward))
     _tell(summary, as_json, f"Wrote {count:,} generated images with their metadata.csv to {folder}.")
 
 
@@ -173,9 +173,10 @@ def tag(
         str, typer.Option("--output", "-o", help="The catalog: a folder or s3://, gs://, az://bucket/prefix.")
     ] = "",
     model: Annotated[
-        str | None, typer.Option(help="A bundle's folder, or timm:NAME. Default: EfficientNet-Lite0, offline.")
+        str | None,
+        typer.Option(help="A bundle (folder or address), or timm:NAME. Default: EfficientNet-Lite0, offline."),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
     metadata: Metadata = None,
     id_column: IdColumn = None,
     file_column: FileColumn = None,
@@ -228,7 +229,7 @@ def tag(
         source=source,
         output=output,
         model=model,
-        weights=None if weights is None else str(weights),
+        weights=weights,
         device=device,
         workers=workers,
         readers=readers,
@@ -303,7 +304,7 @@ def status(catalog: Catalog, as_json: Json = False) -> None:
 def failures(
     catalog: Catalog,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A CSV file to write instead of the screen.")
+        str | None, typer.Option("--output", "-o", help="A CSV file to write instead of the screen.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -311,22 +312,20 @@ def failures(
 
     Example: artylyze failures catalog -o failures.csv
     """
-    from tempfile import TemporaryDirectory
-
     from artylyze.catalog.snapshot import failures as listed
     from artylyze.publish.table import write_csv
-    from artylyze.storage import open_store
+    from artylyze.storage import check_output
+    from artylyze.storage.staging import local_file
 
     columns = ("image_id", "record_id", "uri", "error_code", "error_detail")
+    if output is not None:
+        check_output(output)
     rows = listed(catalog)
     if as_json:
         typer.echo(json.dumps({"catalog": catalog, "failures": list(rows)}, ensure_ascii=False))
     elif output is not None:
-        with TemporaryDirectory(prefix="artylyze-") as folder:
-            unfinished = Path(folder, "failures.csv")
-            with unfinished.open("w", encoding="utf-8-sig", newline="") as file:
-                write_csv(file, columns, rows)
-            open_store(output.parent).upload(output.name, unfinished)
+        with local_file(output) as path, path.open("w", encoding="utf-8-sig", newline="") as file:
+            write_csv(file, columns, rows)
         typer.echo(f"Wrote {output}.", err=True)
     else:
         write_csv(sys.stdout, columns, rows)
@@ -348,7 +347,7 @@ def paths(catalog: Catalog, as_json: Json = False) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where sample and catalog go.")] = Path("demo"),
+    folder: Annotated[str, typer.Argument(help="Where sample and catalog go.")] = "demo",
     count: Annotated[int, typer.Option(help="Number of generated images.")] = 600,
     as_json: Json = False,
 ) -> None:
@@ -360,9 +359,11 @@ def demo(
     """
     from artylyze.demo import describe, run_demo
     from artylyze.progress import Reporter
+    from artylyze.storage.staging import local_path
 
+    here = local_path(folder, "FOLDER")
     with Reporter() as reporter:
-        result = run_demo(folder, count, reporter)
+        result = run_demo(here, count, reporter)
     _tell(result.as_dict(), as_json, describe(result))
 
 

@@ -18,7 +18,7 @@ from artylyze.exclusion import Exclusion, LeftOut
 from artylyze.join_names import stem_of
 from artylyze.joining import match, name_images, nothing_matched
 from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
-from artylyze.storage import Entry, Store, Survey, is_url, open_store
+from artylyze.storage import Entry, Store, Survey, check_output, is_url, open_store
 from artylyze.storage.nearest import check_there
 from artylyze.tables import (
     DEFAULT_READING,
@@ -158,6 +158,7 @@ def scan(
     """
     if not target.lower().endswith(".parquet"):
         raise UsageError("A manifest is a .parquet file: name it so with -o.")
+    check_output(target)
     catalogue = Metadata.of(metadata, id_column, file_column, file_separator, reading)
     check_there(source)
     passed_over = 0

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from artylyze.clustering.request import check_seed
 from artylyze.clustering.vectors import GROUP, in_words, read_vectors, write_features
 from artylyze.errors import InputError, UsageError
-from artylyze.storage import open_store
+from artylyze.storage import check_output, open_store
+from artylyze.storage.staging import local_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,10 +62,13 @@ class FeaturesRequest:
         timm = self.method.startswith("timm:")
         if not self.output.lower().endswith(".parquet"):
             raise UsageError("Features are a .parquet file: name it so with -o.")
+        check_output(self.output)
         if self.method not in METHODS and not timm:
             raise UsageError(f"--method {self.method}: choose {', '.join(METHODS)} or timm:NAME.")
         if not timm and (self.weights is not None or self.random_weights):
             raise UsageError("--weights and --random-weights go with --method timm:NAME.")
+        if self.weights is not None:
+            local_path(self.weights, "--weights")
         if self.weights is not None and self.random_weights:
             raise UsageError("Give --weights or --random-weights, not both.")
         if self.transform is not None and self.method not in ("pca", "kernel_pca"):

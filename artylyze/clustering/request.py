@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast, get_args
 
 from artylyze.errors import UsageError
+from artylyze.storage import check_output
 
 if TYPE_CHECKING:
     from artylyze.clustering.mixture import Covariance
@@ -56,6 +57,7 @@ class ClusterRequest:
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("Say where the clusters go: -o CLUSTERS.")
+        check_output(self.output)
         if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
             raise UsageError(f"--algorithm {','.join(self.algorithms)}: choose kmeans, gmm or kmeans,gmm.")
         if self.k is not None and self.k < 1:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from artylyze.errors import InputError
 from artylyze.models.card import render_card
 from artylyze.models.tensors import tensor_views
+from artylyze.storage import is_url, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 FORMAT_VERSION = 2  # of bundle.json and the folder
 GRAPH_VERSION = 3  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are built anew
@@ -193,13 +194,14 @@ def save(folder: str | Path, bundle: Bundle, extra: Mapping[str, bytes] | None =
 
 
 def load(folder: str | Path) -> Bundle:
-    """Read and verify the bundle in `folder`. CARD.md is for people, who may edit it: it is not read.
+    """Read and verify the bundle in `folder`, or under an address. CARD.md is for people, who may edit it: not read.
 
-    Raises InputError for anything missing, unreadable, damaged, edited, or written by a newer version.
+    Raises StorageError where the storage refuses; InputError for anything missing, unreadable, damaged, edited, or
+    written by a newer version.
     """
-    folder = Path(folder)
-    described = _read_description(folder)
-    tensors, onnx = (_read_verified(folder, name, described) for name in (TENSORS, ONNX))
+    name, read = str(folder).rstrip("/"), _reader(folder)
+    described = _read_description(name, read)
+    tensors, onnx = (_read_verified(name, file, read, described) for file in (TENSORS, ONNX))
     try:
         preprocessing = Preprocessing(described["input_size"], tuple(described["mean"]), tuple(described["std"]))
         tasks = tuple(Task(**{**task, "terms": tuple(task["terms"])}) for task in described["tasks"])
@@ -220,9 +222,9 @@ def load(folder: str | Path) -> Bundle:
             training=described["training"],
         )
     except (InputError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / DESCRIPTION} is not valid ({error}): build or copy the bundle again") from error
+        raise InputError(f"{name}/{DESCRIPTION} is not valid ({error}): build or copy the bundle again") from error
     if identity != described["model_id"]:
-        raise InputError(f"{folder} is not the model {described['model_id']} it says: build or copy the bundle again")
+        raise InputError(f"{name} is not the model {described['model_id']} it says: build or copy the bundle again")
     return bundle
 
 
@@ -246,13 +248,30 @@ def _describe(bundle: Bundle, hashes: Mapping[str, str]) -> dict[str, Any]:
     return {**described, "sha256": json_digest(described)}
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        raise InputError(f"{folder} is not a model bundle (it has no {DESCRIPTION}): give the folder of a bundle")
+def _reader(folder: str | Path) -> Callable[[str], bytes]:
+    """Return what reads a file of a bundle by its name, or raises OSError."""
+    if not is_url(str(folder)):
+        return lambda name: (Path(folder) / name).read_bytes()
+    store = open_store(str(folder))
+
+    def read(name: str) -> bytes:
+        data = store.read(name)
+        if data is None:
+            raise FileNotFoundError(name)
+        return data
+
+    return read
+
+
+def _read_description(folder: str, read: Callable[[str], bytes]) -> dict[str, Any]:
+    path = f"{folder}/{DESCRIPTION}"
     try:
-        described = json.loads(path.read_text("utf-8"))
+        described = json.loads(read(DESCRIPTION).decode("utf-8"))
         version, recorded = described["format_version"], described.pop("sha256", None)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise InputError(
+            f"{folder} is not a model bundle (it has no {DESCRIPTION}): give the folder of a bundle"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} cannot be read ({error}): build or copy the bundle again") from error
     if version != FORMAT_VERSION:
@@ -265,13 +284,13 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return dict(described)
 
 
-def _read_verified(folder: Path, name: str, described: Mapping[str, Any]) -> bytes:
+def _read_verified(folder: str, name: str, read: Callable[[str], bytes], described: Mapping[str, Any]) -> bytes:
     try:
-        content = (folder / name).read_bytes()
+        content = read(name)
     except OSError as error:
-        raise InputError(f"{folder / name} cannot be read: build or copy the bundle again") from error
+        raise InputError(f"{folder}/{name} cannot be read: build or copy the bundle again") from error
     if hashlib.sha256(content).hexdigest() != described.get("files", {}).get(name):
-        raise InputError(f"{folder / name} was edited or damaged: build or copy the bundle again")
+        raise InputError(f"{folder}/{name} was edited or damaged: build or copy the bundle again")
     return content
 
 

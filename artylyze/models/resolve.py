@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 
 from artylyze.errors import InputError, UsageError
-from artylyze.models.bundle import Bundle, load
+from artylyze.models.bundle import DESCRIPTION, Bundle, load
 from artylyze.models.cache import cache_folder, cached
 from artylyze.models.starter import has_starter, load_starter
+from artylyze.storage import is_url, open_store
 from artylyze.storage.nearest import did_you_mean
 
 __all__ = ["EMBEDDINGS_ONLY", "cache_folder", "resolve_model"]
@@ -20,7 +21,7 @@ _UNPUBLISHED = "cnn3"  # NAME of artylyze.models.cnn3, which needs torch
 def resolve_model(
     spec: str | Path | None = None, *, weights: str | Path | None = None, size: int | None = None
 ) -> Bundle:
-    """The bundle that `spec` names: a bundle folder, 'timm:NAME' (embeddings only), or None for the starter.
+    """The bundle that `spec` names: its folder or address, 'timm:NAME' (embeddings only), or None for the starter.
 
     `weights` (a file) and `size` (pixels a side; None: the model's own) go with 'timm:NAME', whose bundle is built once
     and kept below $XDG_CACHE_HOME or ~/.cache. An artylyze without a starter has EMBEDDINGS_ONLY in its place. Raises
@@ -29,14 +30,24 @@ def resolve_model(
     name = str(spec) if spec is not None else None if has_starter() else EMBEDDINGS_ONLY
     if name is not None and name.startswith("timm:"):
         return _timm_bundle(name.removeprefix("timm:"), Path(weights) if weights is not None else None, size)
-    if not (name is None or (name and Path(name).is_dir())):
+    address = name is not None and is_url(name)
+    if not (name is None or address or (name and Path(name).is_dir())):
         raise InputError(
-            f"there is no model {name!r}: give the folder of a bundle, timm:NAME for the backbone NAME of timm, "
-            f"or nothing for the model that comes with artylyze.{did_you_mean(name)}"
+            f"there is no model {name!r}: give the folder of a bundle or its address, timm:NAME for the backbone NAME "
+            f"of timm, or nothing for the model that comes with artylyze.{did_you_mean(name)}"
         )
     if weights is not None or size is not None:
         raise UsageError("a bundle has its own weights and input size: give --weights with timm:NAME only")
-    return load_starter() if name is None else load(name)
+    if name is None:
+        return load_starter()
+    return _stored_bundle(name) if address else load(name)
+
+
+def _stored_bundle(address: str) -> Bundle:
+    """The bundle under an address, kept here by the digest of its description, which holds those of its files."""
+    described = open_store(address).read(DESCRIPTION)
+    digest = None if described is None else hashlib.sha256(described).hexdigest()
+    return load(address) if digest is None else cached("stored", {"description": digest}, lambda: load(address))
 
 
 def _timm_bundle(name: str, weights: Path | None, size: int | None) -> Bundle:

@@ -83,14 +83,16 @@ def influences(
     from artylyze.clustering.works import read_works
     from artylyze.progress import Reporter
     from artylyze.publish.influence_files import write_influences
+    from artylyze.storage import check_output
 
+    where = output or f"{clusters.rstrip('/')}/influences"
+    check_output(where)
     with Reporter() as reporter:
         stored = read_clusters(clusters)
         check(stored, threshold)
         reporter.say(f"Joining the works of {clusters} to what is said of them")
         works = read_works(stored, catalog, labels or (), artists, _names(columns), id_column)
         found = run(stored, works, record, threshold)
-        where = output or f"{clusters.rstrip('/')}/influences"
         files = write_influences(found, where)
     if as_json:
         typer.echo(json.dumps({"output": where, "files": files, **found.as_dict()}, ensure_ascii=False))
@@ -103,7 +105,7 @@ def report(
     catalog: Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")],
     output: Annotated[str, typer.Option("--output", "-o", help="The page to write, an .html file.")] = "report.html",
     clusters: Annotated[str | None, typer.Option(help="What `cluster` wrote.")] = None,
-    model: Annotated[str | None, typer.Option(help="The model bundle that made the catalog: a folder.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model bundle that made the catalog.")] = None,
     evaluation: Annotated[str | None, typer.Option(help="What `evaluate` wrote.")] = None,
     labels: _Labels = None,
     id_column: _IdColumn = None,

@@ -34,6 +34,7 @@ __all__ = [
     "Noted",
     "Store",
     "Survey",
+    "check_output",
     "fetch",
     "is_url",
     "open_store",
@@ -67,6 +68,13 @@ def open_store(root: str | os.PathLike[str]) -> Store:
         raise InputError(f"{text} is not a folder, nor s3://, gs:// or az://bucket/prefix.")
     prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
     return ObjectStore(open_bucket(_CLOUD[scheme.lower()], bucket), prefix)
+
+
+def check_output(address: str | os.PathLike[str]) -> None:
+    """Raise InputError for an address that nothing can be written to, such as a web page's: better early than late."""
+    scheme, _, rest = os.fspath(address).partition("://")
+    if is_url(os.fspath(address)) and (scheme.lower() not in {*_CLOUD, "file"} or not rest):
+        raise InputError(f"{address} is not a folder, nor s3://, gs:// or az://bucket/prefix.")
 
 
 def reachable(uri: str) -> bool:

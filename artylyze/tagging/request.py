@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from artylyze.collection import Metadata, is_table
 from artylyze.errors import UsageError
+from artylyze.storage.staging import local_path
 from artylyze.tables import DEFAULT_READING, Reading
 
 MOST_IN_A_SHARD = 65_536
@@ -57,6 +58,8 @@ class TagRequest:
     reading: Reading = DEFAULT_READING
 
     def __post_init__(self) -> None:
+        if self.weights is not None:
+            local_path(self.weights, "--weights")
         for name in ("shard_size", "top_k", "limit", "workers", "readers"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -96,7 +96,7 @@ def curate(
 @commands.command()
 def train(
     dataset: Annotated[str, typer.Argument(help="A dataset: the .parquet file that `curate` wrote.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="The model bundle: a folder that is not there yet.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The bundle: a folder or an address, not there yet.")],
     tasks: Annotated[
         str | None, typer.Option(help="Which of its tasks, for example genre,style. Default: all.")
     ] = None,
@@ -117,7 +117,7 @@ def train(
         str | None, typer.Option(help="Stages whose channel statistics join the features, for example 1,2,3.")
     ] = None,
     label_smoothing: Annotated[float, typer.Option(help="Share of each label spread over all classes.")] = 0.0,
-    init_from: Annotated[str | None, typer.Option(help="Begin with the backbone of this bundle.")] = None,
+    init_from: Annotated[str | None, typer.Option(help="Begin with this bundle's backbone.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that fine-tune together.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[float, typer.Option(help="Precision of what is not flagged for review.")] = 0.85,
@@ -168,12 +168,12 @@ def train(
 
 @commands.command()
 def evaluate(
-    bundle: Annotated[str, typer.Argument(help="The model bundle: a folder.")],
+    bundle: Annotated[str, typer.Argument(help="The model bundle: a folder or an address.")],
     source: Annotated[
         str,
         typer.Argument(help="A dataset (the .parquet file that `curate` wrote), or a catalog that the bundle made."),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="Where figures, tables and pictures go: a folder.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Where all of it goes: a folder or an address.")],
     labels: Annotated[
         list[str] | None, typer.Option(help="A table that labels a catalog's images. Default: its own metadata.")
     ] = None,
@@ -210,7 +210,7 @@ def evaluate(
 def tune(
     dataset: Annotated[str, typer.Argument(help="A dataset: the .parquet file that `curate` wrote.")],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Where table, plot and best bundle go: a folder all machines see.")
+        str, typer.Option("--output", "-o", help="Where table, plot and best bundle go: a folder or an address.")
     ],
     lr: Annotated[str | None, typer.Option(help="Learning rates to try, for example 1e-4,5e-4,1e-3.")] = None,
     lr_range: Annotated[

@@ -16,7 +16,7 @@ from artylyze.errors import UsageError
 from artylyze.manifest import split_target
 from artylyze.progress import Watcher
 from artylyze.publish.charts import Bar, class_bars
-from artylyze.storage import open_store
+from artylyze.storage import check_output, open_store
 from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.training.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
 from artylyze.training.artists import ArtistsFile, read_artists
@@ -77,6 +77,7 @@ class CurateRequest:
     def __post_init__(self) -> None:
         if not self.output.lower().endswith(".parquet"):
             raise UsageError("A dataset is a .parquet file: name it so with -o.")
+        check_output(self.output)
         if not self.tasks or len(set(self.tasks)) != len(self.tasks):
             raise UsageError("--tasks: name each task once, for example --tasks genre,style.")
         schema(self.tasks)

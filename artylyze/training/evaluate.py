@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from artylyze.errors import InputError, UsageError
 from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import resolve_device
+from artylyze.storage import check_output
 from artylyze.training.catalogs import labels_of, limits, of_catalog, snapshot_of
 from artylyze.training.comparison import Side, apart, refit, review_of, training_groups
 from artylyze.training.dataset import read_dataset
@@ -53,6 +54,7 @@ class EvaluateRequest:
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("Say where figures and pictures go: -o DIR.")
+        check_output(self.output)
         if self.folds < 0 or self.folds == 1:
             raise UsageError(f"--folds {self.folds}: give 2 or more, or 0 for none.")
         if self.labels and not self.of_catalog:

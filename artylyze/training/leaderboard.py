@@ -205,5 +205,6 @@ def describe(board: Board, output: str) -> Iterator[str]:
         if row.state == FAILED:
             yield f"{row.label} at {row.learning_rate:g} failed: {row.error}"
     if board.best is not None:
-        yield f"Best: {board.best.label} at {board.best.learning_rate:g}, bundle {Path(output) / 'best'}"
-    yield f"Table: {Path(output) / CSV}, {Path(output) / JSON}; plot: {Path(output) / PLOT}"
+        yield f"Best: {board.best.label} at {board.best.learning_rate:g}, bundle {output.rstrip('/')}/best"
+    table, rows, plot = (f"{output.rstrip('/')}/{name}" for name in (CSV, JSON, PLOT))
+    yield f"Table: {table}, {rows}; plot: {plot}"

@@ -143,7 +143,8 @@ def _mistakes(measured: Measured, table: pa.Table) -> list[dict[str, Any]]:
     """Every wrong answer, the most certain first: an error of the model, or of the label."""
     answers, terms = measured.answers, measured.answers.task.terms
     rows = mistakes(answers)
-    named = zip(*(table.column(name).take(rows).to_pylist() for name in ("image_id", "record_id")), strict=True)
+    taken = np.array(rows, np.int64)  # typed, for a model that makes none
+    named = zip(*(table.column(name).take(taken).to_pylist() for name in ("image_id", "record_id")), strict=True)
     return [
         {
             "image_id": image,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from artylyze.errors import UsageError
+from artylyze.storage import check_output
+from artylyze.storage.staging import local_path
 
 Mode = Literal["frozen", "finetune"]
 
@@ -68,6 +70,7 @@ class TrainRequest:
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("Say where the bundle goes: -o BUNDLE.")
+        check_output(self.output)
         if self.mode not in get_args(Mode):
             raise UsageError(f"--mode {self.mode!r}: choose frozen or finetune.")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -78,6 +81,8 @@ class TrainRequest:
             raise UsageError("--weights and --init-from are two beginnings of one backbone: give one of them.")
         if self.mode == "frozen" and self.backbone == "cnn3" and self.init_from is None and self.weights is None:
             raise UsageError("cnn3 begins with random weights, which frozen would stay random: give --mode finetune.")
+        if self.weights is not None:
+            local_path(self.weights, "--weights")
         self._check_numbers()
 
     def _check_numbers(self) -> None:

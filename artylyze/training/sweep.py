@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from artylyze.errors import UsageError
-from artylyze.storage import is_url
+from artylyze.storage import check_output, is_url
 from artylyze.training.request import Mode, TrainRequest
 
 Scheduler = Literal["asha", "none"]
@@ -89,6 +89,7 @@ class TuneRequest:
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("Say where the sweep goes: -o DIR.")
+        check_output(self.output)
         if self.scheduler is not None and self.scheduler not in get_args(Scheduler):
             raise UsageError(f"--scheduler {self.scheduler!r}: choose asha or none.")
         self._check_rates()

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artylyze.models.build import build_bundle, features_bundle
+from artylyze.models.bundle import DESCRIPTION
 from artylyze.models.card import notes_on
 from artylyze.progress import Watcher
 from artylyze.publish.plots import curves
 from artylyze.reading import Reader, Source
+from artylyze.storage.staging import local_output, refuse_cluster
 from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
 from artylyze.training.calibration import FLAG_ALL, LEAST
 from artylyze.training.dataset import Dataset, read_dataset
@@ -63,7 +65,7 @@ class Trained:
 def train(
     request: TrainRequest, reporter: Watcher, *, on_epoch: OnEpoch | None = None, cores: int | None = None
 ) -> Trained:
-    """Train as `request` says, and write the bundle's folder with its curves.png.
+    """Train as `request` says, and write the bundle's folder, or the address of one, with its curves.png.
 
     `on_epoch` and `cores` are for finetune mode: see `artylyze.training.finetune.finetune`.
 
@@ -72,6 +74,13 @@ def train(
         InputError: for a dataset, weights, a bundle or images that cannot be used.
         ArtylyzeError: if the exported model does not equal the trained one.
     """
+    if request.mode == "finetune":
+        refuse_cluster(request.output)
+    with local_output(request.output, marker=DESCRIPTION) as folder:
+        return _train(replace(request, output=folder), reporter, on_epoch, cores)
+
+
+def _train(request: TrainRequest, reporter: Watcher, on_epoch: OnEpoch | None, cores: int | None) -> Trained:
     check_folder(Path(request.output))
     dataset = read_dataset(request.dataset)
     examples = examples_of(dataset, request.tasks)

@@ -14,11 +14,12 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import ArtylyzeError, InputError
+from artylyze.storage.staging import local_output, refuse_cluster
 from artylyze.supervision import end_with_parent
 from artylyze.training import trials
 from artylyze.training.leaderboard import FAILED, JSON, Board, board_of, write_board
@@ -63,12 +64,19 @@ class Room:
 def tune(request: TuneRequest, reporter: Watcher) -> Board:
     """Run the sweep, or what is left of it; write its table, its plot and the best trial's bundle.
 
+    Where the output is an address, it gets them when the sweep is complete; until then they lie on this machine.
+
     Raises:
         UsageError: for what does not go together, such as a task that the dataset does not have.
         InputError: for a dataset or a folder that cannot be used, or if no trial succeeded.
         ArtylyzeError: whatever stopped the trials, if it stopped all of them.
     """
-    request = absolute(request)
+    refuse_cluster(request.output)
+    with local_output(request.output, marker=JSON, resume=True, leave=RAY) as folder:
+        return _tune(absolute(replace(request, output=folder)), reporter)
+
+
+def _tune(request: TuneRequest, reporter: Watcher) -> Board:
     folder = Path(request.output)
     settings = request.settings(_checked(request))
     _claim(folder, settings)

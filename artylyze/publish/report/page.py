@@ -21,7 +21,7 @@ from artylyze.publish.report.clusters import clustering
 from artylyze.publish.report.content import Content
 from artylyze.publish.report.gallery import gallery
 from artylyze.publish.report.model import model
-from artylyze.storage import open_store
+from artylyze.storage import check_output, open_store
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class ReportRequest:
     def __post_init__(self) -> None:
         if not self.output.lower().endswith((".html", ".htm")):
             raise UsageError(f"-o {self.output}: name a file that ends in .html.")
+        check_output(self.output)
         if self.clusters is None and (self.labels or self.artists or self.columns or self.record):
             raise UsageError(
                 "--labels, --artists, --columns and --record are about clusters: give --clusters CLUSTERS too."

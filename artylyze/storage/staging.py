@@ -1,0 +1,124 @@
+"""Outputs that must be a local folder while they are made: for an address one of this machine, uploaded at the end.
+
+It knows stores and one folder for them in the user's cache; it does not know what is made.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from artylyze.errors import InputError, UsageError
+from artylyze.storage import Store, is_url, open_store
+
+
+@contextmanager
+def local_output(output: str, *, marker: str, resume: bool = False, leave: str = "") -> Iterator[str]:
+    """Yield the local folder to write: `output` itself, or for an address one that is uploaded when the body ends well.
+
+    The folder of an address is the same one each time, so what an interruption left in it or beside it is there for the
+    same command on the same machine.
+
+    Args:
+        output: a folder, or the address of one.
+        marker: name of the file that makes the output complete: it is uploaded last.
+        resume: whether to go on with what is there: in the folder, else under the address. Otherwise the folder is
+            removed first, and the address must not hold a marker.
+        leave: name of a folder in it that holds for this machine alone, and is not uploaded. Hidden files are not.
+
+    Raises:
+        InputError: if there is a complete output already and `resume` is not set, or if the folder cannot be made.
+        UsageError: if another process of this machine makes the same output.
+        StorageError: if the storage refuses.
+    """
+    if not is_url(output):
+        yield output
+        return
+    store = open_store(output)
+    if not resume and store.version(marker) is not None:
+        raise InputError(f"{output} exists already: remove it or choose another address.")
+    name = output.rstrip("/").rpartition("/")[2]
+    around = _staging_folder() / hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:16]
+    folder = around / name
+    with _locked(around, output):
+        if not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not folder.exists():
+            _download(store, folder, marker)
+        yield str(folder)
+        _upload(store, folder, marker, leave)
+        shutil.rmtree(around, ignore_errors=True)
+
+
+@contextmanager
+def local_file(output: str) -> Iterator[Path]:
+    """Yield a path for a file to be written; its content becomes `output`, a file or the address of one, at the end."""
+    folder, name = os.path.split(output)
+    if is_url(output) and not is_url(folder):
+        raise InputError(f"{output} names no file: an address is scheme://bucket/name.")
+    store = open_store(folder or ".")
+    with TemporaryDirectory(prefix="artylyze-") as temporary:
+        yield Path(temporary, name)
+        store.upload(name, Path(temporary, name))
+
+
+def refuse_cluster(output: str) -> None:
+    """Raise InputError for an address where the machines of a cluster would have to write while they train."""
+    if is_url(output) and "RAY_ADDRESS" in os.environ:
+        raise InputError(
+            f"-o {output}: on a Ray cluster this training keeps its checkpoints in a folder that all machines see. "
+            "Give one, on a shared file system, and copy what comes out; or unset RAY_ADDRESS to train on this machine."
+        )
+
+
+def local_path(path: str, option: str) -> Path:
+    """Return the path of what must lie on this machine. Raises UsageError for an address."""
+    if is_url(path):
+        raise UsageError(f"{option} {path}: give a path of this machine, an address is not taken here.")
+    return Path(path)
+
+
+def _staging_folder() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "artylyze" / "outputs"
+
+
+@contextmanager
+def _locked(folder: Path, output: str) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"Another process of this machine makes {output} now: wait for its end.") from error
+        yield
+
+
+def _download(store: Store, folder: Path, marker: str) -> None:
+    """Bring here what an earlier command uploaded, the marker last; an output without one was not uploaded whole."""
+    if store.version(marker) is None:
+        return
+    keys = [entry.key for entry in store.list() if entry.key != marker]
+    for key in [*keys, marker]:
+        target = folder / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with store.open(key) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 2**20)
+
+
+def _upload(store: Store, folder: Path, marker: str, leave: str) -> None:
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    names = [name for name in names if not any(part.startswith(".") for part in Path(name).parts)]
+    names = [name for name in names if name != marker and Path(name).parts[0] != leave]
+    for name in [*names, marker]:
+        store.upload(name, folder / name)
