@@ -1,4 +1,6 @@
-"""What is kept between commands, and could be made again: bundles, features and decoded images, within a bound.
+"""What is kept between commands: within a bound bundles, features and decoded images, which could be made again.
+
+Beside them the outputs for addresses that are not uploaded yet, which go only when they are cleared.
 
 An entry is a folder, or the files that share a name but for their suffix, below the folder of its kind. Whoever uses
 one holds a shared lock on it until the process ends, whoever removes one an exclusive lock: what a running process uses
@@ -16,14 +18,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import IO
 
 from artylyze.errors import InputError
 
-KINDS = ("bundles", "features", "images")
+BOUNDED = ("bundles", "features", "images")
+KINDS = (*BOUNDED, "outputs")
 
 LARGEST, SHARE = 10 * 10**9, 0.1
-"""Bytes that all entries may take together, and share of the disk, if that is less."""
+"""Bytes that the entries of BOUNDED may take together, and share of the disk, if that is less."""
 
 ABANDONED = 86_400.0
 """Seconds after which what was begun and not finished is taken for what a killed process left."""
@@ -57,7 +61,7 @@ def cache_folder(kind: str) -> Path:
 
 
 def bound() -> int:
-    """Bytes that all entries may take: $ARTYLYZE_CACHE_GB, else the least of LARGEST and SHARE of the disk.
+    """Bytes that the entries of BOUNDED may take: $ARTYLYZE_CACHE_GB, else the least of LARGEST and SHARE of the disk.
 
     Raises:
         InputError: if the variable is no number.
@@ -103,12 +107,34 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def occupied(folder: Path) -> Iterator[None]:
+    """Be the only process that uses an entry while the body runs.
+
+    Raises:
+        BlockingIOError: if another process uses it.
+        OSError: if the cache cannot be written.
+    """
+    lock = _lock(folder.parent, folder.name)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is(lock, file):
+                continue  # it was removed between the two lines
+            os.utime(lock)
+            yield
+            if not folder.exists():
+                lock.unlink(missing_ok=True)
+            return
+
+
 def make_room(count: int) -> list[Entry]:
-    """Remove entries until `count` more bytes fit within the bound, the least recently used first; return them.
+    """Remove entries of BOUNDED until `count` more bytes fit, the least recently used first; return them.
 
     What is in use stays, whatever it takes.
     """
-    there = entries()
+    there = entries(BOUNDED)
     excess = sum(entry.bytes for entry in there) + count - bound()
     removed = []
     for entry in sorted(there, key=lambda entry: entry.used):
@@ -161,9 +187,10 @@ def _entry(kind: str, path: Path) -> Entry:
                 stats.append(file.stat())
             except FileNotFoundError:  # removed meanwhile
                 continue
+    files = sum(not S_ISDIR(each.st_mode) for each in stats)
     lock = _lock(path.parent, path.name)
     used = lock.stat().st_mtime if lock.exists() else max((one.st_mtime for one in stats), default=0.0)
-    return Entry(kind, path, len(stats), sum(one.st_blocks * 512 for one in stats), used, _in_use(lock))
+    return Entry(kind, path, files, sum(one.st_blocks * 512 for one in stats), used, _in_use(lock))
 
 
 def _paths(path: Path) -> list[Path]:

@@ -1,19 +1,19 @@
 """Outputs that must be a local folder while they are made: for an address one of this machine, uploaded at the end.
 
-It knows stores and one folder for them in the user's cache; it does not know what is made.
+It knows stores and the cache, of which such a folder is an entry; it does not know what is made.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from artylyze.cache import cache_folder, occupied
 from artylyze.errors import InputError, UsageError
 from artylyze.storage import Store, is_url, open_store
 
@@ -44,9 +44,10 @@ def local_output(output: str, *, marker: str, resume: bool = False, leave: str =
     if not resume and store.version(marker) is not None:
         raise InputError(f"{output} exists already: remove it or choose another address.")
     name = output.rstrip("/").rpartition("/")[2]
-    around = _staging_folder() / hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:16]
+    around = cache_folder("outputs") / hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:16]
     folder = around / name
-    with _locked(around, output):
+    with ExitStack() as stack:
+        _occupy(stack, around, output)
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
         elif not folder.exists():
@@ -84,24 +85,14 @@ def local_path(path: str, option: str) -> Path:
     return Path(path)
 
 
-def _staging_folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "artylyze" / "outputs"
-
-
-@contextmanager
-def _locked(folder: Path, output: str) -> Iterator[None]:
+def _occupy(stack: ExitStack, folder: Path, output: str) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        stack.enter_context(occupied(folder))
+        folder.mkdir(exist_ok=True)
+    except BlockingIOError as error:
+        raise UsageError(f"Another process of this machine makes {output} now: wait for its end.") from error
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"Another process of this machine makes {output} now: wait for its end.") from error
-        yield
 
 
 def _download(store: Store, folder: Path, marker: str) -> None:

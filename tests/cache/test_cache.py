@@ -14,6 +14,7 @@ import pytest
 from artylyze import cache
 from artylyze.cache import alone, bound, cache_folder, entries, hold, make_room, remove
 from artylyze.errors import InputError
+from tests.conftest import S3
 
 HOLDING = """
 import sys
@@ -83,6 +84,42 @@ def test_what_another_process_uses_stays_whatever_it_takes() -> None:
         process.kill()
     assert [one.path.name for one in make_room(10**9)] == ["a"]
     assert list(cache_folder("images").iterdir()) == []
+
+
+MAKING = """
+import os, sys
+from artylyze.storage.staging import local_output
+with local_output(sys.argv[1], marker="end.json") as folder:
+    os.makedirs(folder)
+    open(os.path.join(folder, "end.json"), "w").write("{}")
+    print(folder, flush=True)
+    if sys.stdin.read() == "fail":
+        raise KeyboardInterrupt
+"""
+
+
+def test_an_output_is_not_cleared_while_a_command_makes_it(moto_server: S3) -> None:
+    address = f"{moto_server.bucket('staging')}/models/vit.small"
+    command = [sys.executable, "-c", MAKING, address]
+    environment = {**os.environ, **moto_server.environment}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        (row,) = json.loads(artylyze("outputs", "--json").stdout)["entries"]
+        assert (row["kind"], row["files"], row["in_use"]) == ("outputs", 1, True)
+        assert Path(row["path"]) == folder.parent
+        assert artylyze("--clear").stdout.startswith("Removed 0 entries")
+        second = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=False)
+        assert f"Another process of this machine makes {address} now" in second.stderr
+        process.communicate("fail")
+    make_room(10**9)
+    assert (folder / "end.json").exists()  # an interrupted output is work: room for others does not cost it
+    assert "of outputs that are not uploaded yet" in artylyze().stdout
+    assert artylyze("--clear", "outputs").stdout.startswith("Removed 1 entry")
+    assert list(cache_folder("outputs").iterdir()) == []
+    subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=True)
+    assert list(cache_folder("outputs").iterdir()) == []
 
 
 def test_files_of_one_name_are_one_entry() -> None:
