@@ -206,6 +206,15 @@ def tag(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Tag again what failed for a reason that can pass.")
     ] = False,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--force", metavar="GLOB", help="With --update: read again what matches, '*' for all. Repeatable."
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Make the catalog anew, whatever it holds, reading every image.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do and take, from a short probe.")
     ] = False,
@@ -215,7 +224,8 @@ def tag(
 
     Each image becomes one row of the catalog, also one that cannot be read: its row says why.
 
-    A run that was stopped is resumed by the same command.
+    A run that was stopped is resumed by the same command. What a catalog holds already is not read again; a run that
+    would drop images of it, or change its model, is refused without --replace.
 
     Example: artylyze tag s3://museum/scans -o s3://museum/catalog
     """
@@ -244,6 +254,8 @@ def tag(
             metadata, id_column, file_column, separator(file_separator), reading(encoding, sheet, skip_bad_rows)
         ),
         reading=reading(encoding, sheet, skip_bad_rows),
+        force=tuple(force or ()),
+        replace=replace,
     )
     if dry_run:
         _dry_run(request, as_json)
@@ -277,11 +289,12 @@ def _dry_run(request: TagRequest, as_json: bool) -> None:
 
     from artylyze.progress import Reporter
     from artylyze.tagging.dryrun import describe, dry_run
+    from artylyze.tagging.planning import nothing_to_do
 
     with Reporter() as reporter:
         found = dry_run(request, reporter)
     if found is None:
-        _tell({"images": 0}, as_json, "Nothing has changed: the catalog is up to date.")
+        _tell({"images": 0}, as_json, nothing_to_do(request))
         return
     _tell(asdict(found), as_json, describe(found))
 

@@ -18,6 +18,7 @@ from artylyze.exclusion import Exclusion, LeftOut
 from artylyze.join_names import stem_of
 from artylyze.joining import match, name_images, nothing_matched
 from artylyze.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
+from artylyze.products import Description, descriptions, remove_products
 from artylyze.storage import Entry, Store, Survey, check_output, is_url, open_store
 from artylyze.storage.nearest import check_there
 from artylyze.tables import (
@@ -33,6 +34,7 @@ from artylyze.tables import (
     stripped,
     value_of,
 )
+from artylyze.versions import Unknown, add_versions
 from artylyze.wording import counted
 
 if TYPE_CHECKING:
@@ -98,7 +100,8 @@ class ScanReport:
         without_address: rows of a list of addresses that have none.
         listed_again: rows of such a list that say again what another row says.
         left_out: folders and links that were not followed, and what could not be read.
-        notes: sentences on how the catalogue was read and what did not match.
+        notes: sentences on how the catalogue was read, what did not match, and what a later update cannot see.
+        unknown: addresses of a list whose version is not known.
     """
 
     images: int
@@ -113,6 +116,7 @@ class ScanReport:
     listed_again: int = 0
     left_out: LeftOut = field(default_factory=LeftOut)
     notes: tuple[str, ...] = ()
+    unknown: Unknown = field(default_factory=Unknown)
 
     @property
     def summary(self) -> str:
@@ -172,6 +176,8 @@ def scan(
                     "--exclude away."
                 )
             found = _take_addresses(database, source, id_column, reading)
+            unknown = add_versions(database)
+            found |= {"unknown": unknown, "notes": (*found["notes"], *unknown.notes())}
         else:
             passed_over, left_out = _take_listing(database, open_store(source), Exclusion(exclude, glob))
             if catalogue and count(database, "SELECT count(*) FROM images"):
@@ -201,10 +207,12 @@ def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, exclusion: 
     """Fill the table `images` from a listing; return how many files were passed over, and what else was left out."""
     passed_over = 0
     survey = Survey(exclusion.skips_folder)
+    described: list[Description] = []
 
     def wanted() -> Iterator[Entry]:
         nonlocal passed_over
         for entry in store.survey(survey):
+            described.extend(descriptions(entry, _text(entry.key)))
             if exclusion.takes_file(entry.key):
                 yield entry
             else:
@@ -217,7 +225,8 @@ def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, exclusion: 
     for batch in _batches(store, wanted()):  # one by one: an error of the storage would come out of DuckDB as its own
         database.register("listing", pa.table(batch))
         database.execute("INSERT INTO images BY NAME SELECT * FROM listing")
-    return passed_over, LeftOut.of(survey)
+    written, folders = remove_products(database, store, described)
+    return passed_over, replace(LeftOut.of(survey), written=written, written_in=folders)
 
 
 def _batches(store: Store, entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -109,7 +110,7 @@ def _result(folder: Path, judged: Evaluation) -> DemoResult:
     catalog, sheet = str(folder / "catalog"), folder / "contact-sheet.png"
     _draw(catalog, sheet)
     snapshot = read_snapshot(catalog)
-    return DemoResult(
+    result = DemoResult(
         catalog=catalog,
         bundle=str(folder / "bundle"),
         evaluation=str(folder / "evaluation"),
@@ -123,6 +124,8 @@ def _result(folder: Path, judged: Evaluation) -> DemoResult:
         review={name: 1 - one.review.coverage for name, one in judged.tasks.items()},
         judged=judged.predictions.table.num_rows,
     )
+    (folder / "demo.json").write_text(json.dumps(result.as_dict(), indent=1, ensure_ascii=False) + "\n")
+    return result
 
 
 def _draw(catalog: str, sheet: Path) -> None:

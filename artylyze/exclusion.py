@@ -69,12 +69,16 @@ class LeftOut:
         unreadable: folders and files that could not be read, with the reason.
         dead_links: links that lead nowhere.
         repeats: links to folders that are listed under another name, or that contain the collection.
+        written: number of files that artylyze wrote itself.
+        written_in: folders in which they lie, the outermost.
     """
 
     folders: Mapping[str, int] = field(default_factory=dict)
     unreadable: Noted = field(default_factory=Noted)
     dead_links: Noted = field(default_factory=Noted)
     repeats: Noted = field(default_factory=Noted)
+    written: int = 0
+    written_in: Sequence[str] = ()
 
     @classmethod
     def of(cls, survey: Survey) -> Self:
@@ -88,6 +92,10 @@ class LeftOut:
         if self.folders:
             what = counted(sum(self.folders.values()), "folder")
             sentences.append(f"Not entered, as hidden, made by a system, or excluded: {what} ({_names(self.folders)}).")
+        if self.written:
+            what = f"{counted(self.written, 'file')} in {counted(len(self.written_in), 'folder')}"
+            where = ", ".join([*self.written_in[:_NAMES], *(["..."] if len(self.written_in) > _NAMES else [])])
+            sentences.append(f"Not images of the collection, as artylyze wrote them: {what} ({where}).")
         sentences += self.unreadable_note()
         sentences += _note(self.dead_links, "Leading nowhere", "link", "links")
         why = "Not followed, as what it holds is listed already or contains the collection"

@@ -282,3 +282,82 @@ def test_the_demo_shows_what_came_out(tmp_path: Path, bundles: None) -> None:
     assert "artylyze paths" in result.stdout
     assert (tmp_path / "demo" / "evaluation" / "metrics.json").is_file()
     assert "marked for review" in result.stdout
+
+
+def test_a_run_that_would_drop_images_is_refused_until_it_is_meant(tmp_path: Path, model: Path) -> None:
+    images, out = fill(tmp_path / "images", 20), tmp_path / "out"
+    tag: list[str | Path] = ["tag", images, "-o", out, "--model", model]
+    assert artylyze(*tag).returncode == 0
+    refused(
+        artylyze(*tag, "--limit", "3"), 3, f"20 images are in the catalog {out}, this run would leave 3: 17 are not"
+    )
+    assert json.loads(artylyze(*tag, "--json").stdout)["rows"] == 20
+    replaced = artylyze(*tag, "--limit", "3", "--replace", "--json")
+    assert replaced.returncode == 0, replaced.stderr
+    assert json.loads(replaced.stdout)["rows"] == 3
+
+
+def test_the_catalog_is_not_put_among_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "images", 1)
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    for output in ("images", "images/", "./images", tmp_path / "images", "link", f"file://{tmp_path}/images"):
+        refused(artylyze("tag", "images", "-o", output), 2, "is the collection itself")
+    refused(artylyze("tag", "s3://a/b", "-o", "S3A://a/b/"), 2, "is the collection itself")
+
+
+def test_killed_and_with_one_image_more_it_takes_over_what_was_committed(tmp_path: Path, model: Path) -> None:
+    images, out = fill(tmp_path / "images", 400), tmp_path / "out"
+    command = [ARTYLYZE, "tag", str(images), "-o", str(out), "--model", str(model), "--shard-size", "10", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while len(list(out.glob("runs/*/parts/*.parquet"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/parts/*.parquet")}
+    fill(images, 1, start=400)
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert f"Taking over {10 * len(before)} images that an interrupted run committed" in again.stderr
+    rows = read_catalog(str(out), ["image_id"]).column("image_id").to_pylist()
+    assert sorted(rows) == [f"{n:04d}.jpg" for n in range(401)]
+    paths = artylyze("paths", out).stdout.splitlines()
+    assert {str(path) for path in before} <= set(paths)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_what_artylyze_wrote_among_the_images_is_not_tagged(tmp_path: Path, model: Path) -> None:
+    scans = fill(tmp_path / "scans", 30)
+    tag: list[str | Path] = ["tag", scans, "-o", scans / "catalog", "--model", model]
+    assert artylyze(*tag).returncode == 0
+    clusters = artylyze("cluster", scans / "catalog", "-o", scans / "clusters", "--k-range", "2,4", "--k", "auto")
+    assert clusters.returncode == 0, clusters.stderr
+    pictures = list((scans / "clusters").rglob("*.png"))
+    assert pictures
+    updated = artylyze(*tag, "--update")
+    assert updated.returncode == 0, updated.stderr
+    assert f"as artylyze wrote them: {len(pictures)} files in 1 folder ({scans}/clusters)" in updated.stderr
+    assert "Nothing has changed" in updated.stderr
+
+
+def test_a_retry_says_that_nothing_can_pass(tmp_path: Path, model: Path) -> None:
+    images, out = fill(tmp_path / "images", 30), tmp_path / "out"
+    (images / "broken.jpg").write_bytes(b"\xff\xd8\xff rubbish")
+    assert artylyze("tag", images, "-o", out, "--model", model).returncode == 0
+    retried = artylyze("tag", "-o", out, "--model", model, "--retry-failed")
+    assert "No image failed for a reason that can pass: 1 corrupt." in retried.stderr
+
+
+def test_a_list_of_addresses_is_refreshed(tmp_path: Path, model: Path) -> None:
+    images, out, listed = fill(tmp_path / "images", 4), tmp_path / "out", tmp_path / "list.csv"
+    listed.write_text("uri\n" + "".join(f"images/{number:04d}.jpg\n" for number in range(4)))
+    tag: list[str | Path] = ["tag", listed, "-o", out, "--model", model]
+    assert artylyze(*tag).returncode == 0
+    (images / "0002.jpg").write_bytes(picture(77))
+    assert artylyze(*tag, "--update").returncode == 0
+    runs = {row["image_id"]: row["run_id"] for row in read_catalog(str(out), ["image_id", "run_id"]).to_pylist()}
+    assert len(set(runs.values())) == 2
+    assert [name for name, run in runs.items() if run != runs["images/0000.jpg"]] == ["images/0002.jpg"]
+    assert artylyze(*tag, "--update", "--force", "*/0001.jpg").returncode == 0
+    again = {row["image_id"]: row["run_id"] for row in read_catalog(str(out), ["image_id", "run_id"]).to_pylist()}
+    assert [name for name, run in again.items() if run != runs[name]] == ["images/0001.jpg"]

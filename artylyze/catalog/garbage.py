@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from artylyze.catalog.run import read_spec, read_status, read_success, run_store
+from artylyze.catalog.run import read_spec, read_status, run_store
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.storage import Entry, is_url, open_store
 
@@ -107,9 +107,7 @@ def _state(catalog: str, run_id: str, current: str, *, listed: bool) -> str:
         return "needed"
     if spec is None:  # killed before run.json, or half removed: there is nothing to resume
         return "over"
-    if read_success(store) is None:
-        return "resumable" if spec.parent in (None, current) else "over"
-    return "resumable" if spec.parent == current else "over"  # complete, but its snapshot was never published
+    return "resumable" if spec.parent == current else "over"  # what builds on another snapshot is never taken up again
 
 
 def _is_part(key: str) -> bool:

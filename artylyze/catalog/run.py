@@ -36,7 +36,7 @@ class RunSpec:
 
     Attributes:
         run_id: hash of what decides the output.
-        operation: `tag`, `update` or `retry-failed`.
+        operation: `tag`, `update`, `retry-failed` or `replace`.
         parent: run id of the snapshot that this one builds on, None for a new one.
         model_id: of the model.
         tasks: names of the model's tasks.

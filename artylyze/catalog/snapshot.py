@@ -41,7 +41,7 @@ class Snapshot:
 
     Attributes:
         run_id: of the run that made this snapshot.
-        operation: `tag`, `update` or `retry-failed`.
+        operation: `tag`, `update`, `retry-failed` or `replace`.
         model_id: of the model that every row comes from.
         tasks: names of the model's tasks.
         dim: length of an embedding.

@@ -20,7 +20,7 @@ class RunState:
 
     Attributes:
         run_id: of the run.
-        operation: `tag`, `update` or `retry-failed`.
+        operation: `tag`, `update`, `retry-failed` or `replace`.
         state: `done`, `running`, `dead` (its heartbeat has stopped), `interrupted` or `failed`.
         rows: images that it writes.
         committed: of them in committed parts, counted now.

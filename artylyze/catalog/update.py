@@ -1,12 +1,13 @@
-"""What a run must do on top of a snapshot: which parts it rewrites, which rows it copies, which images it tags.
+"""What a run must do on top of earlier parts: which of them it rewrites, which rows it copies, which images it tags.
 
-An affected part is rewritten whole into the new run, its unchanged rows copied; new images become new shards; images
-that are gone drop out; every other part stays where it is.
+Earlier parts are those of the snapshot and those that interrupted runs have committed. An affected part is rewritten
+whole into the new run, its unchanged rows copied; new images become new shards; images that are gone drop out; every
+other part stays where it is. Where several parts have a row for an image, the one that agrees with it is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,8 @@ class Changes:
         tagged: images to read.
         copied: rows to copy.
         removed: images of the snapshot that are gone.
+        taken: images of today whose row was committed by an interrupted run.
+        unchecked: images whose row stays though nothing tells whether they have changed since it was read.
     """
 
     shards: tuple[Shard, ...]
@@ -53,58 +56,82 @@ class Changes:
     tagged: int
     copied: int
     removed: int
+    taken: int
+    unchecked: int
+
+
+@dataclass(frozen=True)
+class Spare:
+    """Parts that an interrupted run has committed; `reread`: it read again what the new run is to be forced to read."""
+
+    parts: tuple[Part, ...]
+    reread: bool = False
 
 
 def plan_changes(
     catalog: str,
-    snapshot: Snapshot,
+    snapshot: Snapshot | None,
     manifest: str | None,
     target: str,
     *,
     size: Callable[[int], int],
-    retry_failed: bool,
+    retry_failed: bool = False,
+    force: Sequence[str] = (),
+    spare: Sequence[Spare] = (),
 ) -> Changes:
-    """Write the manifest of a run on top of a snapshot to `target`, and return its plan.
+    """Write the manifest of a run on top of earlier parts to `target`, and return its plan.
 
     Args:
         catalog: address of the catalog.
-        snapshot: its snapshot.
+        snapshot: its snapshot; None without one.
         manifest: address of the collection's manifest of today; None to leave the collection as the snapshot has it.
         target: where the run's manifest goes.
         size: gives the images in a shard for a number of new images.
         retry_failed: whether images are tagged again that failed for a reason that can pass.
+        force: globs; images are tagged again whose image_id or uri matches one.
+        spare: what interrupted runs have committed, those to prefer first.
 
     Raises:
-        InputError: if the catalog has metadata and the manifest has none.
+        InputError: if the catalog has metadata and the manifest has none, or a glob matches no image.
     """
+    current = () if snapshot is None else snapshot.parts
     with open_database() as database:
-        old_type = _load_old(database, catalog, snapshot)
-        new_type = old_type
-        if manifest is not None:
-            new_type = _load_new(database, manifest)
-            if new_type is None and old_type is not None:
-                raise InputError(
-                    f"The catalog {catalog} carries your metadata, and this source has none. Make a manifest with "
-                    "`artylyze scan ... --metadata`, and give that."
-                )
-        else:
+        new_type = None if manifest is None else _load_new(database, manifest)
+        old_type = _metadata_type(catalog, current[0]) if current else new_type
+        _create_old(database, old_type)
+        _load_old(database, catalog, current, old_type, rank=0)
+        if manifest is None:
+            new_type = old_type
             database.execute("CREATE TABLE fresh AS SELECT *, NULL::BIGINT AS size FROM old")
+        elif new_type is None and old_type is not None:
+            raise InputError(
+                f"The catalog {catalog} carries your metadata, and this source has none. Make a manifest with "
+                "`artylyze scan ... --metadata`, and give that."
+            )
+        removed = _count(database, "SELECT count(*) FROM old WHERE image_id NOT IN (SELECT image_id FROM fresh)")
+        for rank, one in enumerate(spare, 1):
+            _load_old(database, catalog, one.parts, old_type, rank=rank, reread=one.reread)
+        _find_forced(database, force)
+        database.execute("CREATE TABLE lost (part VARCHAR, row BIGINT)")
+        if spare:
+            _settle_repeated(database, retry_failed=retry_failed)
         _judge(database, described=new_type is not None and new_type == old_type, retry_failed=retry_failed)
         metadata = () if new_type is None else (pa.field("metadata", new_type),)
         columns = ", ".join(field.name for field in (*COLUMNS, *metadata))
-        everything = new_type != old_type or _lacks_warnings(catalog, snapshot)
-        affected = _affected(database, columns, everything=everything)
+        affected = _affected(database, columns, everything=new_type != old_type)
         names = ", ".join(field.name for field in (*COLUMNS, *COPY, *metadata))
         query = f"SELECT {names} FROM work ORDER BY part NULLS LAST, image_id"
         write_manifest(database.sql(query).to_arrow_reader(ROW_GROUP), pa.schema([*COLUMNS, *COPY, *metadata]), target)
-        counted = database.execute("SELECT count(*) FILTER (row IS NULL), count(row) FROM work").fetchone() or (0, 0)
         rewritten = database.execute(
             "SELECT part, count(*) FROM work WHERE part IS NOT NULL GROUP BY part ORDER BY part"
         ).fetchall()
         sizes = database.sql("SELECT size FROM work WHERE part IS NULL ORDER BY image_id").to_arrow_table()
-        removed = database.execute(
-            "SELECT count(*) FROM old WHERE image_id NOT IN (SELECT image_id FROM fresh)"
-        ).fetchone()
+        counted = {
+            "tagged": _count(database, "SELECT count(*) FILTER (row IS NULL) FROM work"),
+            "copied": _count(database, "SELECT count(row) FROM work"),
+            "taken": _count(database, "SELECT count(*) FROM judged WHERE stands AND old_rank > 0"),
+            "unchecked": _count(database, "SELECT count(*) FROM judged WHERE stands AND unchecked"),
+        }
     shards: list[Shard] = []
     start = 0
     largest = size(UNBOUNDED)
@@ -114,35 +141,59 @@ def plan_changes(
     shards += plan_shards(
         sizes.column("size").combine_chunks().cast(pa.int64()), size(sizes.num_rows), len(shards), start
     )
-    kept = tuple(part for part in snapshot.parts if part.path not in affected)
-    return Changes(tuple(shards), kept, counted[0], counted[1], removed[0] if removed else 0)
+    earlier = (*current, *(part for one in spare for part in one.parts))
+    kept = tuple(part for part in earlier if part.path not in affected)
+    return Changes(tuple(shards), kept, removed=removed, **counted)
 
 
-def _load_old(database: duckdb.DuckDBPyConnection, catalog: str, snapshot: Snapshot) -> pa.DataType | None:
-    """Fill the table `old` with the snapshot's rows, and where each of them lies."""
-    with pq.ParquetFile(open_store(catalog).open(snapshot.parts[0].path)) as first:
-        schema = first.schema_arrow
-    columns = [*_OLD, *(["metadata"] if "metadata" in schema.names else [])]
-    empty = pa.schema([*(schema.field(name) for name in columns), *COPY]).empty_table()
+def _metadata_type(catalog: str, part: Part) -> pa.DataType | None:
+    with pq.ParquetFile(open_store(catalog).open(part.path)) as file:
+        schema = file.schema_arrow
+    return schema.field("metadata").type if "metadata" in schema.names else None
+
+
+def _create_old(database: duckdb.DuckDBPyConnection, metadata: pa.DataType | None) -> None:
+    """Make the table `old` of earlier rows: where each of them lies, and which parts are preferred."""
+    strings = pa.schema([(name, pa.string()) for name in _OLD])
+    types = [*strings, *COPY, *([] if metadata is None else [pa.field("metadata", metadata)])]
+    flags = [pa.field("rank", pa.int64()), pa.field("retyped", pa.bool_()), pa.field("reread", pa.bool_())]
+    empty = pa.schema([*types, *flags]).empty_table()
     database.register("rows", empty)
     database.execute("CREATE TABLE old AS SELECT * FROM rows")
+
+
+def _load_old(
+    database: duckdb.DuckDBPyConnection,
+    catalog: str,
+    parts: Sequence[Part],
+    metadata: pa.DataType | None,
+    *,
+    rank: int,
+    reread: bool = False,
+) -> None:
+    """Add the rows of parts to `old`.
+
+    Parts with metadata of another type than the table's, or written before `warning` was a column, are marked
+    `retyped`: they are written again, so that all parts of a catalog have the same columns.
+    """
     waiting: list[pa.Table] = []
-    for number, (part, table) in enumerate(read_parts(catalog, snapshot.parts, columns), 1):
-        rows = pa.array(np.arange(table.num_rows))
-        paths = pa.repeat(part.path, table.num_rows)
-        waiting.append(table.append_column("part", paths).append_column("row", rows))
+    for number, (part, table) in enumerate(read_parts(catalog, parts, [*_OLD, "metadata", "warning"]), 1):
+        found = table.schema.field("metadata").type if "metadata" in table.column_names else None
+        chosen = table.select([*_OLD, *(["metadata"] if found is not None and found == metadata else [])])
+        same = {
+            "part": part.path,
+            "rank": rank,
+            "retyped": found != metadata or "warning" not in table.column_names,
+            "reread": reread,
+        }
+        for name, value in same.items():
+            chosen = chosen.append_column(name, pa.repeat(value, table.num_rows))
+        waiting.append(chosen.append_column("row", pa.array(np.arange(table.num_rows))))
         # Together: each insert is a transaction. Not all in one: that holds its rows beside the database's memory.
-        if number == len(snapshot.parts) or sum(one.num_rows for one in waiting) >= INSERTED:
+        if number == len(parts) or sum(one.num_rows for one in waiting) >= INSERTED:
             database.register("rows", pa.concat_tables(waiting, promote_options="permissive"))
             database.execute("INSERT INTO old BY NAME SELECT * FROM rows")
             waiting.clear()
-    return schema.field("metadata").type if "metadata" in columns else None
-
-
-def _lacks_warnings(catalog: str, snapshot: Snapshot) -> bool:
-    """Tell whether parts were written before `warning` was a column: all are written again, so that all have one."""
-    with pq.ParquetFile(open_store(catalog).open(snapshot.parts[0].path)) as first:
-        return "warning" not in first.schema_arrow.names
 
 
 def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType | None:
@@ -156,19 +207,59 @@ def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType
     return schema.field("metadata").type if "metadata" in schema.names else None
 
 
-def _judge(database: duckdb.DuckDBPyConnection, *, described: bool, retry_failed: bool) -> None:
-    """Fill the table `judged`: for each image of today its old row, whether that stands and is touched."""
+def _find_forced(database: duckdb.DuckDBPyConnection, force: Sequence[str]) -> None:
+    """Fill the table `forced` with the images of today that match one of the globs; each must match some."""
+    database.execute("CREATE TABLE forced (image_id VARCHAR)")
+    for glob in force:
+        matching = "FROM fresh WHERE image_id GLOB $glob OR uri GLOB $glob"
+        if not database.execute(f"SELECT 1 {matching} LIMIT 1", {"glob": glob}).fetchall():
+            raise InputError(f"--force {glob}: no image_id and no uri of the collection matches it.")
+        database.execute(f"INSERT INTO forced SELECT image_id {matching}", {"glob": glob})
+
+
+def _stands(*, retry_failed: bool) -> str:
+    """Return SQL that tells whether a row of `old` is the one that reading the image of `fresh` now would give."""
     passing = ", ".join(f"'{code}'" for code in ErrorCode if code.passes_with_time)
     again = f"(old.status = 'error' AND old.error_code IN ({passing}))" if retry_failed else "false"
+    return f"""(old.image_id IS NOT NULL AND old.uri = fresh.uri AND NOT {again} AND (
+                 old.validator IS NULL OR fresh.validator IS NULL OR old.validator = fresh.validator
+                 OR split_part(old.validator, ':', 1) <> split_part(fresh.validator, ':', 1))
+                 AND (old.reread OR fresh.image_id NOT IN (SELECT image_id FROM forced)))"""
+
+
+def _settle_repeated(database: duckdb.DuckDBPyConnection, *, retry_failed: bool) -> None:
+    """Leave one row for each image in `old`; the others go to `lost`.
+
+    A row that stands comes first, then one that could be read; of several such, that of a part of the snapshot which
+    stays as it is, then that of the run which is preferred. A part of the snapshot that must be rewritten comes last:
+    an interrupted run that has rewritten it has all its rows.
+    """
+    stands = f"coalesce({_stands(retry_failed=retry_failed)}, false)"
+    database.execute(
+        f"""
+        INSERT INTO lost
+        WITH repeated AS (SELECT image_id FROM old GROUP BY image_id HAVING count(*) > 1),
+             broken AS (SELECT DISTINCT old.part FROM old LEFT JOIN fresh ON fresh.image_id = old.image_id
+                        WHERE old.rank = 0 AND NOT {stands})
+        SELECT old.part, old.row FROM old JOIN repeated ON repeated.image_id = old.image_id
+             LEFT JOIN fresh ON fresh.image_id = old.image_id LEFT JOIN broken ON broken.part = old.part
+        QUALIFY row_number() OVER (PARTITION BY old.image_id ORDER BY {stands} DESC, old.status = 'ok' DESC,
+            broken.part IS NOT NULL, old.rank, old.row) > 1;
+        DELETE FROM old USING lost WHERE old.part = lost.part AND old.row = lost.row
+        """
+    )
+
+
+def _judge(database: duckdb.DuckDBPyConnection, *, described: bool, retry_failed: bool) -> None:
+    """Fill the table `judged`: for each image of today its old row, whether that stands and is touched."""
     database.execute(
         f"""
         CREATE TABLE judged AS
-        SELECT fresh.*, old.part AS old_part, old.row AS old_row,
-               old.image_id IS NOT NULL AND old.uri = fresh.uri AND NOT {again} AND (
-                   old.validator IS NULL OR fresh.validator IS NULL OR old.validator = fresh.validator
-                   OR split_part(old.validator, ':', 1) <> split_part(fresh.validator, ':', 1)) AS stands,
-               old.record_id IS DISTINCT FROM fresh.record_id
-                   {"OR old.metadata IS DISTINCT FROM fresh.metadata" if described else ""} AS touched
+        SELECT fresh.*, old.part AS old_part, old.row AS old_row, coalesce(old.rank, 0) AS old_rank,
+               coalesce({_stands(retry_failed=retry_failed)}, false) AS stands,
+               old.retyped OR old.record_id IS DISTINCT FROM fresh.record_id
+                   {"OR old.metadata IS DISTINCT FROM fresh.metadata" if described else ""} AS touched,
+               old.validator IS DISTINCT FROM fresh.validator OR fresh.validator IS NULL AS unchecked
         FROM fresh LEFT JOIN old ON old.image_id = fresh.image_id
         """
     )
@@ -180,10 +271,16 @@ def _affected(database: duckdb.DuckDBPyConnection, columns: str, *, everything: 
         f"""
         CREATE TABLE affected AS
         SELECT old_part AS path FROM judged WHERE old_part IS NOT NULL AND (touched OR NOT stands OR {everything})
-        UNION SELECT part FROM old WHERE image_id NOT IN (SELECT image_id FROM fresh);
+        UNION SELECT part FROM old WHERE image_id NOT IN (SELECT image_id FROM fresh)
+        UNION SELECT part FROM lost;
         CREATE TABLE work AS
         SELECT {columns}, old_part AS part, CASE WHEN stands THEN old_row END AS row FROM judged
         WHERE old_part IS NULL OR old_part IN (SELECT path FROM affected)
         """
     )
     return {str(row[0]) for row in database.execute("SELECT path FROM affected").fetchall()}
+
+
+def _count(database: duckdb.DuckDBPyConnection, query: str) -> int:
+    ((count,),) = database.execute(query).fetchall()
+    return int(count)

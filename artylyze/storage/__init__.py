@@ -20,13 +20,15 @@ from artylyze.storage.contract import (
     Noted,
     Store,
     Survey,
+    Version,
     unchanged,
 )
-from artylyze.storage.local import LocalStore, get_file
+from artylyze.storage.local import LocalStore, get_file, head_file
 from artylyze.storage.objects import ObjectStore, open_bucket
-from artylyze.storage.web import get_http
+from artylyze.storage.web import get_http, head_http
 
 __all__ = [
+    "CLOUD",
     "MAX_OBJECT_BYTES",
     "ConflictError",
     "Entry",
@@ -34,15 +36,19 @@ __all__ = [
     "Noted",
     "Store",
     "Survey",
+    "Version",
     "check_output",
     "fetch",
+    "head",
     "is_url",
     "open_store",
     "reachable",
+    "same_place",
     "unchanged",
 ]
 
-_CLOUD = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+CLOUD = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+"""Schemes of object storage, by the scheme of the provider that they mean."""
 
 
 def is_url(source: str) -> bool:
@@ -64,16 +70,31 @@ def open_store(root: str | os.PathLike[str]) -> Store:
     if scheme.lower() == "file":
         return LocalStore(Path(os.fsdecode(unquote_to_bytes(rest))))
     bucket, _, prefix = rest.partition("/")
-    if scheme.lower() not in _CLOUD or not bucket:
+    if scheme.lower() not in CLOUD or not bucket:
         raise InputError(f"{text} is not a folder, nor s3://, gs:// or az://bucket/prefix.")
     prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
-    return ObjectStore(open_bucket(_CLOUD[scheme.lower()], bucket), prefix)
+    return ObjectStore(open_bucket(CLOUD[scheme.lower()], bucket), prefix)
+
+
+def same_place(one: str, other: str) -> bool:
+    """Tell whether two addresses are of the same folder or file, however they are spelled."""
+    return _place(one) == _place(other)
+
+
+def _place(address: str) -> str:
+    if not is_url(address):
+        return os.path.realpath(address)
+    scheme, _, rest = address.partition("://")
+    scheme = scheme.lower()
+    if scheme == "file":
+        return os.path.realpath(os.fsdecode(unquote_to_bytes(rest)))
+    return f"{CLOUD.get(scheme, scheme)}://{rest.rstrip('/')}"
 
 
 def check_output(address: str | os.PathLike[str]) -> None:
     """Raise InputError for an address that nothing can be written to, such as a web page's: better early than late."""
     scheme, _, rest = os.fspath(address).partition("://")
-    if is_url(os.fspath(address)) and (scheme.lower() not in {*_CLOUD, "file"} or not rest):
+    if is_url(os.fspath(address)) and (scheme.lower() not in {*CLOUD, "file"} or not rest):
         raise InputError(f"{address} is not a folder, nor s3://, gs:// or az://bucket/prefix.")
 
 
@@ -92,20 +113,40 @@ def fetch(uri: str, validator: str | None = None, max_bytes: int = MAX_OBJECT_BY
     Raises:
         ImageError: missing, changed, denied, archived, unreachable or too_large.
     """
-    scheme, _, rest = uri.partition("://") if is_url(uri) else ("", "", uri)
-    scheme = scheme.lower()
-    if scheme in ("http", "https"):
-        fetched = get_http(uri, max_bytes)
-    elif scheme in _CLOUD:
-        bucket, _, key = rest.partition("/")
-        try:
-            fetched = ObjectStore(open_bucket(_CLOUD[scheme], bucket), "").get(key, max_bytes)
-        except StorageError as error:
-            raise ImageError(ErrorCode.DENIED, str(error)) from error
-    elif scheme not in ("", "file"):
-        raise ImageError(ErrorCode.UNSUPPORTED, f"{scheme}:// addresses are not read")
+    place, key = _locate(uri)
+    if isinstance(place, ObjectStore):
+        fetched = place.get(key, max_bytes)
     else:
-        fetched = get_file(Path(os.fsdecode(unquote_to_bytes(rest)) if scheme == "file" else rest), max_bytes)
+        fetched = get_file(place, max_bytes) if isinstance(place, Path) else get_http(uri, max_bytes)
     if not unchanged(validator, fetched.validators):
         raise ImageError(ErrorCode.CHANGED, f"scanned as {validator}, is now {', '.join(fetched.validators)}")
     return fetched.data
+
+
+def head(uri: str) -> Version:
+    """Ask for the version of the image behind an address, without reading it: its validator is as `fetch` compares it.
+
+    Raises:
+        ImageError: missing, denied, unreachable or unsupported.
+    """
+    place, key = _locate(uri)
+    if isinstance(place, ObjectStore):
+        return place.head(key)
+    return head_file(place) if isinstance(place, Path) else head_http(uri)
+
+
+def _locate(uri: str) -> tuple[ObjectStore | Path | None, str]:
+    """Return the bucket and the key, or the path, behind an address; None for the web. Raises ImageError."""
+    scheme, _, rest = uri.partition("://") if is_url(uri) else ("", "", uri)
+    scheme = scheme.lower()
+    if scheme in ("http", "https"):
+        return None, ""
+    if scheme in CLOUD:
+        bucket, _, key = rest.partition("/")
+        try:
+            return ObjectStore(open_bucket(CLOUD[scheme], bucket), ""), key
+        except StorageError as error:
+            raise ImageError(ErrorCode.DENIED, str(error)) from error
+    if scheme not in ("", "file"):
+        raise ImageError(ErrorCode.UNSUPPORTED, f"{scheme}:// addresses are not read")
+    return Path(os.fsdecode(unquote_to_bytes(rest)) if scheme == "file" else rest), ""

@@ -85,6 +85,14 @@ class Survey:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What the storage says of an object without reading it: its size in bytes and its validator, None if unknown."""
+
+    size: int | None
+    validator: str | None
+
+
 class Store(Protocol):
     """Objects below one root. Every method raises StorageError when the storage refuses or does not answer."""
 

@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 from urllib.parse import quote
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Entry, Fetched, Survey, check_size
+from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Entry, Fetched, Survey, Version, check_size
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,21 @@ def _stat_noted(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_re
         elif entry.is_symlink():  # otherwise it is gone meanwhile
             survey.dead_links.add(key)
     return None
+
+
+def head_file(path: Path) -> Version:
+    """Ask for the version of one regular file; raise ImageError if it cannot be had."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(ErrorCode.MISSING, "no such file") from error
+    except PermissionError as error:
+        raise ImageError(ErrorCode.DENIED, str(error.strerror)) from error
+    except (OSError, ValueError) as error:
+        raise ImageError(ErrorCode.UNREACHABLE, str(error)) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
+    return Version(found.st_size, _file_validator(found))
 
 
 def get_file(path: Path, max_bytes: int) -> Fetched:

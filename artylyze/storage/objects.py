@@ -23,6 +23,7 @@ from artylyze.storage.contract import (
     Entry,
     Fetched,
     Survey,
+    Version,
     check_size,
     etag_validator,
     first_line,
@@ -211,6 +212,35 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise _image_error(error) from error
         return Fetched(data, _found(meta["e_tag"], meta["last_modified"], meta["size"]))
+
+    def head(self, key: str) -> Version:
+        """Ask for the version of one object; raise ImageError if it cannot be had."""
+        import obstore
+        from obstore.exceptions import BaseError, InvalidPathError
+
+        name = self.prefix + key
+        try:
+            if name.startswith("/"):
+                raise InvalidPathError(name)
+            meta = obstore.head(self.bucket.store, name)
+            found = meta["e_tag"], meta["last_modified"], meta["size"]
+        except (InvalidPathError, ValueError):
+            found = self._head_odd(name)
+        except (BaseError, OSError) as error:
+            raise _image_error(error) from error
+        return Version(found[2], _found(*found)[0])
+
+    def _head_odd(self, name: str) -> tuple[str | None, datetime, int]:
+        """Ask for a key that obstore cannot name."""
+        if self.bucket.s3 is None:
+            raise ImageError(ErrorCode.UNREACHABLE, "the storage client cannot name this key")
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            found = self.bucket.s3.head_object(Bucket=self.bucket.name, Key=name)
+        except (ClientError, BotoCoreError) as error:
+            raise _image_error(error) from error
+        return found.get("ETag"), found["LastModified"], found["ContentLength"]
 
     def _get_odd(self, key: str, max_bytes: int) -> Fetched:
         """Read a key that obstore cannot name."""

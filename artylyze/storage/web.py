@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from artylyze import __version__
 from artylyze.errors import ErrorCode, ImageError, InputError
-from artylyze.storage.contract import Fetched, check_size, etag_validator, first_line
+from artylyze.storage.contract import Fetched, Version, check_size, etag_validator, first_line
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -87,10 +88,55 @@ def get_http(uri: str, max_bytes: int) -> Fetched:
     def get(clock: _Clock) -> Fetched:
         with _answer("GET", uri, clock) as response:
             data = _body(response, max_bytes, clock)
-            tag = etag_validator(response.headers.get("ETag"))
-        return Fetched(data, (tag,) if tag else ())
+            validators = _validators(response)
+        return Fetched(data, validators)
 
     return _persistently(get)
+
+
+def head_http(uri: str) -> Version:
+    """Ask for the version of one address, without its content.
+
+    A server that refuses HEAD is asked by a GET that ends with the headers; its host is then asked so from the start.
+
+    Raises:
+        ImageError: if it cannot be had: denied, missing or unreachable.
+    """
+
+    def ask(method: str) -> Version:
+        def attempt(clock: _Clock) -> Version:
+            with _answer(method, uri, clock) as response:
+                size = response.headers.get("Content-Length") or ""
+                validators = _validators(response)
+            return Version(int(size) or None if size.isdecimal() else None, validators[0] if validators else None)
+
+        return _persistently(attempt)
+
+    host = urlsplit(uri).netloc
+    if host not in _refuse_head:
+        try:
+            return ask("HEAD")
+        except ImageError as error:
+            if not error.detail.startswith("HTTP "):  # nobody answers: a GET would wait as long again
+                raise
+    version = ask("GET")
+    _refuse_head.add(host)
+    return version
+
+
+_refuse_head: set[str] = set()
+"""Hosts that answer GET where they refuse HEAD."""
+
+
+def _validators(response: BaseHTTPResponse) -> tuple[str, ...]:
+    """Return what tells this version from others: the ETag, be it weak or strong, and the time of the last change."""
+    tag = etag_validator((response.headers.get("ETag") or "").strip().removeprefix("W/"))
+    try:
+        modified = parsedate_to_datetime(response.headers.get("Last-Modified") or "")
+    except ValueError:
+        return (tag,) if tag else ()
+    changed = f"modified:{int(modified.timestamp())}"
+    return (tag, changed) if tag else (changed,)
 
 
 class _TransientError(Exception):

@@ -96,7 +96,7 @@ def forecast(planned: Plan, *, output: str, scanned: bool, device: str, taggers:
         readers: workers that fetch and decode for them, 0 where each does its own.
     """
     manifest = planned.manifest
-    images = manifest.rows - planned.copied
+    images = manifest.rows - planned.base.copied
     wanted = _sample(manifest)
     probe = _measure(planned.bundle, device, wanted)
     remote = sum(is_url(source.uri) for source in wanted) / max(1, len(wanted))
@@ -109,7 +109,7 @@ def forecast(planned: Plan, *, output: str, scanned: bool, device: str, taggers:
         images=images,
         bytes=round(manifest.bytes * images / max(1, manifest.rows)),
         shards=len(planned.spec.shards),
-        copied=planned.copied,
+        copied=planned.base.copied,
         list_requests=-(-manifest.rows // LIST_PAGE) if remote and scanned else 0,
         get_requests=round(images * remote),
         put_requests=len(planned.spec.shards) + OTHER_PUTS if is_url(output) else 0,

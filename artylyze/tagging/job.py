@@ -24,17 +24,19 @@ from artylyze.catalog.run import (
     Lease,
     RunSpec,
     probe_conditional,
+    read_spec,
     run_store,
     write_spec,
     write_success,
 )
 from artylyze.catalog.snapshot import Part, Snapshot, read_snapshot, write_snapshot
+from artylyze.catalog.takeover import read_base, write_base
 from artylyze.errors import ErrorCode, ImageError, StorageError, TooManyErrorsError
-from artylyze.manifest import Manifest, copy_manifest, open_rows, read_rows
+from artylyze.manifest import Manifest, copy_manifest, open_manifest, open_rows, read_rows
 from artylyze.models.runtimes import resolve_precision
 from artylyze.progress import Watcher
 from artylyze.storage import Store, fetch, is_url, open_store
-from artylyze.tagging.planning import Plan, check, plan
+from artylyze.tagging.planning import Plan, check, nothing_to_do, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings, rows_to_read
 from artylyze.wording import counted
@@ -76,7 +78,7 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
         prepared = planned.result()
         if prepared is None:
             snapshot = read_snapshot(request.output)
-            watcher.say("Nothing has changed: the catalog is up to date.")
+            watcher.say(nothing_to_do(request))
             return Outcome(snapshot.run_id, snapshot, 0, 0, 0.0)
         watcher.say(f"Ray's own logs: {logs}")
         return drive(request, prepared, watcher, conditional=conditional)
@@ -132,10 +134,20 @@ def judge(request: TagRequest, outcome: Outcome) -> None:
         )
 
 
-def _freeze(store: Store, manifest: Manifest) -> None:
-    """Copy the manifest into the run's folder, where workers read it."""
-    if store.version("manifest.parquet") is None:
-        copy_manifest(manifest.url, f"{store.url}/manifest.parquet")
+def _freeze(store: Store, plan: Plan) -> Plan:
+    """Write the plan into the run's folder, where workers read its manifest; return what is there if it was begun.
+
+    run.json comes last: without it what lies there is of a plan that nobody followed, and is written anew.
+    """
+    begun = read_spec(store)
+    if begun is None:
+        copy_manifest(plan.manifest.url, f"{store.url}/manifest.parquet")
+        write_base(store, plan.base)
+        return replace(plan, spec=write_spec(store, _resolved(plan.spec)))
+    manifest = plan.manifest
+    if manifest.digest != begun.manifest_digest:
+        manifest = open_manifest(store.uri("manifest.parquet"), ordered=False)
+    return replace(plan, spec=begun, manifest=manifest, base=read_base(store))
 
 
 def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: bool) -> Outcome:
@@ -146,8 +158,8 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
     store = run_store(request.output, plan.spec.run_id)
     replaces = open_store(request.output).version("catalog.json")
     with Lease(store, plan.spec.rows, conditional=conditional) as lease:
-        _freeze(store, plan.manifest)
-        spec = write_spec(store, _resolved(plan.spec))
+        plan = _freeze(store, plan)
+        spec = plan.spec
         there = read_receipts(store, spec.run_id, spec.shards)
         resumed = sum(receipt.rows for receipt in there.values())
         weights = _weights(plan.manifest, spec.shards)
@@ -233,10 +245,12 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
         tasks=spec.tasks,
         dim=spec.dim,
         settings=spec.settings,
-        parts=(*plan.kept, *new),
+        parts=(*plan.base.kept, *new),
     )
     if spec.parent is not None and read_snapshot(request.output).run_id not in (spec.parent, spec.run_id):
-        raise StorageError(f"Another run has replaced the snapshot of {request.output} meanwhile. Run --update again.")
+        raise StorageError(
+            f"Another run has replaced the snapshot of {request.output} meanwhile. Run the same command again."
+        )
     own = replace(snapshot, parts=new)
     write_success(store, {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors})
     return snapshot

@@ -1,30 +1,40 @@
-"""Planning a run: the model, the frozen manifest and its shards, under an id that the same command finds again."""
+"""Planning a run: the model, the frozen manifest and its shards, under an id that the same command finds again.
+
+A second run over a collection takes over every row that still tells the truth: of the catalog's snapshot, and of runs
+that were interrupted. ARCHITECTURE.md, "What a second run promises".
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from artylyze import __version__
 from artylyze.catalog.plan import Shard, plan_shards, shard_size
-from artylyze.catalog.run import (
-    RunSpec,
-    read_success,
-    run_id_of,
-    run_store,
+from artylyze.catalog.run import DEAD_AFTER, RunSpec, read_spec, read_success, run_id_of, run_store
+from artylyze.catalog.snapshot import Snapshot, read_snapshot
+from artylyze.catalog.takeover import (
+    Base,
+    Unpublished,
+    committed_parts,
+    knows,
+    published,
+    read_base,
+    unpublished_runs,
 )
-from artylyze.catalog.snapshot import Part, read_snapshot
-from artylyze.catalog.update import plan_changes
+from artylyze.catalog.update import Changes, Spare, plan_changes
 from artylyze.collection import describe, is_table, scan
 from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.manifest import Manifest, looks_like_manifest, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.models.bundle import Bundle
 from artylyze.models.resolve import resolve_model
 from artylyze.progress import Watcher
+from artylyze.storage import open_store
 from artylyze.storage.nearest import check_there
 from artylyze.tagging.request import TagRequest
 
@@ -39,16 +49,14 @@ class Plan:
     Attributes:
         spec: what the run was asked.
         bundle: the model.
-        kept: parts of the parent snapshot that stay.
         manifest: the run's rows.
-        copied: rows of it that are copied from the parent.
+        base: what the run builds on.
     """
 
     spec: RunSpec
     bundle: Bundle
-    kept: tuple[Part, ...]
     manifest: Manifest
-    copied: int
+    base: Base = field(default_factory=Base)
 
 
 def check(request: TagRequest) -> None:
@@ -57,20 +65,183 @@ def check(request: TagRequest) -> None:
         check_there(request.source)
     if request.source is not None and Path(request.source).is_file() and not is_table(request.source):
         raise InputError(f"{request.source} is a file: give a folder, or a .csv or .parquet table of addresses.")
-    if request.operation != "tag":
+    if request.update or request.retry_failed:
         read_snapshot(request.output)
 
 
 def plan(request: TagRequest, watcher: Watcher, folder: str) -> Plan | None:
-    """Resolve the model, make the run's manifest in `folder`, cut it into shards; None if there is nothing to do."""
+    """Resolve the model, make the run's manifest in `folder`, cut it into shards; None if there is nothing to do.
+
+    Raises:
+        InputError: if the run would drop images of the catalog, or change its model, and was not asked to.
+        StorageError: if another process drives a run of this catalog.
+    """
     bundle = resolve_model(request.model, weights=request.weights)
+    snapshot = _snapshot(request.output)
+    if snapshot is not None and not request.replace:
+        _refuse_another_model(request, snapshot, bundle)
+    source, manifest = None, None
+    if request.source is not None:
+        source = _manifest(request, f"{folder}/scanned.parquet", watcher)
+        manifest = _first_rows(source, f"{folder}/first.parquet", request.limit)
+    parent = None if snapshot is None else snapshot.run_id
+    whole = _decides(request, bundle, manifest, None)
+    if request.operation == "tag" and snapshot is not None and snapshot.run_id == run_id_of(**whole):
+        same = read_spec(run_store(request.output, snapshot.run_id))
+        if same is not None:
+            return _resumed(request, same, bundle, manifest)
+    runs = unpublished_runs(request.output, parent)
+    decides = _decides(request, bundle, manifest, parent)
+    serving = [run for run in runs if run.shards and _serves(run.spec, request, bundle)]
+    run_id, begun = _choose_run(request, decides, serving)
+    _refuse_beside_another(request.output, [run for run in runs if run.spec.run_id != run_id])
+    if begun is not None:
+        return _resumed(request, begun, bundle, manifest)
+    spare = [run for run in serving if run.spec.run_id != run_id]
+    if manifest is not None and not spare and (snapshot is None or request.replace):
+        return _plan_whole(request, bundle, manifest, run_id, parent)
+    kept = None if request.replace else snapshot
     target = f"{folder}/manifest.parquet"
-    if request.operation == "retry-failed":
-        return _plan_changes(request, bundle, None, target)
-    source = _manifest(request, f"{folder}/scanned.parquet", watcher)
-    if request.operation == "tag":
-        return _plan_whole(request, bundle, _first_rows(source, target, request.limit))
-    return _plan_changes(request, bundle, source, target)
+    changes = plan_changes(
+        request.output,
+        kept,
+        None if manifest is None else manifest.url,
+        target,
+        size=lambda rows: _shard_size(request, bundle, rows),
+        retry_failed=request.retry_failed,
+        force=request.force,
+        spare=[Spare(committed_parts(request.output, run), _reread(run.spec, request)) for run in spare],
+    )
+    if kept is not None and changes.removed and request.operation == "tag":
+        raise InputError(_would_drop(request, kept, changes.removed))
+    if kept is not None and not changes.shards and changes.kept == kept.parts:
+        return None
+    _tell(request, changes, spare, kept, watcher)
+    work = open_manifest(target, ordered=False)
+    base = Base(changes.kept, changes.copied, {run.spec.run_id: run.shards for run in spare})
+    return Plan(_spec(request, bundle, work, changes.shards, run_id, parent), bundle, work, base)
+
+
+def nothing_to_do(request: TagRequest) -> str:
+    """Say why a request leaves the catalog as it is, when `plan` returned None."""
+    if not request.retry_failed:
+        state = "up to date" if request.update else "complete already"
+        return f"Nothing has changed: the catalog is {state}."
+    errors = read_snapshot(request.output).errors
+    reasons = ", ".join(f"{number:,} {code}" for code, number in errors.items())
+    start = "Nothing has changed, and no" if request.update else "No"
+    return f"{start} image failed for a reason that can pass" + (
+        f": {reasons}." if reasons else "; none failed at all."
+    )
+
+
+def _snapshot(catalog: str) -> Snapshot | None:
+    return None if open_store(catalog).version("catalog.json") is None else read_snapshot(catalog)
+
+
+def _refuse_another_model(request: TagRequest, snapshot: Snapshot, bundle: Bundle) -> None:
+    """Raise InputError if the rows of this request would not be those of the catalog."""
+    what = None
+    if snapshot.model_id != bundle.model_id:
+        what = f"was made by model {snapshot.model_id[:12]}, this is {bundle.model_id[:12]}. Give the same --model"
+    elif bundle.tasks and snapshot.settings.get("top_k") != request.top_k:
+        what = f"keeps --top-k {snapshot.settings.get('top_k')}, this is {request.top_k}. Give the same"
+    if what is not None:
+        raise InputError(
+            f"The catalog {request.output} with {_images(snapshot.rows)} {what}, give another -o, or `tag --replace` "
+            "to make the whole catalog anew."
+        )
+
+
+def _would_drop(request: TagRequest, snapshot: Snapshot, removed: int) -> str:
+    limited = "" if request.limit is None else f" with --limit {request.limit}"
+    options = "--update drops what was removed from the collection" if not limited else "Without --limit it takes all"
+    return (
+        f"{_images(snapshot.rows)} {'is' if snapshot.rows == 1 else 'are'} in the catalog {request.output}, this run "
+        f"would leave {snapshot.rows - removed:,}: {removed:,} {'is' if removed == 1 else 'are'} not in "
+        f"{request.source}{limited}. {options}; --replace makes the catalog anew from what is there; another -o leaves "
+        "it as it is."
+    )
+
+
+def _images(number: int) -> str:
+    return f"{number:,} image{'' if number == 1 else 's'}"
+
+
+def _choose_run(
+    request: TagRequest, decides: Mapping[str, Any], serving: Sequence[Unpublished]
+) -> tuple[str, RunSpec | None]:
+    """Return the id of this request's run, and what run.json says if that has begun.
+
+    A run is not resumed but followed by another attempt if it was published and the catalog is that of its parent
+    again, or if other runs, those in `serving`, have committed rows that its plan does not know of.
+    """
+    for attempt in count():
+        run_id = run_id_of(**decides, **({"attempt": attempt} if attempt else {}))
+        store = run_store(request.output, run_id)
+        spec = read_spec(store)
+        if spec is None:
+            return run_id, None
+        complete = read_success(store) is not None
+        over = complete and decides["parent"] is not None and (request.retry_failed or published(store, complete=True))
+        others = [run for run in serving if run.spec.run_id != run_id]
+        if not over and (complete or knows(read_base(store), others)):
+            return run_id, spec
+    raise AssertionError("unreachable: attempts have no end")
+
+
+def _refuse_beside_another(catalog: str, runs: Iterable[Unpublished]) -> None:
+    """Raise StorageError if somebody drives another run of the catalog: only one of two could publish what it did."""
+    for run in runs:
+        if run.driver is not None:
+            raise StorageError(
+                f"{run.driver} drives the {run.spec.operation} run {run.spec.run_id} of {catalog}. Wait for it, "
+                f"or stop it; {DEAD_AFTER:.0f} s after its last heartbeat this command takes its rows over."
+            )
+
+
+def _serves(spec: RunSpec, request: TagRequest, bundle: Bundle) -> bool:
+    """Tell whether rows of an interrupted run are those that this request asks for."""
+    return (
+        spec.model_id == bundle.model_id
+        and (not bundle.tasks or spec.settings.get("top_k") == request.top_k)
+        and spec.settings.get("output_version", 1) == OUTPUT_VERSION
+        and (spec.operation == "replace" or not request.replace)
+        and (spec.operation == "retry-failed" or request.source is not None)
+    )
+
+
+def _reread(spec: RunSpec, request: TagRequest) -> bool:
+    return bool(request.force) and spec.settings.get("force") == list(request.force)
+
+
+def _resumed(request: TagRequest, spec: RunSpec, bundle: Bundle, manifest: Manifest | None) -> Plan:
+    """Return the plan of a run that has begun, as it was frozen."""
+    store = run_store(request.output, spec.run_id)
+    if manifest is None or manifest.digest != spec.manifest_digest:
+        manifest = open_manifest(store.uri("manifest.parquet"), ordered=False)
+    return Plan(spec, bundle, manifest, read_base(store))
+
+
+def _tell(
+    request: TagRequest, changes: Changes, spare: Sequence[Unpublished], kept: Snapshot | None, watcher: Watcher
+) -> None:
+    if changes.taken:
+        ids = ", ".join(run.spec.run_id for run in spare)
+        watcher.say(
+            f"Taking over {_images(changes.taken)} that {'an ' if len(spare) == 1 else ''}interrupted "
+            f"run{'' if len(spare) == 1 else 's'} committed ({ids}); {changes.tagged:,} left to read."
+        )
+    if kept is not None and request.operation == "tag":
+        watcher.say(
+            f"{_images(kept.rows)} {'is' if kept.rows == 1 else 'are'} in the catalog already; "
+            f"{changes.tagged:,} new or changed."
+        )
+    if request.update and changes.unchecked:
+        watcher.say(
+            f"Nothing tells of {_images(changes.unchecked)} whether they have changed since they were read; "
+            "--update --force GLOB reads those again that match."
+        )
 
 
 def is_manifest(source: str) -> bool:
@@ -117,11 +288,10 @@ def _first_rows(source: str, target: str, limit: int | None) -> Manifest:
     return manifest
 
 
-def _plan_whole(request: TagRequest, bundle: Bundle, manifest: Manifest) -> Plan:
+def _plan_whole(request: TagRequest, bundle: Bundle, manifest: Manifest, run_id: str, parent: str | None) -> Plan:
     size = _shard_size(request, bundle, manifest.rows)
     shards = plan_shards(manifest.sizes, size, workers=None if request.shard_size else _workers(request))
-    spec = _spec(request, bundle, manifest, shards, None)
-    return Plan(spec, bundle, (), manifest, copied=0)
+    return Plan(_spec(request, bundle, manifest, shards, run_id, parent), bundle, manifest)
 
 
 def _shard_size(request: TagRequest, bundle: Bundle, rows: int) -> int:
@@ -132,48 +302,26 @@ def _workers(request: TagRequest) -> int:
     return max(request.workers or 0, request.readers or 0) or os.cpu_count() or 1
 
 
-def _plan_changes(request: TagRequest, bundle: Bundle, source: str | None, path: str) -> Plan | None:
-    snapshot = read_snapshot(request.output)
-    if snapshot.model_id != bundle.model_id:
-        raise InputError(
-            f"The catalog {request.output} was made by model {snapshot.model_id[:12]}, this is {bundle.model_id[:12]}. "
-            "Give the same --model, or leave --update away to tag the whole collection anew."
-        )
-    if snapshot.settings.get("top_k") != request.top_k and bundle.tasks:
-        raise InputError(f"The catalog {request.output} keeps --top-k {snapshot.settings.get('top_k')}: give the same.")
-    changes = plan_changes(
-        request.output,
-        snapshot,
-        source,
-        path,
-        size=lambda rows: _shard_size(request, bundle, rows),
-        retry_failed=request.retry_failed,
-    )
-    if not changes.shards and len(changes.kept) == len(snapshot.parts):
-        return None
-    manifest = open_manifest(path, ordered=False)
-    spec = _spec(request, bundle, manifest, changes.shards, snapshot.run_id)
-    return Plan(spec, bundle, changes.kept, manifest, changes.copied)
+def _decides(request: TagRequest, bundle: Bundle, manifest: Manifest | None, parent: str | None) -> dict[str, Any]:
+    """Return what decides the rows of a run, for its id."""
+    return {
+        "manifest": None if manifest is None else manifest.digest,
+        "model": bundle.model_id,
+        "settings": _asked(request),
+        "parent": parent,
+        "operation": "update and retry" if request.update and request.retry_failed else request.operation,
+        "output_version": OUTPUT_VERSION,
+    }
+
+
+def _asked(request: TagRequest) -> dict[str, Any]:
+    asked: dict[str, Any] = {"top_k": request.top_k, "device": request.device}
+    return asked | ({"force": list(request.force)} if request.force else {})
 
 
 def _spec(
-    request: TagRequest, bundle: Bundle, manifest: Manifest, shards: Sequence[Shard], parent: str | None
+    request: TagRequest, bundle: Bundle, manifest: Manifest, shards: Sequence[Shard], run_id: str, parent: str | None
 ) -> RunSpec:
-    asked = {"top_k": request.top_k, "device": request.device}
-    decides = {
-        "manifest": manifest.digest,
-        "model": bundle.model_id,
-        "settings": asked,
-        "parent": parent,
-        "operation": request.operation,
-        "output_version": OUTPUT_VERSION,
-    }
-    run_id = run_id_of(**decides)
-    if request.operation == "retry-failed":
-        # A retry that is complete, after the snapshot it was made for has been made again, is to be tried again.
-        attempts = (run_id_of(**decides, attempt=attempt) for attempt in count(1))
-        while read_success(run_store(request.output, run_id)) is not None:
-            run_id = next(attempts)
     packages = ("ray", "torch", "timm", "onnxruntime", "pillow", "pyarrow")
     return RunSpec(
         run_id=run_id,
@@ -182,7 +330,7 @@ def _spec(
         model_id=bundle.model_id,
         tasks=tuple(task.name for task in bundle.tasks),
         dim=bundle.embedding_dim,
-        settings=asked,
+        settings=_asked(request) | {"output_version": OUTPUT_VERSION},
         device=request.device,
         precision="auto",
         versions={"artylyze": __version__} | {package: version(package) for package in packages},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from artylyze.collection import Metadata, is_table
 from artylyze.errors import UsageError
+from artylyze.storage import same_place
 from artylyze.storage.staging import local_path
 from artylyze.tables import DEFAULT_READING, Reading
 
@@ -28,6 +29,8 @@ class TagRequest:
         limit: tag only that many images, None for all.
         update: tag only what is new or changed since the snapshot.
         retry_failed: tag again what failed for a reason that can pass.
+        replace: make the catalog anew, whatever it holds.
+        force: globs; an update tags again the images whose image_id or uri matches one.
         workers: actors that hold the model, None for one per GPU or core.
         readers: actors that fetch and decode for GPUs, None for one per core.
         separate: three stages instead of a fused one, None for what the device asks for.
@@ -48,6 +51,8 @@ class TagRequest:
     limit: int | None = None
     update: bool = False
     retry_failed: bool = False
+    replace: bool = False
+    force: tuple[str, ...] = ()
     workers: int | None = None
     readers: int | None = None
     separate: bool | None = None
@@ -68,6 +73,12 @@ class TagRequest:
             raise UsageError(f"--shard-size is at most {MOST_IN_A_SHARD:,}.")
         if not 0 <= self.max_error_rate <= 1:
             raise UsageError("--max-error-rate is a share between 0 and 1.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError("--device is one of auto, cpu, cuda.")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raise UsageError for arguments that do not go together."""
         if self.source is None and (self.update or not self.retry_failed):
             raise UsageError("Give a SOURCE: a folder, an s3:// address, a table with a uri column, or a manifest.")
         if self.limit is not None and (self.update or self.retry_failed):
@@ -77,10 +88,16 @@ class TagRequest:
                 "--metadata is joined to a folder or a bucket of images. A list of addresses and a manifest bring "
                 "their own; `artylyze scan FOLDER --metadata TABLE` makes a manifest."
             )
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError("--device is one of auto, cpu, cuda.")
+        if self.replace and (self.update or self.retry_failed):
+            raise UsageError("--replace makes the catalog anew: it goes with neither --update nor --retry-failed.")
+        if self.force and not self.update:
+            raise UsageError("--force says what --update reads again: give --update too.")
+        if self.source is not None and same_place(self.source, self.output):
+            raise UsageError(f"-o {self.output} is the collection itself: give the catalog a folder of its own.")
 
     @property
     def operation(self) -> str:
         """What a run of this request is called."""
-        return "update" if self.update else "retry-failed" if self.retry_failed else "tag"
+        return (
+            "update" if self.update else "retry-failed" if self.retry_failed else "replace" if self.replace else "tag"
+        )

@@ -1,0 +1,127 @@
+"""What runs that were interrupted have committed: rows that a later run takes over instead of reading images again.
+
+It knows runs, their parts and what a run builds on; it does not know collections, models or what the user asked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+from artylyze.catalog.parts import read_receipts
+from artylyze.catalog.run import RunSpec, read_spec, read_status, run_store
+from artylyze.catalog.snapshot import Part
+from artylyze.errors import InputError
+from artylyze.storage import Store, open_store
+
+_BASE = "base.json"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a run builds on, frozen with its plan: `base.json`, absent where it builds on nothing.
+
+    Attributes:
+        kept: parts of earlier runs that its snapshot lists as they are.
+        copied: rows of its manifest that are copied from earlier parts.
+        considered: parts that each interrupted run had committed when this one was planned, by run id.
+    """
+
+    kept: tuple[Part, ...] = ()
+    copied: int = 0
+    considered: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """A run whose snapshot was not published: it was interrupted, or somebody drives it.
+
+    Attributes:
+        spec: what it was asked.
+        shards: number of its committed parts.
+        considered: number of interrupted runs that its own plan took over from.
+        driver: host and process that drives it, None if nobody does.
+    """
+
+    spec: RunSpec
+    shards: int
+    considered: int
+    driver: str | None
+
+
+def read_base(store: Store) -> Base:
+    """Read what a run builds on; empty where it builds on nothing. Raises InputError if it cannot be read."""
+    data = store.read(_BASE)
+    if data is None:
+        return Base()
+    try:
+        values = json.loads(data)
+        parts = tuple(Part(**{k: part[k] for k in ("path", "rows", "ok", "errors")}) for part in values["kept"])
+        return Base(parts, int(values["copied"]), dict(values["considered"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{store.url}/{_BASE} cannot be read ({error}). Move the run's folder away.") from error
+
+
+def write_base(store: Store, base: Base) -> None:
+    """Write what a run builds on; nothing where it builds on nothing, and no plan was frozen there by half before."""
+    if base != Base() or store.version(_BASE) is not None:
+        store.put(_BASE, (json.dumps(asdict(base), ensure_ascii=False) + "\n").encode())
+
+
+def unpublished_runs(catalog: str, parent: str | None) -> list[Unpublished]:
+    """Return the runs on top of a snapshot that were not published, those whose rows are to be preferred first.
+
+    A run that took over from another is preferred to that; then the one that committed more. Without a snapshot the
+    runs that were published once count too: nothing lists their parts any more.
+
+    Args:
+        catalog: address of the catalog.
+        parent: run id of its snapshot, None if there is none yet.
+
+    Raises:
+        InputError: if a run.json cannot be read.
+    """
+    keys = {entry.key for entry in open_store(catalog).list("runs/")}
+    ids = sorted({key.split("/")[1] for key in keys if key.endswith("/run.json") and key.count("/") == 2})
+    with ThreadPoolExecutor(16) as pool:
+        specs = list(pool.map(lambda run_id: read_spec(run_store(catalog, run_id)), ids))
+        here = [spec for spec in specs if spec is not None and spec.parent == parent]
+        runs = [run for run in pool.map(lambda spec: _unpublished(catalog, spec, keys), here) if run is not None]
+    return sorted(runs, key=lambda run: (-run.considered, -run.shards, run.spec.run_id))
+
+
+def _unpublished(catalog: str, spec: RunSpec, keys: AbstractSet[str]) -> Unpublished | None:
+    store, folder = run_store(catalog, spec.run_id), f"runs/{spec.run_id}"
+    if spec.parent is not None and published(store, complete=f"{folder}/_SUCCESS.json" in keys):
+        return None
+    status = read_status(store)
+    driver = status.owner.rpartition(" ")[0] if status is not None and status.alive(time.time()) else None
+    shards = sum(f"{folder}/{shard.key}" in keys for shard in spec.shards)
+    considered = len(read_base(store).considered) if f"{folder}/{_BASE}" in keys else 0
+    return Unpublished(spec, shards, considered, driver)
+
+
+def published(store: Store, *, complete: bool) -> bool:
+    """Tell whether a complete run has published its snapshot: only then its last word is that it is done."""
+    if not complete:
+        return False
+    status = read_status(store)
+    return status is None or status.state == "done"
+
+
+def committed_parts(catalog: str, run: Unpublished) -> tuple[Part, ...]:
+    """Return the parts that a run has committed, from their footers."""
+    receipts = read_receipts(run_store(catalog, run.spec.run_id), run.spec.run_id, run.spec.shards)
+    return tuple(
+        Part(f"runs/{run.spec.run_id}/{receipt.key}", receipt.rows, receipt.ok, receipt.errors)
+        for _, receipt in sorted(receipts.items())
+    )
+
+
+def knows(base: Base, runs: Iterable[Unpublished]) -> bool:
+    """Tell whether a plan took into account all that these runs have committed."""
+    return all(base.considered.get(run.spec.run_id, 0) >= run.shards for run in runs)

@@ -1,0 +1,164 @@
+"""Which files of a listing artylyze wrote itself: plots, contact sheets and profiles that lie among the images.
+
+It knows how each command names its products, and what the file says that describes them; it must not know how a
+listing is made, nor what a manifest is. A file is ours only where that other file lies beside it and says so: no folder
+is judged by its name, and a user's picture in a folder of ours stays an image of the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from artylyze.errors import StorageError
+from artylyze.storage import Entry, Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a command leaves behind.
+
+    Attributes:
+        description: regular expression of the name of the file that describes it, with a group `stem` where its
+            pictures are named after it.
+        keys: of this file's JSON; of a Parquet file, what its footer contains.
+        files: regular expression of the files that it describes, from its own folder on; `{stem}` is filled in.
+    """
+
+    description: str
+    keys: frozenset[str]
+    files: str
+
+
+_PROFILES = r"(column-\d\d-[^/]*|cluster-\d+-(works|columns))\.png"
+_DATASET = "artylyze.dataset"
+_PART = re.compile(r"(^|/)parts/part-\d+\.parquet$")  # a catalog has thousands, which describe nothing
+
+PRODUCTS = (
+    Product(r"catalog\.json", frozenset({"format", "run_id", "parts"}), r"catalog\.json|runs/.*\.(parquet|json)"),
+    Product(r"run\.json", frozenset({"run_id", "manifest_digest", "shards"}), r"(parts/)?[^/]*\.(parquet|json)"),
+    Product(
+        r"run\.json",
+        frozenset({"format", "method", "left_out"}),
+        rf"elbow\.png|profiles/(kmeans|gmm)/{_PROFILES}|influences/influences-[^/]*\.png",
+    ),
+    Product(r"profiles\.json", frozenset({"clusters", "algorithm", "profiles"}), _PROFILES),
+    Product(
+        r"(?P<stem>influences-.*)\.json", frozenset({"record_id", "influences", "near_duplicates"}), r"{stem}\.png"
+    ),
+    Product(
+        r"metrics\.json",
+        frozenset({"model_id", "kind", "tasks"}),
+        r"[^/]+-(confusion|reliability|coverage|classes|best|worst|mistakes)\.png",
+    ),
+    Product(r"bundle\.json", frozenset({"format_version", "tasks"}), r"curves\.png"),
+    Product(r"sweep\.json", frozenset({"settings", "rows"}), r"sweep\.png"),
+    Product(r"(?P<stem>.+)\.parquet", frozenset({_DATASET}), r"{stem}\.(before|after|classes)\.png"),
+    Product(r"demo\.json", frozenset({"catalog", "contact_sheet", "evaluation"}), r"contact-sheet\.png"),
+)
+"""The products that hold pictures, and catalogs, whose files a glob may match."""
+
+ANY_FILE = "(^|/)(" + "|".join(product.files.replace("{stem}", "[^/]+") for product in PRODUCTS) + ")$"
+"""Regular expression that the key of every file of a product matches, and few others."""
+
+_LARGEST = 2**28
+"""Bytes of a description: a larger file is none."""
+
+_TAIL = 2**16
+"""Bytes at the end of a Parquet file in which its own key is looked for."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A listed file that may describe a product.
+
+    Attributes:
+        entry: of the file.
+        folder: that it lies in, as text that ends in a slash, or empty.
+        product: that it may describe.
+        files: regular expression of the product's files, from the folder on.
+    """
+
+    entry: Entry
+    folder: str
+    product: Product
+    files: str
+
+
+def descriptions(entry: Entry, image_id: str) -> list[Description]:
+    """Return what a listed file may describe, judged by its name; `image_id` is its key as text."""
+    if not entry.key.endswith((".json", ".parquet")) or _PART.search(entry.key):
+        return []
+    folder, slash, name = image_id.rpartition("/")
+    matches = ((product, re.fullmatch(product.description, name)) for product in PRODUCTS)
+    return [
+        Description(
+            entry,
+            f"{folder}{slash}",
+            product,
+            product.files.replace("{stem}", re.escape(match.groupdict().get("stem") or "")),
+        )
+        for product, match in matches
+        if match
+    ]
+
+
+def remove_products(
+    database: duckdb.DuckDBPyConnection, store: Store, described: Sequence[Description]
+) -> tuple[int, list[str]]:
+    """Remove from the table `images` what artylyze wrote.
+
+    Only those descriptions are read beside which there is something that could be theirs.
+
+    Args:
+        database: with the table, whose image ids are the keys of a listing.
+        store: that was listed.
+        described: the files of the listing that may describe a product.
+
+    Returns:
+        The number of files, and the addresses of the outermost folders that they lie in.
+    """
+    suspects = "SELECT image_id FROM images WHERE regexp_matches(image_id, $any)"
+    if not described or not database.execute(f"{suspects} LIMIT 1", {"any": ANY_FILE}).fetchall():
+        return 0, []
+    columns = [list(range(len(described))), [one.folder for one in described], [one.files for one in described]]
+    database.register("descriptions", pa.table(columns, ["number", "folder", "files"]))
+    database.execute(
+        f"""
+        CREATE TABLE products AS
+        SELECT image_id, number, folder FROM ({suspects}) JOIN descriptions ON starts_with(image_id, folder)
+        WHERE regexp_full_match(substr(image_id, length(folder) + 1), files)
+        """,
+        {"any": ANY_FILE},
+    )
+    numbers = [number for (number,) in database.execute("SELECT DISTINCT number FROM products").fetchall()]
+    with ThreadPoolExecutor(16) as pool:
+        judged = pool.map(lambda number: _describes(store, described[number]), numbers)
+        ours = [number for number, true in zip(numbers, judged, strict=True) if true]
+    database.execute("DELETE FROM products WHERE number NOT IN (SELECT unnest($ours::BIGINT[]))", {"ours": ours})
+    database.execute("DELETE FROM images WHERE image_id IN (SELECT image_id FROM products)")
+    ((written,),) = database.execute("SELECT count(DISTINCT image_id) FROM products").fetchall()
+    found = [folder for (folder,) in database.execute("SELECT DISTINCT folder FROM products ORDER BY 1").fetchall()]
+    outermost = [one for one in found if not any(other and one.startswith(other) for other in found if other != one)]
+    return written, [store.uri(folder.rstrip("/")) if folder else store.url for folder in outermost]
+
+
+def _describes(store: Store, described: Description) -> bool:
+    """Tell from what a file says whether it describes the product; one that cannot be read does not."""
+    key, product = described.entry.key, described.product
+    try:
+        if _DATASET in product.keys:
+            return _DATASET.encode() in store.tail(key, _TAIL)
+        values = json.loads(store.read(key) or b"null") if described.entry.size <= _LARGEST else None
+    except (StorageError, ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and product.keys <= values.keys()
