@@ -47,7 +47,7 @@ def rows(table: pa.Table, seen: list[Seen | ImageError], scores: dict[str, Top] 
 def test_the_columns_are_those_of_the_design() -> None:
     schema = catalog_schema(["genre"], pa.struct([("title", pa.string())]))
     assert schema.names == [
-        *("image_id", "record_id", "uri", "validator", "status", "error_code", "error_detail"),
+        *("image_id", "record_id", "uri", "validator", "status", "error_code", "error_detail", "warning"),
         *("width", "height", "format", "embedding", "genre", "genre_score", "genre_review", "genre_top"),
         *("model_id", "run_id", "metadata"),
     ]
