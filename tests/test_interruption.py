@@ -66,13 +66,20 @@ os.waitpid(child, 0)
 }
 
 
-def start(body: str, **options: object) -> subprocess.Popen[str]:
+def start(body: str, ignored: signal.Signals | None = None, **options: object) -> subprocess.Popen[str]:
+    """Start a command that ignores that signal, and no other whatever this process ignores."""
+
+    def set_signals() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
     lines = "\n".join(" " * 8 + line for line in body.splitlines())
     process: subprocess.Popen[str] = subprocess.Popen(
         [sys.executable, "-c", BODY.format(body=lines)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=set_signals,
         **options,  # type: ignore[call-overload]
     )
     return process
@@ -100,18 +107,12 @@ def test_every_signal_that_asks_is_heard(number: signal.Signals) -> None:
 
 
 def test_a_command_begun_in_the_background_of_a_script_hears_sigterm() -> None:
-    def ignore() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    process = start("import signal\nready()\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(60)", preexec_fn=ignore)
+    process = start("ready()\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(60)", ignored=signal.SIGINT)
     assert stopped(process) == (130, "interrupted. Again.\n")
 
 
 def test_a_command_that_nohup_began_outlives_its_terminal() -> None:
-    def ignore() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    process = start("ready()\nsys.stdin.readline()", preexec_fn=ignore, stdin=subprocess.PIPE)
+    process = start("ready()\nsys.stdin.readline()", ignored=signal.SIGHUP, stdin=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGHUP)
