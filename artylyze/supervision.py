@@ -7,6 +7,8 @@ module that is run as a child (`python -m MODULE`) brings both halves.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import itertools
 import math
 import os
@@ -41,6 +43,7 @@ LENGTH = struct.Struct("!Q")
 PARENT_EVERY = 1.0
 """Seconds between two looks for the parent."""
 
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _READY = b"artylyze"
 _PARTS = 64  # of one call: the system takes 1,024
 
@@ -227,13 +230,17 @@ def ready(link: socket.socket) -> None:
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
+@functools.cache
 def end_with_parent() -> None:
     """End this process, whatever it does, soon after the one that started it.
 
     A worker of Ray whose node was killed may wait for its threads for ever; a child that computes looks at its socket
-    late. The kernel's own signal (PR_SET_PDEATHSIG) is no help: it comes when the thread ends that started the process.
+    late. The kernel kills even a process that holds the interpreter's lock, but does so when the thread ends that
+    started it, so it is asked only where that is the parent's main thread. The look at the parent is for all others.
     """
     parent = os.getppid()
+    if _started_by_main_thread(parent):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
     def watch_parent() -> None:
         while os.getppid() == parent:
@@ -241,6 +248,15 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch_parent, name="artylyze-parent", daemon=True).start()
+
+
+def _started_by_main_thread(parent: int) -> bool:
+    """Whether the main thread of that process started this one. Unknown, and False, where Linux does not say so."""
+    try:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    except OSError:
+        return False
+    return str(os.getpid()) in children
 
 
 def watch(seconds: float) -> None:

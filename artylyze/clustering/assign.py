@@ -31,6 +31,7 @@ from artylyze.clustering.store import (
     write_clusters,
 )
 from artylyze.errors import InputError, UsageError
+from artylyze.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from artylyze.clustering.mixture import Mixture
@@ -155,6 +156,7 @@ def _by_ray(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator
     held = ray.put((pieces, centroids, mixture))
 
     def work(batch: dict[str, Any]) -> pa.Table:
+        end_with_parent()
         (number,) = batch["number"]
         return _sent(*ray.get(held), int(number))
 
