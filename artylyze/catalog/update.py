@@ -45,6 +45,7 @@ class Changes:
         shards: of the run's manifest: the rewritten parts first, then the new images.
         kept: the parts that stay.
         tagged: images to read.
+        new: images of them that have no row yet.
         copied: rows to copy.
         removed: images of the snapshot that are gone.
         taken: images of today whose row was committed by an interrupted run.
@@ -54,6 +55,7 @@ class Changes:
     shards: tuple[Shard, ...]
     kept: tuple[Part, ...]
     tagged: int
+    new: int
     copied: int
     removed: int
     taken: int
@@ -128,6 +130,7 @@ def plan_changes(
         sizes = database.sql("SELECT size FROM work WHERE part IS NULL ORDER BY image_id").to_arrow_table()
         counted = {
             "tagged": _count(database, "SELECT count(*) FILTER (row IS NULL) FROM work"),
+            "new": _count(database, "SELECT count(*) FROM judged WHERE old_part IS NULL"),
             "copied": _count(database, "SELECT count(row) FROM work"),
             "taken": _count(database, "SELECT count(*) FROM judged WHERE stands AND old_rank > 0"),
             "unchecked": _count(database, "SELECT count(*) FROM judged WHERE stands AND unchecked"),

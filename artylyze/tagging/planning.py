@@ -37,6 +37,7 @@ from artylyze.progress import Watcher
 from artylyze.storage import open_store
 from artylyze.storage.nearest import check_there
 from artylyze.tagging.request import TagRequest
+from artylyze.wording import counted
 
 OUTPUT_VERSION = 2
 """Part of every run's id. Raise it when the same image and model would give another row, to tag anew."""
@@ -148,8 +149,8 @@ def _refuse_another_model(request: TagRequest, snapshot: Snapshot, bundle: Bundl
         what = f"keeps --top-k {snapshot.settings.get('top_k')}, this is {request.top_k}. Give the same"
     if what is not None:
         raise InputError(
-            f"The catalog {request.output} with {_images(snapshot.rows)} {what}, give another -o, or `tag --replace` "
-            "to make the whole catalog anew."
+            f"The catalog {request.output} with {counted(snapshot.rows, 'image')} {what}, give another -o, or "
+            "`tag --replace` to make the whole catalog anew."
         )
 
 
@@ -157,15 +158,11 @@ def _would_drop(request: TagRequest, snapshot: Snapshot, removed: int) -> str:
     limited = "" if request.limit is None else f" with --limit {request.limit}"
     options = "--update drops what was removed from the collection" if not limited else "Without --limit it takes all"
     return (
-        f"{_images(snapshot.rows)} {'is' if snapshot.rows == 1 else 'are'} in the catalog {request.output}, this run "
-        f"would leave {snapshot.rows - removed:,}: {removed:,} {'is' if removed == 1 else 'are'} not in "
+        f"{counted(snapshot.rows, 'image')} {'is' if snapshot.rows == 1 else 'are'} in the catalog {request.output}, "
+        f"this run would leave {snapshot.rows - removed:,}: {removed:,} {'is' if removed == 1 else 'are'} not in "
         f"{request.source}{limited}. {options}; --replace makes the catalog anew from what is there; another -o leaves "
         "it as it is."
     )
-
-
-def _images(number: int) -> str:
-    return f"{number:,} image{'' if number == 1 else 's'}"
 
 
 def _choose_run(
@@ -229,17 +226,19 @@ def _tell(
     if changes.taken:
         ids = ", ".join(run.spec.run_id for run in spare)
         watcher.say(
-            f"Taking over {_images(changes.taken)} that {'an ' if len(spare) == 1 else ''}interrupted "
+            f"Taking over {counted(changes.taken, 'image')} that {'an ' if len(spare) == 1 else ''}interrupted "
             f"run{'' if len(spare) == 1 else 's'} committed ({ids}); {changes.tagged:,} left to read."
         )
-    if kept is not None and request.operation == "tag":
+    if kept is not None and request.source is not None:
+        again = "changed or tried again" if request.retry_failed else "changed"
         watcher.say(
-            f"{_images(kept.rows)} {'is' if kept.rows == 1 else 'are'} in the catalog already; "
-            f"{changes.tagged:,} new or changed."
+            f"{counted(kept.rows, 'image')} {'is' if kept.rows == 1 else 'are'} in the catalog already: "
+            f"{changes.new:,} new, {changes.tagged - changes.new:,} {again}, {changes.removed:,} removed; "
+            f"{counted(changes.copied, 'row')} copied into new parts."
         )
     if request.update and changes.unchecked:
         watcher.say(
-            f"Nothing tells of {_images(changes.unchecked)} whether they have changed since they were read; "
+            f"Nothing tells of {counted(changes.unchecked, 'image')} whether they have changed since they were read; "
             "--update --force GLOB reads those again that match."
         )
 
