@@ -52,12 +52,14 @@ class TaskAccount:
         not_kept: other terms -> images.
         outside: terms that the taxonomy does not know, kept as given -> images.
         contradicted: images of which two catalogues say different things.
+        several: images with several terms in a cell, of which one was chosen.
     """
 
     classes: tuple[ClassAccount, ...]
     not_kept: Mapping[str, int]
     outside: Mapping[str, int]
     contradicted: int
+    several: int = 0
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def of_task(task: str, usable: Selection, chosen: Selection, final: Selection, t
     ]
     came = zip(read.terms, read.counts().tolist(), counts, strict=True)
     others = {term: count for term, count, kept in came if count and not kept}
-    return TaskAccount(tuple(classes), others, read.outside, read.contradicted)
+    return TaskAccount(tuple(classes), others, read.outside, read.contradicted, read.several)
 
 
 def _sides(labels: Labels, code: int, test: Mask) -> Counts:
@@ -288,6 +290,9 @@ def _notes_on_terms(tasks: Mapping[str, TaskAccount]) -> Iterable[str]:
             yield f"Outside the taxonomy of {name}, kept as given: {_top(task.outside)}."
         if task.contradicted:
             yield f"The catalogues contradict each other on {task.contradicted:,} images' {name}: the first counts."
+        if task.several:
+            have = _plural(task.several, "image has", "images have")
+            yield f"{have} several terms of {name} in a cell: the first that the vocabulary knows counts."
 
 
 def _notes_on_artists(artists: ArtistsAccount) -> Iterable[str]:

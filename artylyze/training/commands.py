@@ -51,6 +51,9 @@ def curate(
     id_column: Annotated[str | None, typer.Option(help="Column that identifies a record. Default: found out.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Column that names the image file, if another.")] = None,
     file_separator: FileSeparator = None,
+    label_separator: Annotated[
+        str | None, typer.Option(help="Between several terms in a cell, such as ';': the first known one counts.")
+    ] = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
@@ -86,6 +89,7 @@ def curate(
         id_column=id_column,
         file_column=file_column,
         file_separator=separator(file_separator),
+        label_separator=separator(label_separator),
         reading=reading(encoding, sheet, skip_bad_rows),
     )
     with Reporter() as reporter:

@@ -52,6 +52,7 @@ class CurateRequest:
         id_column: column that identifies a record.
         file_column: column that names the image file.
         file_separator: between several files in a cell.
+        label_separator: between several terms of a task in a cell; None: a cell is one term.
         reading: how tables are to be read.
         task_columns: (task, column) of tasks whose column has another name.
     """
@@ -71,6 +72,7 @@ class CurateRequest:
     id_column: str | None = None
     file_column: str | None = None
     file_separator: str | None = None
+    label_separator: str | None = None
     reading: Reading = DEFAULT_READING
     task_columns: tuple[tuple[str, str], ...] = ()
 
@@ -203,7 +205,7 @@ def _read_labels(
     tables = [one.table for one in joined.catalogues]
     labels = {}
     for name in dict.fromkeys([*request.tasks, *_TELLS]):
-        labels[name] = read_labels(name, tables, joined.images.num_rows)
+        labels[name] = read_labels(name, tables, joined.images.num_rows, request.label_separator)
         if name in _TELLS and file is not None:
             facts = [None if key is None else file.by_key.get(key) for key in artists.own_keys()]
             labels[name] = filled(labels[name], [None if one is None else getattr(one, name) for one in facts])

@@ -31,12 +31,14 @@ class Labels:
         codes: (images,) the place of each image's term among `terms`, -1 for none.
         outside: terms that the taxonomy does not know, kept as given -> images.
         contradicted: images of which two catalogues say different things; the first counts.
+        several: images with several terms in a cell, of which one was chosen.
     """
 
     terms: tuple[str, ...]
     codes: npt.NDArray[np.int64]
     outside: Mapping[str, int]
     contradicted: int
+    several: int = 0
 
     def counts(self) -> npt.NDArray[np.int64]:
         """Return how many images have each term, (terms,)."""
@@ -74,36 +76,46 @@ class Artists:
         return [self.keys[code] if own else None for code, own in zip(self.codes, self.own, strict=True)]
 
 
-def read_labels(task: str, tables: Sequence[pa.Table], images: int) -> Labels:
+def read_labels(task: str, tables: Sequence[pa.Table], images: int, separator: str | None = None) -> Labels:
     """Merge the column `task` of several tables, which have one row for each image.
 
-    A term that the taxonomy does not know stays as given, with its white space made plain.
+    A term that the taxonomy does not know stays as given, with its white space made plain. Where `separator` parts a
+    cell into several terms, the first that the taxonomy knows counts, or the first where it knows none: a model of one
+    answer learns one.
     """
     merged: list[str | None] = [None] * images
-    contradicted = np.zeros(images, bool)
+    contradicted, several = np.zeros(images, bool), np.zeros(images, bool)
     for table in tables:
         if task not in table.column_names:
             continue
         column = table.column(task).combine_chunks().dictionary_encode()
-        terms = [_term(task, text) for text in column.dictionary.to_pylist()]
+        choices = [_choose(task, text, separator) for text in column.dictionary.to_pylist()]
         for row, code in enumerate(column.indices.to_pylist()):
-            term = None if code is None else terms[code]
+            term, count = (None, 0) if code is None else choices[code]
             if merged[row] is None:
-                merged[row] = term
+                merged[row], several[row] = term, count > 1
             elif term is not None and term != merged[row]:
                 contradicted[row] = True
     counts = Counter(term for term in merged if term is not None)
     known = tuple(sorted(counts))
     foreign = [term for term in known if normalise(task, term) is None] if task in _WITH_VOCABULARY else []
     outside = {term: counts[term] for term in foreign}
-    return Labels(known, _codes(merged, known), outside, int(contradicted.sum()))
+    return Labels(known, _codes(merged, known), outside, int(contradicted.sum()), int(several.sum()))
+
+
+def _choose(task: str, text: str, separator: str | None) -> tuple[str | None, int]:
+    """Return the term of a cell that counts, and how many different ones it has."""
+    parts = [text] if separator is None else text.split(separator)
+    terms = list(dict.fromkeys(term for part in parts if (term := _term(task, part)) is not None))
+    known = (term for term in terms if normalise(task, term) is not None)
+    return next(known, terms[0] if terms else None), len(terms)
 
 
 def filled(labels: Labels, others: Sequence[str | None]) -> Labels:
     """Return labels in which images without one have another's: `others` has a term or None for each image."""
     merged = [labels.terms[code] if code >= 0 else other for code, other in zip(labels.codes, others, strict=True)]
     known = tuple(sorted({term for term in merged if term is not None}))
-    return Labels(known, _codes(merged, known), labels.outside, labels.contradicted)
+    return replace(labels, terms=known, codes=_codes(merged, known))
 
 
 def _codes(merged: Sequence[str | None], known: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -43,6 +43,18 @@ def test_the_first_catalogue_counts_and_contradictions_are_counted() -> None:
     assert read_labels("style", tables, 4).contradicted == 1
 
 
+def test_of_several_terms_in_a_cell_the_first_known_one_counts() -> None:
+    cells = ["portrait; religious painting", "devotional ; landscape", "a;b", "portrait;Portrait", "; ;", None]
+    found = read_labels("genre", [said(genre=cells)], 6, ";")
+    chosen = [None if code < 0 else found.terms[code] for code in found.codes]
+    assert chosen == ["portrait", "landscape", "a", "portrait", None, None]
+    assert found.several == 3
+
+
+def test_a_separator_parts_only_where_it_was_asked_for() -> None:
+    assert terms("classification", said(classification=["oil; canvas"])) == ["oil; canvas"]
+
+
 def test_a_catalogue_may_lack_the_column() -> None:
     assert terms("style", said(genre=["portrait"]), said(style=["Cubism"])) == ["Cubism"]
 
