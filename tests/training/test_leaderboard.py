@@ -69,6 +69,7 @@ def test_it_is_written_for_spreadsheets_machines_and_eyes(board: Board, tmp_path
     rows = list(csv.DictReader((tmp_path / "sweep.csv").open(encoding="utf-8-sig")))
     assert [row["genre_held_out_accuracy"] for row in rows] == ["0.7", "0.6", "0.9", "0.99", "", ""]
     assert rows[0]["genre_test_top5"] == "0.9"
+    assert list(rows[0]).index("genre_test_accuracy") < list(rows[0]).index("genre_held_out_accuracy")
     assert rows[3]["weights"] == "random"
     found = json.loads((tmp_path / "sweep.json").read_text())
     assert found["settings"] == {"seed": 0}
@@ -83,6 +84,9 @@ def test_the_terminal_says_what_is_random_stopped_and_failed(board: Board) -> No
     text = shown.get()
     for said in ("resnet18 (random weights)", "after epoch 2: stopped", "failed", "top-5", "0.700"):
         assert said in text
+    assert text.index("test") < text.index("held-out"), "what chose nothing comes first"
+    first = next(line for line in text.splitlines() if "0.0001" in line)
+    assert first.index("0.500") < first.rindex("0.700"), "the accuracies on the test split and on held-out images"
     lines = list(describe(board, "sweep"))
     assert lines[0] == "vgg16 at 0.01 failed: It diverged."
     assert "Best: vgg16 at 0.0001, bundle sweep/best" in lines
