@@ -22,7 +22,9 @@ from artylyze.catalog.run import RunSpec, run_store, write_spec
 from artylyze.cli import app
 from artylyze.clustering.store import read_clusters, write_clusters
 from artylyze.errors import InputError, UsageError
+from artylyze.models.bundle import load, save
 from artylyze.publish.report.gallery import WORKS
+from artylyze.publish.report.model import model as described
 from artylyze.publish.report.page import ReportRequest, gather
 from tests.clustering.conftest import Quiet
 from tests.clustering.pictures import FORMULA, MARKUP, Gallery, clustered, collection, paintings
@@ -246,6 +248,17 @@ def test_chromium_would_complain(html: Path, tmp_path: Path) -> None:
     takes, has, log = shown(spoilt, 390, tmp_path)
     assert takes > has
     assert ":CONSOLE" in log  # the policy refuses a style that is not the page's own
+
+
+def test_figures_of_training_say_what_they_do_not_measure(model: Path, tmp_path: Path) -> None:
+    figures = {"n": 30, "accuracy": 0.5, "not_measurable": {"Cubism": 4}, "flatters": "they chose the epoch too"}
+    save(tmp_path / "bundle", replace(load(model), metrics={"style": {"held_out": figures}}))
+    found = described(str(tmp_path / "bundle"), None)
+    assert found is not None
+    lost, flatters = found.notes
+    assert lost.startswith("style, as measured in training: Not measurable")
+    assert "Cubism (4)" in lost
+    assert flatters.endswith("flatter: they chose the epoch too.")
 
 
 def test_a_record_needs_a_mixture(gallery: Gallery, tmp_path: Path) -> None:

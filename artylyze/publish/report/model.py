@@ -8,6 +8,7 @@ from typing import Any
 
 from artylyze.errors import InputError
 from artylyze.models.bundle import load
+from artylyze.models.card import notes_on
 from artylyze.publish.report.content import Figures, Model, facts, figure, plot
 from artylyze.storage import open_store
 from artylyze.storage.nearest import did_you_mean
@@ -49,16 +50,18 @@ def model(bundle: str | None, evaluation: str | None) -> Model | None:
                 *training,
             ],
         )
-        figures += [
-            _of_training(name, loaded.metrics[name]) for name in loaded.metrics if _splits(loaded.metrics[name])
+        measured = {task: splits for task, splits in loaded.metrics.items() if _splits(splits)}
+        figures += [_of_training(task, splits) for task, splits in measured.items()]
+        notes += [
+            f"{task}, as measured in training: {note}" for task, splits in measured.items() for note in notes_on(splits)
         ]
         curves = plot(bundle, "curves.png", "Training curves: loss and accuracy of each epoch")
         pictures += [curves] if curves else []
     if evaluation is not None:
         found = _read(evaluation)
         notes += [str(note) for note in found.get("notes", ())]
-        for task, measured in found["tasks"].items():
-            figures.append(_of_evaluation(task, measured, str(found.get("kind", "images"))))
+        for task, of_task in found["tasks"].items():
+            figures.append(_of_evaluation(task, of_task, str(found.get("kind", "images"))))
             drawn = (plot(evaluation, f"{task}-{name}", f"{task}, {what}") for name, what in _PICTURES.items())
             pictures += [one for one in drawn if one is not None]
     return Model(told, tuple(figures), tuple(pictures), tuple(notes))
