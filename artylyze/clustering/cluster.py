@@ -23,7 +23,7 @@ from artylyze.clustering.stability import in_words as stability_in_words
 from artylyze.clustering.stability import preferred, stability
 from artylyze.clustering.starts import keys_of
 from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, check_folder, read_clusters, write_clusters
-from artylyze.clustering.vectors import Vectors, in_words, read_vectors
+from artylyze.clustering.vectors import WHY, Vectors, in_words, read_vectors
 from artylyze.errors import InputError
 from artylyze.models.runtimes import resolve_device
 
@@ -181,7 +181,8 @@ def _vectors(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, Pieces
 def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: bool) -> tuple[int, ...]:
     """The numbers of clusters to fit."""
     for reason, count in vectors.left_out.items():
-        watcher.say(f"Left out: {count:,} images, {reason}")
+        why = f": {WHY[reason]}" if reason in WHY else ""
+        watcher.say(f"Left out: {count:,} image{'' if count == 1 else 's'}, {reason}{why}")
     rows = len(vectors.matrix)
     whose = f"the sample of {request.source}" if sample else request.source
     if rows == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.catalog.snapshot import Part, read_parts, read_snapshot
+from artylyze.clustering.starts import keys_of, uniform
 from artylyze.clustering.vectors import Vectors, about_of, batches_of, in_order, lists_of, usable
 from artylyze.errors import InputError
 from artylyze.manifest import open_rows
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 BLOCK = 8_192
 """Rows of a features file that are held together."""
+_NAMES = ("ids", "records")
 
 
 @dataclass(frozen=True)
@@ -96,37 +98,54 @@ def open_pieces(source: str) -> Pieces:
     )
 
 
-def read_piece(pieces: Pieces, number: int, rows: NDArray[np.int64] | None = None) -> Iterator[Vectors]:
-    """Yield the usable vectors of a piece in blocks, of some of its rows (ascending) or of all.
+def read_piece(pieces: Pieces, number: int) -> Iterator[Vectors]:
+    """Yield the usable vectors of a piece in blocks.
 
     Raises:
         InputError: a row of another model, or vectors of several lengths.
     """
-    begun = 0
     for table in _tables(pieces, number):
-        stop = begun + table.num_rows
-        if rows is not None:
-            table = table.take(rows[np.searchsorted(rows, begun) : np.searchsorted(rows, stop)] - begun)
-        begun = stop
         yield _usable(pieces, table)
 
 
 def read_sample(pieces: Pieces, most: int, seed: int) -> Vectors:
-    """Read at most `most` vectors, drawn from all rows without replacement, in image_id order."""
-    drawn = np.sort(np.random.default_rng(seed).choice(pieces.rows, min(most, pieces.rows), replace=False))
-    found, begun = [], 0
-    for number, size in enumerate(pieces.sizes):
-        rows = drawn[np.searchsorted(drawn, begun) : np.searchsorted(drawn, begun + size)] - begun
-        begun += size
-        if len(rows):
-            found += list(read_piece(pieces, number, rows))
-    ids, records = (pa.concat_arrays([getattr(one, name) for one in found]) for name in ("ids", "records"))
-    if not len(ids):
-        raise InputError(
-            f"{pieces.source} has no usable vectors in a sample of {len(drawn):,} rows: take a larger sample."
-        )
-    matrix = np.concatenate([one.matrix for one in found if len(one.ids)])
-    return in_order(_vectors(pieces, ids, records, matrix), np.arange(len(ids)))
+    """Read at most `most` vectors, drawn from all usable ones without replacement, in image_id order.
+
+    Those of the smallest random numbers are taken, and each image has its own: images that are left out change nothing
+    for the others. At most twice as many vectors are held, and a block.
+    """
+    found: list[Vectors] = []
+    chances: list[NDArray[np.float64]] = []
+    bound = 1.0
+    for block in (block for number in range(len(pieces.sizes)) for block in read_piece(pieces, number)):
+        if not len(block.ids):
+            continue
+        own = uniform(keys_of(block.ids.to_pylist()), seed)
+        rows = np.flatnonzero(own < bound)
+        found.append(_taken([block], rows))
+        chances.append(own[rows])
+        if sum(map(len, chances)) > 2 * most:
+            found, chances = _least(found, chances, most)
+            bound = chances[0].max()
+    if not found:
+        raise InputError(f"{pieces.source} has no usable vectors: tag the images again.")
+    (sample,), _ = _least(found, chances, most)
+    return in_order(sample, np.arange(len(sample.ids)))
+
+
+def _least(
+    found: list[Vectors], chances: list[NDArray[np.float64]], most: int
+) -> tuple[list[Vectors], list[NDArray[np.float64]]]:
+    """Of vectors in blocks the `most` with the smallest numbers, as one block with these numbers."""
+    own = np.concatenate(chances)
+    rows = np.sort(np.argpartition(own, most)[:most]) if len(own) > most else np.arange(len(own))
+    return [_taken(found, rows)], [own[rows]]
+
+
+def _taken(found: list[Vectors], rows: NDArray[np.int64]) -> Vectors:
+    """Some rows of vectors in blocks."""
+    ids, records = (pa.concat_arrays([getattr(one, name) for one in found]).take(pa.array(rows)) for name in _NAMES)
+    return replace(found[0], ids=ids, records=records, matrix=np.concatenate([one.matrix for one in found])[rows])
 
 
 def _tables(pieces: Pieces, number: int) -> Iterator[pa.Table]:

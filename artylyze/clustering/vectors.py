@@ -26,6 +26,12 @@ _TEXT, _LIST = pa.string(), pa.list_(pa.float32())
 GROUP = 8_192
 """Rows of a row group of a features file: what is held in memory where the file is streamed."""
 
+WHY = {
+    "not_finite": "features with an infinite value or one that is no number, or far larger than those of others",
+    "without_features": "rows of the features file without features",
+}
+"""What reasons mean for which features are left out; those of a catalog are its error codes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Vectors:

@@ -91,6 +91,9 @@ def test_images_without_usable_vectors_are_left_out_and_counted(written: Write, 
     vectors[3], vectors[5] = None, [float("nan")] * 12
     found = cluster(ClusterRequest(written(vectors), str(tmp_path / "out"), k=3), watcher)
     assert found.run["left_out"] == {"without_features": 1, "not_finite": 1}
+    assert any(
+        line.startswith("Left out: 1 image, not_finite: features with an infinite value") for line in watcher.said
+    )
     assert found.assignments.num_rows == 38
     assert not {"000003", "000005"} & set(found.assignments.column("image_id").to_pylist())
 

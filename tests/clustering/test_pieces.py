@@ -18,6 +18,7 @@ from artylyze.clustering import pieces as pieces_module
 from artylyze.clustering import vectors as vectors_module
 from artylyze.clustering.assign import assign_pieces, left_out
 from artylyze.clustering.pieces import Pieces, open_pieces, read_piece, read_sample
+from artylyze.clustering.starts import keys_of, uniform
 from artylyze.clustering.store import Clusters, read_clusters, write_clusters
 from artylyze.clustering.vectors import METADATA, read_vectors
 from tests.clustering.conftest import Quiet
@@ -58,6 +59,10 @@ def check(source: str, expected: dict[str, tuple[str, list[float]]], folder: Pat
     for one in (read_vectors(source), read_sample(pieces, pieces.rows, 0)):
         assert (one.ids.to_pylist(), one.records.to_pylist()) == (ids, records)
         assert np.array_equal(one.matrix, vectors)
+    for most in (1, 4):
+        sample, drawn = read_sample(pieces, most, 0), np.sort(np.argsort(uniform(keys_of(ids), 0))[:most])
+        assert sample.ids.to_pylist() == [ids[row] for row in drawn], "drawn from usable rows, by numbers of their own"
+        assert np.array_equal(sample.matrix, vectors[drawn])
     _check_assigned(pieces, ids, records, vectors, folder)
 
 
