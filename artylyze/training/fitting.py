@@ -117,7 +117,7 @@ class _Fit:
         counts = np.stack([np.bincount(labels[rows], minlength=size) for rows in learned])
         self._taught = self._tensor(counts > 0)
         self._class_weights = self._tensor(np.stack([class_weights(row, settings.balance) for row in counts]))
-        self._moments = [_moments(views[0], rows) for rows in learned]
+        self._moments = _moments(views[0], labelled, kept)
         self._shift, self._scale, self._centres, ratios = map(self._tensor, _frames(self._moments))
         self._ratios = ratios.repeat_interleave(size, 1)
         self._views = [self._tensor(view) for view in views]
@@ -256,11 +256,32 @@ class _Fit:
                 curves[place].setdefault(f"accuracy, {side}", []).append(share)
 
 
-def _moments(features: Matrix, rows: Rows) -> tuple[Matrix, Matrix]:
-    """Mean and standard deviation of each feature over `rows`; of one that is the same everywhere the latter is 0."""
+def _moments(features: Matrix, labelled: Rows, kept: NDArray[np.bool_]) -> list[tuple[Matrix, Matrix]]:
+    """For each column of `kept` the mean and standard deviation of each feature over the `labelled` rows it marks.
+
+    A deviation is 0 for a feature that is the same in all of them. Rows that the same heads keep are summed up once,
+    and their sums combined (Chan, Golub and LeVeque 1983), not subtracted from those of all rows: of a feature that one
+    held-out image alone has, the rounding of its square would be left.
+    """
+    kinds, kind = np.unique(kept[labelled], axis=0, return_inverse=True)
+    cells = [_cell(features, labelled[kind.reshape(-1) == number]) for number in range(len(kinds))]
+    counts, means, squares = (np.stack(column) for column in zip(*cells, strict=True))
+    return [_combined(counts[keeps], means[keeps], squares[keeps]) for keeps in kinds.T]
+
+
+def _cell(features: Matrix, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The number of `rows`, (1,), the mean of each feature and the sum of its squared distances from that, (F,)."""
     parts = np.array_split(rows, math.ceil(len(rows) / TOGETHER))
     mean = sum(features[part].sum(0, dtype=np.float64) for part in parts) / len(rows)
-    std = np.sqrt(sum(((features[part] - mean) ** 2).sum(0) for part in parts) / len(rows))
+    return np.array([len(rows)], np.float64), mean, sum(((features[part] - mean) ** 2).sum(0) for part in parts)
+
+
+def _combined(
+    counts: NDArray[np.float64], means: NDArray[np.float64], squares: NDArray[np.float64]
+) -> tuple[Matrix, Matrix]:
+    """Mean and standard deviation of each feature, float32 (F,), of cells: (C, 1), (C, F) and (C, F)."""
+    mean = (counts * means).sum(0) / counts.sum()
+    std = np.sqrt((squares + counts * (means - mean) ** 2).sum(0) / counts.sum())
     std[std <= 1e-6 * np.abs(mean) + 1e-12] = 0.0
     return mean.astype(np.float32), std.astype(np.float32)
 
