@@ -48,10 +48,11 @@ def kinds(number: int) -> tuple[str, str]:
     return GENRES[number % 2], STYLES[number // 2 % 2]
 
 
-def collection(folder: Path, count: int, *, unreadable: Sequence[int] = ()) -> Dataset:
+def collection(folder: Path, count: int, *, unreadable: Sequence[int] = (), artists: int = ARTISTS) -> Dataset:
     """Write pictures and their dataset, `folder`/dataset.parquet: a quarter of them is the test split.
 
     Each artist has works of every genre and style, and is in one split; every fifth picture has no style.
+    `artists` is a multiple of `ARTISTS`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Mapping[str, object]] = []
@@ -61,7 +62,7 @@ def collection(folder: Path, count: int, *, unreadable: Sequence[int] = ()) -> D
         if number in unreadable:
             path.write_bytes(path.read_bytes()[:90])
         genre, style = kinds(number)
-        artist = f"artist {number // 4 % ARTISTS}"
+        artist = f"artist {number // 4 % artists}"
         rows.append(
             {
                 "image_id": path.name,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from artylyze.collection import scan
-from artylyze.errors import InputError, StorageError, UsageError
+from artylyze.errors import InputError, UsageError
 from artylyze.sample import write_sample
 from artylyze.training.account import describe
 from artylyze.training.curate import Curated, CurateRequest, curate, parse_left_out, parse_split
@@ -329,7 +329,7 @@ class TestMistakes:
         assert not (tmp_path / "dataset.parquet").exists()
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match="nowhere"):
+        with pytest.raises(InputError, match=r"no folder or file .*nowhere"):
             curated(tmp_path, images=str(tmp_path / "nowhere"))
 
 

@@ -337,7 +337,7 @@ def test_labels_are_read_as_curation_reads_them(gallery: Gallery, catalog: str) 
     }
     assert {record: given[record] for record in wanted} == wanted
     assert found.predictions.failed == {"images/gone.jpg": "missing"}
-    assert any("1 of the 11 rows" in note for note in found.notes)
+    assert any("Of 11 rows in" in note and "1 names no image of the catalog" in note for note in found.notes)
 
 
 def test_top_5_of_a_catalog_that_keeps_fewer_is_told(gallery: Gallery) -> None:

@@ -31,11 +31,25 @@ def test_train_and_held_out_rows_share_no_artist_and_leave_the_test_split_alone(
     request_: TrainRequest, dataset: Dataset
 ) -> None:
     job = prepare(request_, dataset, Listener())
-    groups = job.examples.groups
-    assert not set(groups[job.train]) & set(groups[job.held_out])
-    assert sorted(np.concatenate([job.train, job.held_out])) == np.flatnonzero(job.examples.train).tolist()
+    groups, apart = job.examples.groups, np.union1d(job.validation, job.held_out)
+    assert not set(groups[job.train]) & set(groups[apart])
+    assert sorted(np.concatenate([job.train, apart])) == np.flatnonzero(job.examples.train).tolist()
     assert job.sizes == [2, 2]
     assert "by group" in job.method
+
+
+def test_what_chooses_the_epoch_is_apart_from_what_is_told_where_there_is_enough_of_both(
+    request_: TrainRequest, dataset: Dataset, tmp_path: Path
+) -> None:
+    more = collection(tmp_path / "many", 240, artists=60)
+    few, many = (prepare(replace(request_, folds=2), one, Listener()) for one in (dataset, more))
+    assert np.array_equal(few.validation, few.held_out)
+    assert few.method.endswith("; it chose the epoch")
+    assert not set(many.examples.groups[many.validation]) & set(many.examples.groups[many.held_out])
+    assert many.method.endswith("; the other half chose the epoch")
+    parts = [part for part, _ in (part_of(many, rank, 2, 1, lambda *_: None) for rank in range(2))]
+    assert sum(len(part.train) for part in parts) == len(many.train)
+    assert sum(len(part.held_out) for part in parts) == len(many.validation)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -45,11 +59,12 @@ def test_the_parts_of_workers_hold_every_readable_image_once(
     job = prepare(request_, dataset, Listener())
     parts = [part_of(job, rank, workers, 1, lambda *_: None) for rank in range(workers)]
     assert sum(len(part.train) for part, _ in parts) == len(job.train) - sum(row == 10 for row in job.train)
-    assert sum(len(part.held_out) for part, _ in parts) == len(job.held_out) - sum(row == 10 for row in job.held_out)
+    validation = len(job.validation) - sum(row == 10 for row in job.validation)
+    assert sum(len(part.held_out) for part, _ in parts) == validation
     assert {name: code for _, failed in parts for name, code in failed.items()} == {"010.png": "truncated"}
     for task, (labels, known) in enumerate(zip(parts[0][0].labels, job.examples.labels.values(), strict=True)):
         assert sorted(np.concatenate([part.labels[task] for part, _ in parts])) == sorted(
-            known[np.concatenate([job.train, job.held_out])]
+            known[np.concatenate([job.train, job.validation])]
         )
         assert len(labels) == len(parts[0][0].pixels)
 

@@ -20,8 +20,12 @@ from artylyze.models.scores import score
 from artylyze.reading import Reader
 from artylyze.tagging.shard import Tagger, read_images
 from artylyze.training.dataset import Dataset, labels, write_dataset
+from artylyze.training.finetune import Finetuned
+from artylyze.training.heads import Head
+from artylyze.training.job import prepare
 from artylyze.training.request import TrainRequest
-from artylyze.training.train import Trained, describe, train
+from artylyze.training.train import Trained, _finetuned, describe, judged, train
+from artylyze.training.trials import score_of
 from tests.training.small import Listener, collection
 
 COUNT, BROKEN = 72, 34
@@ -192,6 +196,35 @@ def test_classes_of_one_training_image_have_no_held_out_figure(
     assert "Not measurable" in (tmp_path / "bundle" / "CARD.md").read_text()
     swept = CliRunner().invoke(app, ["tune", *asked[1:3], str(tmp_path / "sweep"), *asked[4:], "--lr", "1e-3,1e-2"])
     assert isinstance(swept.exception, InputError)
+
+
+def test_held_out_figures_of_fine_tuning_are_of_images_that_chose_neither_the_epoch_nor_a_weight(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What workers in Ray learn is put in their place: which images are asked about it is decided here."""
+    dataset = collection(tmp_path, 240, artists=60)
+    request = TrainRequest(
+        str(tmp_path / "dataset.parquet"), str(tmp_path / "bundle"), mode="finetune", init_from=str(model), folds=2
+    )
+    job = prepare(request, dataset, Listener())
+    random = np.random.default_rng(0)
+    shape = (2, job.backbone.feature_dim)
+    heads = {
+        task: Head(random.normal(size=shape).astype(np.float32), np.zeros(2, np.float32)) for task in dataset.tasks
+    }
+    tuned = Finetuned(job.backbone, heads, {}, job.validation, job.held_out, {}, {}, 1, tmp_path / "run")
+    monkeypatch.setattr("artylyze.training.finetune.finetune", lambda *_, **__: tuned)
+    learned, _ = _finetuned(request, dataset, job.examples, Listener(), None, None)
+    assert learned.flatters is None
+    assert not set(job.held_out) & set(np.union1d(job.validation, job.train))
+    _, metrics = judged(request, job.examples, learned)
+    for task, known in job.examples.labels.items():
+        asked = job.held_out[known[job.held_out] >= 0]
+        assert learned.held_out[task].labels.tolist() == known[asked].tolist()
+        assert metrics[task]["held_out"]["n"] == len(asked)
+        assert sum(learned.counts[task].values()) == (known[job.train] >= 0).sum()
+    right = [np.mean(part.logits.argmax(axis=1) == part.labels) for part in learned.held_out.values()]
+    assert score_of(metrics) == pytest.approx(np.mean(right)), "trials of a sweep are compared by the same figures"
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_computed(
