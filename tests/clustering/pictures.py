@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image, ImageFilter
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from artylyze.catalog.plan import plan_shards
 from artylyze.catalog.schema import Seen
@@ -59,6 +60,49 @@ def reencoded(pixels: npt.NDArray[np.uint8], quality: int = 40) -> npt.NDArray[n
     small = Image.fromarray(pixels).resize((pixels.shape[1] * 2 // 3, pixels.shape[0] * 2 // 3))
     small.save(out, "JPEG", quality=quality)
     return np.asarray(Image.open(out).convert("RGB").resize(pixels.shape[1::-1]))
+
+
+def page(kind: str, seed: int, width: int = 620, height: int = 880) -> npt.NDArray[np.uint8]:
+    """Draw a page, uint8 (180, 180, 3), squeezed as the reader does; what is printed is the same for every seed.
+
+    Its kinds: "text", "letter" (a head and a text), "form" (printed, and filled in), "frame" (a mount around a
+    painting), "blank" (paper on a dark ground), "drawing" (lines).
+    """
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (width, height), (240, 240, 236))
+    draw = ImageDraw.Draw(image)
+
+    def write(top: int, size: int, letters: np.random.Generator, left: int = 60, right: int = width - 60) -> None:
+        font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+        while left < right - 8 * size:
+            word = "".join(letters.choice(list("aaceeghiiklmnoprstuvw"), letters.integers(1, 11)))
+            draw.text((left, top), word, fill=30, font=font)
+            left += int(font.getlength(word + " "))
+
+    if kind == "text":
+        for top in range(60, 800, 18):
+            write(top, 12, random)
+    elif kind == "letter":
+        draw.rectangle((60, 40, 120, 100), fill=60)
+        write(50, 30, np.random.default_rng(0), 140)
+        draw.line((60, 115, width - 60, 115), fill=20, width=3)
+        for top in range(220, 700, 18):
+            write(top, 12, random)
+    elif kind == "form":
+        for number, top in enumerate(range(60, 800, 40)):
+            draw.rectangle((60, top, width - 60, top + 36), outline=20, width=2)
+            write(top + 2, 9, np.random.default_rng(number), 64, 320)
+            write(top + 14, 16, random, 80, int(random.integers(250, width - 80)))
+    elif kind == "frame":
+        image.paste(Image.fromarray(painting(seed)).resize((width - 60, height - 80)), (30, 40))
+    elif kind == "drawing":
+        for _ in range(40):
+            path = np.cumsum(np.vstack([random.uniform(60, 500, 2), random.integers(-70, 70, (6, 2))]), axis=0)
+            draw.line([tuple(point) for point in path.tolist()], fill=40, width=2)
+    else:
+        draw.rectangle((0, 0, width - 1, height - 1), outline=60, width=8)
+    noisy = np.asarray(image) + random.normal(0, 2, (height, width, 1))
+    return np.asarray(Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).resize((180, 180)))
 
 
 def collection(folder: Path, images: Mapping[str, Painted]) -> str:

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image, ImageFilter
 
 from artylyze.clustering.duplicates import likeness, perceptual_hash
-from tests.clustering.pictures import painting, reencoded
+from tests.clustering.pictures import page, painting, reencoded
 
 Pixels = npt.NDArray[np.uint8]
 
 
 def cropped(pixels: Pixels) -> Pixels:
     """What a photograph shows that lacks some of the left and the bottom."""
-    return np.asarray(Image.fromarray(pixels[: int(160 * 0.97), int(160 * 0.05) :]).resize((160, 160)))
+    size = len(pixels)
+    return np.asarray(Image.fromarray(pixels[: int(size * 0.97), int(size * 0.05) :]).resize((size, size)))
 
 
 def lighter(pixels: Pixels) -> Pixels:
@@ -47,6 +48,21 @@ def test_another_work_with_the_same_composition_is_not(seed: int) -> None:
 
 def test_unlike_works_are_not() -> None:
     assert not any(likeness(painting(seed), painting(seed + 50)).same for seed in range(10))
+
+
+PRINTED = ("text", "letter", "form", "drawing")
+
+
+@pytest.mark.parametrize("kind", [*PRINTED, "frame", "blank"])
+def test_pages_that_share_what_is_printed_are_not(kind: str) -> None:
+    pages = [page(kind, seed) for seed in range(5)]
+    assert not any(likeness(pages[number], pages[number + 1]).same for number in range(4))
+
+
+@pytest.mark.parametrize("kind", PRINTED)
+@pytest.mark.parametrize("again", [lighter, yellowed, lambda p: cropped(lighter(p))])
+def test_a_second_photograph_of_a_page_is_found(kind: str, again: Callable[[Pixels], Pixels]) -> None:
+    assert likeness(page(kind, 1), again(page(kind, 1))).same
 
 
 def test_empty_pictures_are_like_nothing() -> None:
