@@ -13,8 +13,8 @@ from artylyze.bench import commands as bench_commands
 from artylyze.cache.commands import commands as cache_commands
 from artylyze.catalog.commands import commands as catalog_commands
 from artylyze.clustering.commands import commands as clustering
-from artylyze.errors import ArtylyzeError, StorageError
-from artylyze.interruption import Interruption
+from artylyze.errors import ArtylyzeError, InterruptedRunError, StorageError
+from artylyze.interruption import Interruption, over_echo
 from artylyze.options import (
     Encoding,
     FileColumn,
@@ -63,7 +63,8 @@ def main() -> NoReturn:
         with Interruption(f"interrupted. The same command {_next_time(sys.argv[1:])}."):
             app()
     except ArtylyzeError as error:
-        sys.stderr.write(f"artylyze: {error}\n")
+        before = over_echo(2) if isinstance(error, InterruptedRunError) else ""
+        sys.stderr.write(f"{before}artylyze: {error}\n")
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder that cannot be written, a Ray address that does not answer
         sys.stderr.write(f"artylyze: {error}\n")

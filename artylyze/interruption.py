@@ -90,9 +90,14 @@ class Interruption:
 
     def _end(self) -> None:
         """End at once. Ray's processes on this machine and our children end with us."""
-        os.write(self._stderr, f"artylyze: {self.message}\n".encode())
+        os.write(self._stderr, f"{over_echo(self._stderr)}artylyze: {self.message}\n".encode())
         os._exit(InterruptedRunError.exit_code)
 
     def _forget(self) -> None:
         if self._owner == os.getppid() and threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(-1)
+
+
+def over_echo(descriptor: int) -> str:
+    """Return what a last line begins with to be written over the `^C` as which a terminal echoes Ctrl-C."""
+    return "\r" if os.isatty(descriptor) else ""

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -93,7 +94,7 @@ class Reporter:
         if done:
             self.say(f"Resuming: {done:,} of {rows:,} images are already committed.")
         if self._console.is_terminal:
-            self._bar = Progress(
+            self._bar = _Bar(
                 TextColumn(what),
                 BarColumn(bar_width=None),
                 TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
@@ -148,6 +149,13 @@ class Reporter:
 
     def _write(self, line: dict[str, object]) -> None:
         self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+class _Bar(Progress):
+    """Leaves room at the end of the line for `^C`, as which the terminal echoes Ctrl-C: it would begin another line."""
+
+    def get_renderable(self) -> RenderableType:
+        return Constrain(super().get_renderable(), self.console.width - len("^C"))
 
 
 class _Rate(ProgressColumn):
