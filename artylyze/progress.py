@@ -8,11 +8,11 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Console, RenderableType
-from rich.constrain import Constrain
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -155,7 +155,15 @@ class _Bar(Progress):
     """Leaves room at the end of the line for `^C`, as which the terminal echoes Ctrl-C: it would begin another line."""
 
     def get_renderable(self) -> RenderableType:
-        return Constrain(super().get_renderable(), self.console.width - len("^C"))
+        return _Narrow(super().get_renderable())
+
+
+@dataclass(frozen=True)
+class _Narrow:
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        return console.render(self.content, options.update_width(options.max_width - len("^C")))
 
 
 class _Rate(ProgressColumn):
