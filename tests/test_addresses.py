@@ -12,13 +12,14 @@ import pytest
 import safetensors.torch
 import typer
 
-from artylyze.cli import app, main
+from artylyze.cli import app
 from artylyze.errors import InputError
 from artylyze.models.backbones import create_module
 from artylyze.models.bundle import load
 from artylyze.models.resolve import resolve_model
-from artylyze.storage import Store, open_store
+from artylyze.storage import open_store
 from artylyze.training import tune as tuning
+from tests.commandline import keys, run
 from tests.conftest import S3
 from tests.training.small import collection
 
@@ -82,6 +83,7 @@ NO_PATHS = {
     "id_column",
     "image_size",
     "k",
+    "kind",
     "k_range",
     "label_smoothing",
     "leave_out",
@@ -89,6 +91,7 @@ NO_PATHS = {
     "lr",
     "lr_range",
     "max_error_rate",
+    "min_artists",
     "method",
     "mode",
     "part_mb",
@@ -130,14 +133,6 @@ def commands() -> list[str]:
 def test_no_option_that_takes_a_path_is_forgotten(command: str) -> None:
     known = TAKES_ADDRESSES.get(command, set()) | set(REFUSES_ADDRESSES.get(command, {}))
     assert parameters(command) - NO_PATHS == known
-
-
-def run(*arguments: str) -> int:
-    """Run the command line in this process, and return its exit code."""
-    sys.argv = ["artylyze", *arguments]
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(autouse=True)
@@ -217,10 +212,6 @@ def bundle(bucket: str, pictures: Path) -> str:
     weights = ["--weights", str(pictures / "weights.safetensors")]
     assert run("train", f"{bucket}/dataset.parquet", "-o", address, *training(pictures), *weights) == 0
     return address
-
-
-def keys(store: Store) -> set[str]:
-    return {entry.key for entry in store.list()}
 
 
 def test_a_bundle_is_written_to_an_address_and_read_from_it(bundle: str) -> None:
