@@ -179,15 +179,19 @@ def embeddings(catalog: str) -> tuple[list[str], npt.NDArray[np.float32]]:
     return ids, matrix
 
 
-def embedding_pieces(catalog: str) -> Iterator[tuple[pa.StringArray, npt.NDArray[np.float32]]]:
+def embedding_pieces(
+    catalog: str, snapshot: Snapshot | None = None
+) -> Iterator[tuple[pa.StringArray, npt.NDArray[np.float32]]]:
     """Return the image ids and the embeddings, float32 (m, d), part by part, of the images that could be read.
+
+    They are those of a snapshot that was read before, where it is given.
 
     These are the only doors to vectors: error rows hold null, where a plain reading of the lists gives wrong shapes.
 
     Raises:
         InputError: if there is no catalog; while it is read, if a part does not hold what catalog.json says.
     """
-    return _pieces(catalog, read_snapshot(catalog))
+    return _pieces(catalog, snapshot or read_snapshot(catalog))
 
 
 def _pieces(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.StringArray, npt.NDArray[np.float32]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from artylyze.errors import UsageError
 from artylyze.training.artists import ArtistsFile, half_century
-from artylyze.training.labels import Artists, Labels, filled, read_artists_of, read_labels
+from artylyze.training.labels import Artists, Labels, artists_in, coded, encoded, filled_by, labels_in
 
 Kind = Literal["given", "predicted"]
 
@@ -30,6 +30,9 @@ REPEATS = 2.0
 
 LETTERS = 80
 """Mean length of a column's values above which they are prose."""
+
+NOT_ASKED_FOR = "it was not asked for"
+"""Why a column is left out that is not among those that the user named."""
 
 DATED = 0.5
 """Share of a date column's values in which a year must be found."""
@@ -64,13 +67,43 @@ class Column:
         name: as people read it. What the catalog's model predicted is named so: `genre (predicted)`.
         kind: `given` by people, or `predicted` by the model.
         terms: all that occur, sorted.
-        codes: int64 (n,), the place of each work's term among `terms`, -1 where nothing is said.
+        codes: int32 (n,), the place of each work's term among `terms`, -1 where nothing is said.
     """
 
     name: str
     kind: Kind
     terms: tuple[str, ...]
-    codes: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.int32]
+
+
+class Said(Protocol):
+    """What one source says of the works: columns of text, plain or dictionary encoded, a row for each work.
+
+    An Arrow table is one. A source that lies in a catalog reads a column when it is asked for it.
+    """
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """Names of the columns."""
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column."""
+
+
+class Texts(Sequence[Any]):
+    """Texts of works, None where one has none: they stay where they are until one is asked for."""
+
+    def __init__(self, values: pa.ChunkedArray | Sequence[str], codes: npt.NDArray[np.int32] | None = None) -> None:
+        """Keep different values, and of each work the place of its own, -1 for none; else a value for each work."""
+        self._values, self._codes = values, codes
+
+    def __len__(self) -> int:
+        return len(self._values if self._codes is None else self._codes)
+
+    def __getitem__(self, work: Any) -> Any:
+        place = work if self._codes is None else self._codes[work]
+        value = None if self._codes is not None and place < 0 else self._values[int(place)]
+        return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +124,11 @@ class Described:
 
 
 def describe(
-    tables: Sequence[pa.Table], works: int, predicted: Mapping[str, pa.ChunkedArray], artists: ArtistsFile | None
+    tables: Sequence[Said],
+    works: int,
+    predicted: Mapping[str, pa.ChunkedArray],
+    artists: ArtistsFile | None,
+    wanted: Sequence[str] = (),
 ) -> Described:
     """Find the categorical columns in what several tables say of the same works.
 
@@ -100,26 +137,34 @@ def describe(
         works: how many there are.
         predicted: task -> the term that a model gave each work, null where none.
         artists: nationality and period of artists, for works whose own columns do not say them.
+        wanted: columns that will be `chosen`: others are not read; none: all are.
     """
     columns: list[Column] = []
     left_out: dict[str, str] = {}
-    makers = read_artists_of([_as_artist(table) for table in tables], works)
+    makers = artists_in((table.column(own) for table in tables if (own := _artist_in(table))), works)
     names = list(dict.fromkeys(name for table in tables for name in table.column_names))
     for name in names:
-        found = _column(name, tables, works, makers, artists)
+        found = _column(name, tables, works, makers, artists) if asked_for(name, wanted) else NOT_ASKED_FOR
         if isinstance(found, str):
             left_out[name] = found
         else:
             columns.append(found)
     if artists is not None:
-        absent = [name for name in artists.has if name not in map(folded, names)]
-        told = (_with_facts(Column(name, "given", (), np.full(works, -1)), makers, artists) for name in absent)
+        absent = [name for name in artists.has if name not in map(folded, names) and asked_for(name, wanted)]
+        nothing = np.full(works, -1, np.int32)
+        told = (_with_facts(Column(name, "given", (), nothing), makers, artists) for name in absent)
         columns += [column for column in told if _why_not(column, known=True) is None]
     for task, terms in predicted.items():
-        column = _plain(f"{task} (predicted)", "predicted", terms)
+        column = Column(f"{task} (predicted)", "predicted", *coded(*encoded(terms)))
         if len(column.terms) > 1:
             columns.append(column)
-    return Described(tuple(columns), left_out, _first(tables, TITLE, works), makers.names)
+    return Described(tuple(columns), left_out, _titles(tables, works), Texts(makers.spelled, makers.spelled_codes))
+
+
+def asked_for(name: str, wanted: Sequence[str]) -> bool:
+    """Whether one of the wanted columns can be of a column of this name; it can if none is wanted in particular."""
+    heads = {folded(one) for text in wanted for one in (text, text.partition(" (")[0])}
+    return not wanted or folded(name) in heads or folded(name.partition(" (")[0]) in heads
 
 
 def chosen(said: Described, names: Sequence[str]) -> Described:
@@ -135,7 +180,7 @@ def chosen(said: Described, names: Sequence[str]) -> Described:
             there = ", ".join(column.name for column in said.columns) or "none"
             raise UsageError(f"--columns {name}: {why or 'there is no such column'}. Categorical columns: {there}.")
         found += [one for one in mine if one not in found]
-    others = {column.name: "it was not asked for" for column in said.columns if column not in found}
+    others = {column.name: NOT_ASKED_FOR for column in said.columns if column not in found}
     return replace(said, columns=tuple(found), left_out={**said.left_out, **others})
 
 
@@ -145,16 +190,16 @@ def folded(name: str) -> str:
 
 
 def _column(
-    name: str, tables: Sequence[pa.Table], works: int, makers: Artists, artists: ArtistsFile | None
+    name: str, tables: Sequence[Said], works: int, makers: Artists, artists: ArtistsFile | None
 ) -> Column | str:
     key = folded(name)
     if key in TITLE:
         return "it names the works"
     if key in ARTIST:
-        found = _plain(name, "given", pa.chunked_array([pa.array(makers.names, pa.string())]))
+        found = Column(name, "given", makers.spelled, makers.spelled_codes)
     else:
         labels = labels_of(name, tables, works)
-        found = Column(name, "given", labels.terms, labels.codes)
+        found = Column(name, "given", labels.terms, labels.codes.astype(np.int32))
     if artists is not None and key in artists.has:
         found = _with_facts(found, makers, artists)
     if key in _DATE:
@@ -162,11 +207,11 @@ def _column(
     return _why_not(found, known=key in _KINDS) or found
 
 
-def labels_of(name: str, tables: Sequence[pa.Table], works: int) -> Labels:
+def labels_of(name: str, tables: Sequence[Said], works: int) -> Labels:
     """Return what tables say of the works in the columns of a name, however it is spelled."""
     task = folded(name) if folded(name) in ("genre", "style") else name
-    there = [(table, own) for table in tables for own in table.column_names if folded(own) == folded(name)]
-    return one_spelling(read_labels(task, [table.select([own]).rename_columns([task]) for table, own in there], works))
+    there = (table.column(own) for table in tables for own in table.column_names if folded(own) == folded(name))
+    return one_spelling(labels_in(task, there, works))
 
 
 def one_spelling(labels: Labels) -> Labels:
@@ -203,14 +248,11 @@ def _why_not(column: Column, *, known: bool) -> str | None:
 def _half_centuries(column: Column) -> Column | str:
     years = [_years(term) for term in column.terms]
     periods = [half_century(found[0], found[-1]) if found else None for found in years]
-    said = [periods[code] for code in column.codes[column.codes >= 0]]
-    if not said or sum(period is not None for period in said) < DATED * len(said):
-        return "no year is found in most of its values" if said else "it is empty"
-    found = _plain(
-        f"{column.name} (half-century)",
-        "given",
-        pa.chunked_array([pa.array([periods[code] if code >= 0 else None for code in column.codes], pa.string())]),
-    )
+    works = np.bincount(column.codes[column.codes >= 0], minlength=len(periods))
+    dated = int(works[[period is not None for period in periods]].sum())
+    if not works.sum() or dated < DATED * works.sum():
+        return "no year is found in most of its values" if works.sum() else "it is empty"
+    found = Column(f"{column.name} (half-century)", "given", *coded(periods, column.codes))
     return _why_not(found, known=True) or found
 
 
@@ -223,35 +265,26 @@ def _years(term: str) -> list[int]:
 
 def _with_facts(column: Column, makers: Artists, artists: ArtistsFile) -> Column:
     """Fill a column with what the artists file says of the artists, where the works' own column says nothing."""
-    facts = [artists.by_key.get(key) if key else None for key in makers.own_keys()]
+    facts = [artists.by_key.get(key) for key in makers.keys]
     said: list[str | None] = [None if fact is None else getattr(fact, folded(column.name)) for fact in facts]
-    merged = filled(Labels(column.terms, column.codes, {}, 0), said)
-    return Column(column.name, "given", merged.terms, merged.codes)
+    of_works = np.where(makers.own, makers.codes, -1)
+    merged = filled_by(Labels(column.terms, column.codes.astype(np.int64), {}, 0), said, of_works)
+    return Column(column.name, "given", merged.terms, merged.codes.astype(np.int32))
 
 
-def _plain(name: str, kind: Kind, texts: pa.ChunkedArray) -> Column:
-    encoded = texts.combine_chunks().dictionary_encode()
-    terms = encoded.dictionary.to_pylist()
-    order = sorted(range(len(terms)), key=lambda place: terms[place])
-    place = np.full(len(terms) + 1, -1, np.int64)  # the last is for what is not said
-    place[order] = np.arange(len(order))
-    indices = pc.fill_null(encoded.indices, len(terms)).to_numpy(zero_copy_only=False)
-    return Column(name, kind, tuple(terms[one] for one in order), place[indices])
+def _artist_in(table: Said) -> str | None:
+    return next((name for known in ARTIST for name in table.column_names if folded(name) == known), None)
 
 
-def _as_artist(table: pa.Table) -> pa.Table:
-    own = next((name for known in ARTIST for name in table.column_names if folded(name) == known), None)
-    return table.select([own]).rename_columns(["artist"]) if own else table.select([])
-
-
-def _first(tables: Sequence[pa.Table], names: Sequence[str], works: int) -> list[str | None]:
-    """Return for each work the first value in columns of these names."""
+def _titles(tables: Sequence[Said], works: int) -> Texts:
+    """Return for each work the first value in columns of titles."""
     there = [
         table.column(name)
-        for known in names
+        for known in TITLE
         for table in tables
         for name in table.column_names
         if folded(name) == known
     ]
-    found: list[str | None] = pc.coalesce(*there).to_pylist() if there else [None] * works
-    return found
+    plain = [column.cast(pa.large_string()) for column in there]
+    titles = pc.coalesce(*plain) if plain else pa.chunked_array([pa.nulls(works, pa.large_string())])
+    return Texts(titles)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from artylyze.clustering.duplicates import Likeness, likeness
 from artylyze.clustering.profiles import Profile
 from artylyze.clustering.profiling import Profiled, marks_in_words, profiled, thumbnails_of, work_of
-from artylyze.clustering.store import Clusters
+from artylyze.clustering.store import Clusters, read_responsibilities
 from artylyze.clustering.works import Works
 from artylyze.errors import InputError, UsageError
 from artylyze.publish.thumbnails import Thumbnail
@@ -136,8 +136,7 @@ def of_record(mixture: Profiled, record: str, threshold: float) -> Influences:
     """Find the currents in a record among profiled clusters of a mixture; raise InputError if it is not there."""
     works, clusters = mixture.works, mixture.clusters
     rows = _rows_of(works, record, clusters.folder)
-    table = clusters.assignments.column("responsibilities")
-    shares = np.array([table[row].as_py() for row in rows], np.float64)
+    shares = _responsibilities(clusters.folder, rows)
     mean = shares.mean(axis=0)
     strongest = [int(one) for one in np.argsort(-mean, kind="stable") if mean[one] >= threshold]
     near = _nearest(works, rows)
@@ -198,13 +197,24 @@ def _rows_of(works: Works, record: str, folder: str) -> tuple[int, ...]:
     return tuple(int(row) for row in found)
 
 
+def _responsibilities(folder: str, rows: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Of some images, float64 (images, clusters)."""
+    of_row: dict[int, npt.NDArray[np.float32]] = {}
+    for there, shares in read_responsibilities(folder):
+        found = np.flatnonzero(np.isin(there, rows))
+        of_row |= {int(there[place]): shares[place] for place in found}
+    return np.array([of_row[row] for row in rows], np.float64)
+
+
 def _nearest(works: Works, rows: Sequence[int]) -> list[int]:
     """Rows of the works most like the record's by the cosine of their embeddings, the record's own left out."""
-    places, matrix = works.embeddings
-    norms = np.maximum(np.linalg.norm(matrix, axis=1), 1e-12)
-    own = matrix[[place for place in places[list(rows)] if place >= 0]]
-    cosines = matrix @ own.T / norms[:, None] / np.maximum(np.linalg.norm(own, axis=1), 1e-12)
-    alike = np.where(places >= 0, cosines.max(axis=1, initial=-1)[places], -np.inf)
+    vectors = works.rows.take(rows, ["embedding"]).column("embedding").drop_null().to_pylist()
+    own = np.array(vectors, np.float32).reshape(len(vectors), works.rows.snapshot.dim)
+    own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
+    alike = np.full(works.table.num_rows, -np.inf, np.float32)
+    for images, matrix in works.rows.vectors():
+        norms = np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+        alike[images] = (matrix @ own.T / norms).max(axis=1, initial=-1)
     order = [int(row) for row in np.argsort(-alike, kind="stable")[: NEAREST + len(rows)]]
     return _others(order, rows, works)[:NEAREST]
 

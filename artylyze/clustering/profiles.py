@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from artylyze.clustering.columns import Column
+
+Members = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 TOP = 12
 """Terms of a column that a distribution names, the most frequent; those that mark the cluster are named besides."""
@@ -102,9 +104,9 @@ class Profile:
 
 
 def profile(
-    members: npt.NDArray[np.int64],
+    members: Members,
     k: int,
-    distance: npt.NDArray[np.float64],
+    distance: npt.NDArray[np.float32] | npt.NDArray[np.float64],
     records: Sequence[str],
     columns: Sequence[Column],
     works: tuple[int, int] = (12, 6),
@@ -112,9 +114,9 @@ def profile(
     """Profile each cluster.
 
     Args:
-        members: int64 (n,), the cluster of each image, -1 for none.
+        members: int32 (n,), the cluster of each image, -1 for none.
         k: number of clusters.
-        distance: float64 (n,), how far each image is from the middle of its cluster.
+        distance: float (n,), how far each image is from the middle of its cluster.
         records: the record of each image: a record is shown once.
         columns: what is said of the images.
         works: how many typical and how many marginal works are named.
@@ -132,10 +134,10 @@ def profile(
     profiles = []
     for cluster in range(k):
         rows = np.flatnonzero(members == cluster)
-        order = rows[np.argsort(distance[rows], kind="stable")].tolist()
+        order = rows[np.argsort(distance[rows], kind="stable")]
         typical = _of_different_records(order, records, works[0])
         shown = {records[row] for row in typical}
-        rest = [row for row in reversed(order) if records[row] not in shown]
+        rest = (row for row in reversed(order) if records[int(row)] not in shown)
         best = sorted(marks[cluster], key=_rank)[:MARKS]
         profiles.append(
             Profile(
@@ -151,11 +153,11 @@ def profile(
     return profiles
 
 
-def counts(members: npt.NDArray[np.int64], k: int, column: Column) -> npt.NDArray[np.int64]:
+def counts(members: Members, k: int, column: Column) -> npt.NDArray[np.int64]:
     """Return how many images of each cluster have each term, int64 (k, terms)."""
     some = (members >= 0) & (column.codes >= 0)
     terms = len(column.terms)
-    cells = members[some] * terms + column.codes[some]
+    cells = members[some].astype(np.int64) * terms + column.codes[some]
     return np.bincount(cells, minlength=k * terms).reshape(k, terms).astype(np.int64)
 
 
@@ -177,7 +179,7 @@ def log_likelihood_ratio(table: npt.NDArray[np.int64]) -> npt.NDArray[np.float64
     return np.where(both * total >= row * column, found, -found)
 
 
-def _shares(members: npt.NDArray[np.int64], k: int, column: Column) -> list[list[Share]]:
+def _shares(members: Members, k: int, column: Column) -> list[list[Share]]:
     """The terms that occur in each cluster, the most frequent first."""
     table = counts(members, k, column)
     evidence = log_likelihood_ratio(table)
@@ -215,10 +217,10 @@ def _rank(mark: Mark) -> tuple[bool, float, str, str]:
     return mark.kind == "predicted", -mark.share.evidence, mark.column, mark.share.term
 
 
-def _of_different_records(rows: Sequence[int], records: Sequence[str], count: int) -> tuple[int, ...]:
+def _of_different_records(rows: Iterable[np.int64], records: Sequence[str], count: int) -> tuple[int, ...]:
     found: dict[str, int] = {}
     for row in rows:
         if len(found) == count:
             break
-        found.setdefault(records[row], row)
+        found.setdefault(records[int(row)], int(row))
     return tuple(found.values())

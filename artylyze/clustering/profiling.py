@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from artylyze.catalog.snapshot import read_snapshot
+from artylyze.clustering.columns import Texts
 from artylyze.clustering.profiles import Profile, profile
-from artylyze.clustering.store import Clusters, read_clusters
+from artylyze.clustering.store import Clusters, read_clusters, read_responsibilities
 from artylyze.clustering.works import Works, read_works
 from artylyze.errors import UsageError
 from artylyze.publish.contact_sheet import Tile
@@ -46,7 +46,7 @@ class Profiled:
     profiles: Sequence[Profile]
 
     @property
-    def members(self) -> npt.NDArray[np.int64]:
+    def members(self) -> npt.NDArray[np.int32]:
         """The cluster of each image, -1 for none."""
         return members_of(self.clusters, self.algorithm)
 
@@ -96,7 +96,7 @@ def make_profiles(
         UsageError: no catalog is known, the algorithm was not run, or a column is not there or not categorical.
         InputError: a clustering, catalog or table that cannot be used.
     """
-    clusters = read_clusters(folder)
+    clusters = read_clusters(folder, responsibilities=False)
     works = read_works(clusters, catalog, labels, artists, columns, id_column)
     return profiled(clusters, works, _chosen(clusters, algorithm))
 
@@ -106,7 +106,7 @@ def profiled(clusters: Clusters, works: Works, algorithm: Algorithm) -> Profiled
     k = len(clusters.centroids) if algorithm == "kmeans" and clusters.centroids is not None else 0
     if clusters.mixture is not None and algorithm == "gmm":
         k = len(clusters.mixture.weights)
-    records = works.table.column("record_id").to_pylist()
+    records = Texts(works.table.column("record_id"))
     members = members_of(clusters, algorithm)
     found = profile(
         members, k, _distance(clusters, works, algorithm), records, works.said.columns, (_TYPICAL, _MARGINAL)
@@ -114,9 +114,9 @@ def profiled(clusters: Clusters, works: Works, algorithm: Algorithm) -> Profiled
     return Profiled(clusters, algorithm, works, found)
 
 
-def members_of(clusters: Clusters, algorithm: Algorithm) -> npt.NDArray[np.int64]:
+def members_of(clusters: Clusters, algorithm: Algorithm) -> npt.NDArray[np.int32]:
     """The cluster of each image, -1 for none."""
-    return np.asarray(pc.fill_null(clusters.assignments.column(algorithm), -1).to_numpy(), np.int64)
+    return np.asarray(pc.fill_null(clusters.assignments.column(algorithm), -1).to_numpy(), np.int32)
 
 
 def work_of(works: Works, row: int) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def work_of(works: Works, row: int) -> dict[str, Any]:
 def thumbnails_of(works: Works, rows: Sequence[int]) -> dict[int, Thumbnail]:
     """Read the pictures of some works, by their rows."""
     wanted = sorted(set(rows))
-    chosen = works.table.take(wanted)
+    chosen = works.rows.take(wanted, ["uri", "validator"])
     pairs = zip(chosen.column("uri").to_pylist(), chosen.column("validator").to_pylist(), strict=True)
     return dict(zip(wanted, read_thumbnails([Source(*pair) for pair in pairs]), strict=True))
 
@@ -164,27 +164,28 @@ def _chosen(clusters: Clusters, algorithm: str | None) -> Algorithm:
     return cast("Algorithm", algorithm or run[0])
 
 
-def _distance(clusters: Clusters, works: Works, algorithm: Algorithm) -> npt.NDArray[np.float64]:
-    """How far each image is from the middle of its cluster, float64 (n,).
+def _distance(
+    clusters: Clusters, works: Works, algorithm: Algorithm
+) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
+    """How far each image is from the middle of its cluster, (n,).
 
     For KMeans the Euclidean distance to the centroid; for the mixture the negative log density of the image in its
     component, where the features are the catalog's embeddings, else what the component's responsibility lacks to 1.
     """
     table = clusters.assignments
     if algorithm == "kmeans":
-        return np.asarray(pc.fill_null(table.column("distance"), np.inf).to_numpy(), np.float64)
+        return np.asarray(pc.fill_null(table.column("distance"), np.inf).to_numpy(), np.float32)
     members = pc.fill_null(table.column("gmm"), 0).to_numpy()
     mixture = clusters.mixture
     same = clusters.run.get("method") == "embedding" and mixture is not None
-    if same and mixture is not None and read_snapshot(works.catalog).dim == len(mixture.projection.mean):
-        places, matrix = works.embeddings
-        found = np.full(len(places), np.inf)  # of an image that has no embedding any more
-        there = np.flatnonzero(places >= 0)
-        for start in range(0, len(there), 8192):
-            rows = there[start : start + 8192]
-            logs = mixture.log_densities(matrix[places[rows]])
-            found[rows] = -logs[np.arange(len(logs)), members[rows]]
+    found = np.full(len(members), np.inf)  # of an image that has no embedding any more
+    if same and mixture is not None and works.rows.snapshot.dim == len(mixture.projection.mean):
+        for images, matrix in works.rows.vectors():
+            for start in range(0, len(images), 8192):
+                rows = images[start : start + 8192]
+                logs = mixture.log_densities(matrix[start : start + 8192])
+                found[rows] = -logs[np.arange(len(logs)), members[rows]]
         return found
-    shares = table.column("responsibilities").combine_chunks().flatten().to_numpy()
-    own: npt.NDArray[np.float64] = 1.0 - shares.reshape(len(members), -1)[np.arange(len(members)), members]
-    return own
+    for rows, shares in read_responsibilities(clusters.folder):
+        found[rows] = 1.0 - shares[np.arange(len(rows)), members[rows]]
+    return found

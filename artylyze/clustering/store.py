@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +70,10 @@ class Clusters:
     scores: Mapping[str, Any]
 
 
-def read_clusters(folder: str, *, assignments: bool = True) -> Clusters:
+def read_clusters(folder: str, *, assignments: bool = True, responsibilities: bool = True) -> Clusters:
     """Read a clustering, without its assignments if they are not needed: they grow with the collection.
+
+    Without responsibilities, which are k numbers for each image, they can be read by `read_responsibilities`.
 
     Raises:
         InputError: if there is none, it is of another format, or a part of it is missing or damaged.
@@ -87,13 +89,41 @@ def read_clusters(folder: str, *, assignments: bool = True) -> Clusters:
         algorithms = run["settings"]["algorithms"]
         table = SCHEMA.empty_table()
         if assignments:
-            table = pq.read_table(io.BytesIO(_needed(folder, ASSIGNMENTS))).select(SCHEMA.names).cast(SCHEMA)
+            schema = SCHEMA if responsibilities else SCHEMA.remove(SCHEMA.get_field_index("responsibilities"))
+            with _open_assignments(folder) as file:
+                table = file.read(columns=schema.names).select(schema.names).cast(schema)
         scores = json.loads(_needed(folder, SCORES))
         centroids = _tensors(folder, KMEANS)["centroids"] if "kmeans" in algorithms else None
         mixture = _mixture(_tensors(folder, MIXTURE), run["settings"]["covariance"]) if "gmm" in algorithms else None
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise InputError(f"{folder} is not a clustering that this version reads ({error}): cluster again.") from error
     return Clusters(folder, run, table, centroids, mixture, scores)
+
+
+def read_responsibilities(folder: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Read the responsibilities of a mixture piece by piece: rows of the assignments, (m,), and theirs, (m, k).
+
+    Raises:
+        InputError: while it is read, if the assignments are missing or damaged.
+    """
+    start = 0
+    try:
+        with _open_assignments(folder) as file:
+            for batch in file.iter_batches(65_536, columns=["responsibilities"]):
+                shares = batch.column(0)
+                rows = np.flatnonzero(shares.is_valid().to_numpy(zero_copy_only=False)) + start
+                start += len(shares)
+                if len(rows):
+                    yield rows, shares.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+    except (ValueError, pa.ArrowException) as error:
+        raise InputError(f"{folder}/{ASSIGNMENTS} is damaged ({error}): cluster again.") from error
+
+
+def _open_assignments(folder: str) -> pq.ParquetFile:
+    store = open_store(folder)
+    if store.version(ASSIGNMENTS) is None:
+        raise _missing(folder, ASSIGNMENTS)
+    return pq.ParquetFile(store.open(ASSIGNMENTS))
 
 
 def check_folder(folder: str) -> None:
@@ -154,8 +184,12 @@ def _json(value: Mapping[str, Any]) -> bytes:
 def _needed(folder: str, name: str) -> bytes:
     data = open_store(folder).read(name)
     if data is None:
-        raise InputError(f"{folder}/{name} is missing: cluster again.")
+        raise _missing(folder, name)
     return data
+
+
+def _missing(folder: str, name: str) -> InputError:
+    return InputError(f"{folder}/{name} is missing: cluster again.")
 
 
 def _tensors(folder: str, name: str) -> dict[str, NDArray[np.float32]]:

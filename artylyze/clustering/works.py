@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
-from artylyze.clustering.columns import Described, chosen, describe, folded
+from artylyze.catalog.snapshot import read_catalog, read_snapshot
+from artylyze.clustering.columns import Described, Said, asked_for, chosen, describe, folded
+from artylyze.clustering.rows import Rows, locate
 from artylyze.clustering.store import Clusters
 from artylyze.errors import InputError, UsageError
 from artylyze.manifest import COLUMNS
@@ -33,20 +32,26 @@ class Works:
 
     Attributes:
         catalog: address of the catalog they are rows of.
-        table: image_id, record_id, uri, validator (n rows), in the order of the assignments.
+        table: image_id, record_id (n rows), in the order of the assignments.
         said: what catalogues and the model say of them.
+        rows: theirs in the catalog, from which is read what is needed of few.
     """
 
     catalog: str
     table: pa.Table
     said: Described
+    rows: Rows
 
-    @cached_property
-    def embeddings(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The catalog's embeddings, float32 (m, d), and which is each work's: int64 (n,), -1 where it has none now."""
-        ids, matrix = embeddings(self.catalog)
-        places = pc.index_in(self.table.column("image_id").combine_chunks(), value_set=pa.array(ids, pa.string()))
-        return pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int64), matrix
+
+@dataclass(frozen=True, eq=False)
+class _Metadata:
+    """What the catalog's own metadata say of its clustered images: a column is read when it is asked for."""
+
+    rows: Rows
+    column_names: Sequence[str]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self.rows.field(name)
 
 
 def read_works(
@@ -81,20 +86,47 @@ def read_works(
             f"{clusters.folder} are clusters of embeddings by the model {run['model_id']}, those of the catalog "
             f"{catalog} are by {snapshot.model_id}: give the catalog that was clustered, or cluster this one."
         )
-    ids = clusters.assignments.column("image_id").combine_chunks()
-    rows = read_catalog(catalog, [*_NAMES, *tasks, "metadata"])  # without metadata there is no such column
-    places = pc.index_in(ids, value_set=rows.column("image_id").combine_chunks())
-    if places.null_count:
-        missing = ids.filter(pc.is_null(places))[0].as_py()
+    ids = clusters.assignments.column("image_id")
+    rows = locate(catalog, snapshot, ids)
+    if (absent := np.flatnonzero(rows.places < 0)).size:
         raise InputError(
-            f"{places.null_count:,} images of {clusters.folder} are not in the catalog {catalog}, the first is "
-            f"{missing!r}: give the catalog that was clustered, or cluster this one."
+            f"{len(absent):,} images of {clusters.folder} are not in the catalog {catalog}, the first is "
+            f"{ids[int(absent[0])].as_py()!r}: give the catalog that was clustered, or cluster this one."
         )
-    rows = rows.take(places)
-    tables = said_of(rows, labels, id_column)
-    predicted = {task: rows.column(task) for task in tasks}
-    said = describe(tables, rows.num_rows, predicted, None if artists is None else read_artists(artists))
-    return Works(catalog, rows.select(list(_NAMES)), chosen(said, columns) if columns else said)
+    tables = _joined(rows, labels, id_column) if labels else _own(rows)
+    known = None if artists is None else read_artists(artists)
+
+    def said(wanted: Sequence[str]) -> Described:
+        predicted = {task: rows.column(task) for task in tasks if asked_for(task, wanted)}
+        return describe(tables, len(ids), predicted, known, wanted)
+
+    table = pa.table({"image_id": ids, "record_id": rows.records})
+    if not columns:
+        return Works(catalog, table, said(()), rows)
+    try:
+        return Works(catalog, table, chosen(said(columns), columns), rows)
+    except UsageError:  # it is to say which columns there are
+        return Works(catalog, table, chosen(said(()), columns), rows)
+
+
+def _own(rows: Rows) -> list[Said]:
+    """What the metadata alone say."""
+    names = _different([] if rows.metadata is None else [field.name for field in rows.metadata])
+    return [_Metadata(rows, names)] if names else []
+
+
+def _joined(rows: Rows, labels: Sequence[str], id_column: str | None) -> Sequence[Said]:
+    """What tables say, then the metadata: all of it is read, for the join to find the image of each row."""
+    whole = read_catalog(rows.catalog, [*_NAMES, "metadata"])  # without metadata there is no such column
+    return said_of(whole.take(pa.array(rows.places)), labels, id_column)
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """Return columns of interest; of those that differ in case and punctuation alone, the first."""
+    unlike: dict[str, str] = {}
+    for name in names:
+        unlike.setdefault(folded(name), name)
+    return [name for key, name in unlike.items() if key not in _OURS]
 
 
 def said_of(rows: pa.Table, labels: Sequence[str], id_column: str | None = None) -> list[pa.Table]:
@@ -107,10 +139,7 @@ def said_of(rows: pa.Table, labels: Sequence[str], id_column: str | None = None)
         for address in labels:
             names += load_table(database, address).columns
             database.execute("DROP TABLE catalogue")
-    unlike: dict[str, str] = {}  # of names that differ in case and punctuation alone, the first
-    for name in names:
-        unlike.setdefault(folded(name), name)
-    wanted = {name: (name,) for key, name in unlike.items() if key not in _OURS}
+    wanted = {name: (name,) for name in _different(names)}
     if not wanted:
         return []
     with TemporaryDirectory(prefix="artylyze-") as folder:

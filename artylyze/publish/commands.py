@@ -88,7 +88,7 @@ def influences(
     where = output or f"{clusters.rstrip('/')}/influences"
     check_output(where)
     with Reporter() as reporter:
-        stored = read_clusters(clusters)
+        stored = read_clusters(clusters, responsibilities=False)
         check(stored, threshold)
         reporter.say(f"Joining the works of {clusters} to what is said of them")
         works = read_works(stored, catalog, labels or (), artists, _names(columns), id_column)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from artylyze.catalog.snapshot import embeddings
 from artylyze.cli import app
 from artylyze.clustering.influences import NEAREST, Influences, _nearest, describe, influences
 from artylyze.clustering.store import read_clusters
@@ -105,8 +106,9 @@ def test_neighbours_are_nearest_by_cosine(gallery: Gallery) -> None:
     found = of(gallery, "k1-1")
     near = _nearest(found.works, found.rows)
     assert len(near) == NEAREST
-    places, matrix = found.works.embeddings
-    unit = matrix[places] / np.maximum(np.linalg.norm(matrix[places], axis=1, keepdims=True), 1e-12)
+    ids, matrix = embeddings(gallery.catalog)
+    assert ids == found.works.table.column("image_id").to_pylist()
+    unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
     cosines = unit @ unit[found.rows[0]]
     assert cosines[near].min() >= np.sort(cosines)[-NEAREST - 1] - 1e-6
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from artylyze.clustering.influences import THRESHOLD, Influences, check, of_record
 from artylyze.clustering.profiles import Distribution, Profile
 from artylyze.clustering.profiling import Profiled, profiled, thumbnails_of
 from artylyze.clustering.stability import in_words
+from artylyze.clustering.store import read_responsibilities
 from artylyze.clustering.works import Works
 from artylyze.publish.report.content import (
     Cluster,
@@ -49,7 +49,7 @@ def clustering(found: Profiled, record: str | None, read: int) -> Clustering:
     pictures = thumbnails_of(works, shown)
     example = None
     if found.clusters.mixture is not None and works.table.num_rows > 1:
-        chosen = record or _most_mixed(found.clusters.assignments.column("responsibilities"), works)
+        chosen = record or _most_mixed(found.clusters.folder, works)
         example = _example(of_record(profiled(found.clusters, works, "gmm"), chosen, THRESHOLD))
     return Clustering(
         facts(
@@ -133,14 +133,16 @@ def _score(value: Any) -> str:
     return figure(value.get("value")) + interval
 
 
-def _most_mixed(responsibilities: Any, works: Works) -> str:
+def _most_mixed(folder: str, works: Works) -> str:
     """The record of the image whose responsibilities have the greatest entropy."""
-    some = responsibilities.combine_chunks()
-    there = np.flatnonzero(pc.is_valid(some).to_numpy(zero_copy_only=False))
-    shares = some.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(len(there), -1).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -np.where(shares > 0, shares * np.log(shares), 0.0).sum(axis=1)
-    return str(works.table.column("record_id")[int(there[entropy.argmax()])].as_py())
+    most, mixed = -1.0, 0
+    for rows, given in read_responsibilities(folder):
+        shares = given.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            entropy = -np.where(shares > 0, shares * np.log(shares), 0.0).sum(axis=1)
+        if entropy.max() > most:
+            most, mixed = float(entropy.max()), int(rows[entropy.argmax()])
+    return str(works.table.column("record_id")[mixed].as_py())
 
 
 def _example(found: Influences) -> Example:
