@@ -220,6 +220,7 @@ def _listed(scene: Scene, **options: str) -> int:
     """Scan a store that yields its entries from memory."""
     from benchmarks.scale_data import Listing
 
+    Path(scene.path("images")).mkdir(exist_ok=True)  # a scan asks whether its source is there
     with patch("artylyze.collection.open_store", lambda root: Listing(root, scene.rows)):
         return _scan(scene, scene.path("images"), **options)
 

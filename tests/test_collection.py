@@ -131,7 +131,7 @@ class TestFolders:
         assert not (tmp_path / "m.parquet").exists()
 
     def test_no_such_folder_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match="No such file or directory"):
+        with pytest.raises(InputError, match="There is no folder or file"):
             scan(str(tmp_path / "nowhere"), str(tmp_path / "m.parquet"))
 
     def test_the_manifest_may_lie_among_the_images(self, images: Path, tmp_path: Path) -> None:

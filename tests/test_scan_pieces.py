@@ -67,7 +67,7 @@ def test_a_listing_is_scanned_alike_in_batches_of_any_size(
             lines = [f"{key},{key[2:5]},{key if key[4] != '7' else ''}" for key in reversed(named)]
             with open(options["metadata"], "w") as file:
                 file.write("\n".join(["file,number,title", *lines]) + "\n")
-        report = scan("/collection", f"{folder}/manifest.parquet", **options)
+        report = scan(folder, f"{folder}/manifest.parquet", **options)
         assert (report.images, report.passed_over) == (len(images), len(entries) - len(images))
         assert open_manifest(f"{folder}/manifest.parquet").rows == len(images)
         rows = pq.read_table(f"{folder}/manifest.parquet").to_pylist()
