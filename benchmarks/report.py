@@ -184,9 +184,9 @@ def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return headings, [
         [
             NAMES[name],
-            number(found[name]["steady_per_second"]),
+            _tenths(found[name]["steady_per_second"]),
             f"{found[name]['per_second']:.1f}",
-            number(found[name]["startup_seconds"]),
+            _tenths(found[name]["startup_seconds"]),
             f"{found[name]['peak_mib']:,.0f}",
             f"{found[name]['images']:,}",
             f"{found[name]['skipped']:,}",
@@ -201,6 +201,10 @@ def number(value: float | None) -> str:
     if value is None:
         return "\u2013"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def _tenths(value: float | None) -> str:
+    return "\u2013" if value is None else f"{value:.1f}"
 
 
 def check_rows(result: Mapping[str, Any]) -> list[list[str]]:
