@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import report
+from benchmarks.cluster_stream import Silent
 from benchmarks.measure import Run, busy, machine, median_run, rate, run_contestant, versions
 from benchmarks.report import Check
 
@@ -156,7 +157,7 @@ def lay_out(labelled: Sequence[tuple[Path, str]], folder: Path) -> int:
         str(folder / "dataset.parquet"), pa.Table.from_pylist(rows, schema=schema(list(tasks))), tasks, {}
     )
     request = TrainRequest(str(folder), str(folder / "bundle"), mode="finetune", folds=FOLDS, image_size=SIZE)
-    job = prepare(request, dataset, _Deaf())
+    job = prepare(request, dataset, Silent())
     for side, places in (("train", job.train), ("val", job.validation)):
         for row in dataset.table.take(places).to_pylist():
             target = folder / "folders" / side / row["genre"] / row["image_id"]
@@ -165,17 +166,6 @@ def lay_out(labelled: Sequence[tuple[Path, str]], folder: Path) -> int:
         for term in tasks["genre"]:  # ImageFolder numbers classes by the folders that are there
             (folder / "folders" / side / term).mkdir(parents=True, exist_ok=True)
     return len(job.train)
-
-
-class _Deaf:
-    def say(self, message: str) -> None:
-        pass
-
-    def start(self, rows: int, done: int, what: str) -> None:
-        pass
-
-    def advance(self, rows: int, errors: int) -> None:
-        pass
 
 
 def save_weights(path: Path) -> dict[str, Any]:

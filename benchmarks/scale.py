@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from benchmarks.cluster_stream import Silent
 from benchmarks.measure import busy, machine, run_contestant, versions
 from benchmarks.report import markdown, scale_checks, scale_rows
 
@@ -47,16 +48,6 @@ class Scene:
     def path(self, name: str) -> str:
         """Return the path of an input or an output."""
         return str(self.folder / name)
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def say(self, message: str) -> None: ...
-
-    def start(self, rows: int, done: int, what: str) -> None: ...
-
-    def advance(self, rows: int, errors: int) -> None: ...
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

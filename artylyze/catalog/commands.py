@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from artylyze.wording import counted
+
 commands = typer.Typer()
 
 _Catalog = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")]
@@ -41,10 +43,10 @@ def compact(
         "parts": parts,
         "written": result.written,
     }
-    text = f"{catalog} has {parts:,} {'part' if parts == 1 else 'parts'}"
+    text = f"{catalog} has {counted(parts, 'part')}"
     if result.written:
         text += (
-            f", sorted by image_id, for {result.snapshot.rows:,} rows; before it had {result.before:,}. "
+            f", sorted by image_id, for {counted(result.snapshot.rows, 'row')}; before it had {result.before:,}. "
             f"The old parts stay until `artylyze gc {catalog}`."
         )
     else:
@@ -79,11 +81,10 @@ def gc(
         summary = {"catalog": catalog, "removed": not dry_run, **asdict(garbage)}
         typer.echo(json.dumps(summary, ensure_ascii=False))
         return
-    objects = f"{len(garbage.keys):,} {'object' if len(garbage.keys) == 1 else 'objects'} ({decimal(garbage.bytes)})"
     typer.echo(
-        f"{'Would remove' if dry_run else 'Removed'} {objects} of {catalog}: {garbage.parts:,} replaced "
-        f"{'part' if garbage.parts == 1 else 'parts'}, {len(garbage.runs):,} whole "
-        f"{'run' if len(garbage.runs) == 1 else 'runs'}."
+        f"{'Would remove' if dry_run else 'Removed'} {counted(len(garbage.keys), 'object')} "
+        f"({decimal(garbage.bytes)}) of {catalog}: {counted(garbage.parts, 'replaced part')}, "
+        f"{counted(len(garbage.runs), 'whole run')}."
     )
     if garbage.resumable:
         typer.echo(

@@ -1,7 +1,7 @@
 """Compaction: the rows of a catalog in few, large, sorted parts, under the protocol of every other run.
 
 It knows parts, their order and their sizes; it must not know models, images or where the rows came from. Old parts stay
-where they are, for readers that hold the earlier list, until `artylyze.catalog.collect` removes them.
+where they are, for readers that hold the earlier list, until `artylyze gc` removes them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from artylyze import __version__
 from artylyze.catalog.parts import Receipt, commit, read_footer, read_receipts
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import Lease, RunSpec, probe_conditional, run_id_of, run_store, write_spec, write_success
-from artylyze.catalog.snapshot import Part, Snapshot, read_snapshot, write_snapshot
+from artylyze.catalog.snapshot import Part, Snapshot, read_parts, read_snapshot, write_snapshot
 from artylyze.errors import InputError, StorageError
 from artylyze.progress import Watcher
 from artylyze.storage import Store, open_store
+from artylyze.wording import counted
 
 PART_BYTES = 128 * 10**6
 """Bytes of a part that compaction aims at: large enough for object storage, small enough to be rewritten by an update
@@ -42,7 +43,7 @@ CACHE_BYTES = 512 * 2**20
 """Bytes of source parts in memory: one whose rows go to several new parts is then read once."""
 
 READERS = 16
-"""Threads that read footers or parts at once."""
+"""Threads that read footers at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def compact(catalog: str, watcher: Watcher, *, part_bytes: int = PART_BYTES) -> 
     store = open_store(catalog)
     replaces = store.version("catalog.json")
     snapshot = read_snapshot(catalog)
-    watcher.say(f"Reading the footers of {_parts(len(snapshot.parts))} ...")
+    watcher.say(f"Reading the footers of {counted(len(snapshot.parts), 'part')} ...")
     targets = plan_targets(store, read_sources(store, snapshot), part_bytes)
     wanted = [target for target in targets if target.kept is None]
     if not wanted:
@@ -126,7 +127,7 @@ def compact(catalog: str, watcher: Watcher, *, part_bytes: int = PART_BYTES) -> 
         spec = write_spec(runs, spec)
         receipts = read_receipts(runs, spec.run_id, spec.shards)
         watcher.start(spec.rows, sum(receipt.rows for receipt in receipts.values()), "Compacting")
-        for receipt in _write(store, runs, spec, wanted, receipts, conditional=conditional):
+        for receipt in _write(catalog, snapshot, runs, spec, wanted, receipts, conditional=conditional):
             lease.check()
             lease.update(done=lease.status.done + receipt.rows, ok=lease.status.ok + receipt.ok)
             watcher.advance(receipt.rows, 0)
@@ -145,7 +146,7 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
         if footer is None or footer.num_rows != part.rows or part.path not in sizes:
             raise InputError(f"{store.uri(part.path)} is damaged or not there: make the catalog again.")
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-        column = footer.schema.names.index("image_id") if "image_id" in footer.schema.names else 0
+        column = footer.schema.names.index("image_id")
         ranges = [group.column(column).statistics for group in groups]
         if all(found is not None and found.has_min_max for found in ranges):
             first, last = min(found.min for found in ranges), max(found.max for found in ranges)
@@ -233,10 +234,17 @@ def _spec(snapshot: Snapshot, wanted: Sequence[Target], part_bytes: int) -> RunS
 
 
 def _write(
-    store: Store, runs: Store, spec: RunSpec, wanted: Sequence[Target], done: Collection[int], *, conditional: bool
+    catalog: str,
+    snapshot: Snapshot,
+    runs: Store,
+    spec: RunSpec,
+    wanted: Sequence[Target],
+    done: Collection[int],
+    *,
+    conditional: bool,
 ) -> Iterator[Receipt]:
     """Write the targets that are not there yet, one after the other."""
-    tables = _Tables(store)
+    tables = _Tables(catalog, snapshot)
     for shard, target in zip(spec.shards, wanted, strict=True):
         if shard.index in done:
             continue
@@ -248,15 +256,16 @@ def _write(
 class _Tables:
     """Source parts in memory, the last used ones up to CACHE_BYTES."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, catalog: str, snapshot: Snapshot) -> None:
+        self._catalog = catalog
+        self._parts = {part.path: part for part in snapshot.parts}
         self._kept: OrderedDict[str, pa.Table] = OrderedDict()
 
     def read(self, slices: Sequence[Slice]) -> pa.Table:
         """Return rows of several parts as one table, sorted by image_id."""
         missing = list(dict.fromkeys(piece.path for piece in slices if piece.path not in self._kept))
-        with ThreadPoolExecutor(READERS) as pool:
-            fresh = dict(zip(missing, pool.map(self._load, missing), strict=True))
+        read = read_parts(self._catalog, [self._parts[path] for path in missing])
+        fresh = {part.path: table for part, table in read}
         pieces = []
         for piece in slices:
             table = fresh[piece.path] if piece.path in fresh else self._kept.pop(piece.path)
@@ -268,13 +277,6 @@ class _Tables:
         # Parts of an earlier version may lack a column that later ones have: it is null there.
         whole = pa.concat_tables(pieces, promote_options="default")
         return (whole if len(pieces) == 1 else whole.sort_by("image_id")).combine_chunks()
-
-    def _load(self, path: str) -> pa.Table:
-        try:
-            with pq.ParquetFile(self._store.open(path)) as file:
-                return file.read()
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{self._store.uri(path)} is damaged ({error}): make the catalog again.") from error
 
 
 def _check_once(rows: pa.Table, runs: Store) -> None:
@@ -289,9 +291,8 @@ def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targe
     receipts = read_receipts(runs, spec.run_id, spec.shards)
     if len(receipts) < len(spec.shards):
         raise StorageError(f"{runs.url} lacks parts after the compaction. Run the same command again.")
-    ordered = [receipts[shard.index] for shard in spec.shards]
-    new = [Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors, one.warnings) for one in ordered]
-    own = replace(snapshot, run_id=spec.run_id, operation="compact", parts=tuple(new))
+    new = tuple(Part.committed(spec.run_id, receipts[shard.index]) for shard in spec.shards)
+    own = replace(snapshot, run_id=spec.run_id, operation="compact", parts=new)
     waiting = iter(new)
     result = replace(own, parts=tuple(target.kept or next(waiting) for target in targets))
     if (result.rows, result.ok) != (snapshot.rows, snapshot.ok):
@@ -300,7 +301,3 @@ def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targe
         raise StorageError(f"Another run has replaced the snapshot of {catalog} meanwhile. Run the same command again.")
     write_success(runs, {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors})
     return result
-
-
-def _parts(count: int) -> str:
-    return f"{count:,} part" if count == 1 else f"{count:,} parts"

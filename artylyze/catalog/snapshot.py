@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from artylyze.catalog.parts import Receipt
 from artylyze.errors import InputError, StorageError
 from artylyze.storage import ConflictError, open_store
 from artylyze.storage.contract import first_line
@@ -33,6 +34,16 @@ class Part:
     ok: int
     errors: Mapping[str, int] = field(default_factory=dict)
     warnings: int = 0
+
+    @classmethod
+    def committed(cls, run_id: str, receipt: Receipt) -> Self:
+        """Return the part of a run that a receipt is of."""
+        return cls(f"runs/{run_id}/{receipt.key}", receipt.rows, receipt.ok, receipt.errors, receipt.warnings)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return a part as JSON holds it; earlier versions counted no warnings. Raises KeyError, TypeError."""
+        return cls(values["path"], values["rows"], values["ok"], values["errors"], values.get("warnings", 0))
 
 
 @dataclass(frozen=True)
@@ -94,10 +105,7 @@ def read_snapshot(catalog: str) -> Snapshot:
         found = json.loads(data)
         if found.pop("format") != FORMAT:
             raise ValueError("its format is not ours")
-        parts = tuple(
-            Part(part["path"], part["rows"], part["ok"], part["errors"], part.get("warnings", 0))
-            for part in found.pop("parts")
-        )
+        parts = tuple(map(Part.from_json, found.pop("parts")))
         names = ("run_id", "operation", "model_id", "dim", "settings")
         return Snapshot(**{name: found[name] for name in names}, tasks=tuple(found["tasks"]), parts=parts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

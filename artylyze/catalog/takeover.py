@@ -60,7 +60,7 @@ def read_base(store: Store) -> Base:
         return Base()
     try:
         values = json.loads(data)
-        parts = tuple(Part(**{k: part[k] for k in ("path", "rows", "ok", "errors")}) for part in values["kept"])
+        parts = tuple(map(Part.from_json, values["kept"]))
         return Base(parts, int(values["copied"]), dict(values["considered"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{store.url}/{_BASE} cannot be read ({error}). Move the run's folder away.") from error
@@ -116,10 +116,7 @@ def published(store: Store, *, complete: bool) -> bool:
 def committed_parts(catalog: str, run: Unpublished) -> tuple[Part, ...]:
     """Return the parts that a run has committed, from their footers."""
     receipts = read_receipts(run_store(catalog, run.spec.run_id), run.spec.run_id, run.spec.shards)
-    return tuple(
-        Part(f"runs/{run.spec.run_id}/{receipt.key}", receipt.rows, receipt.ok, receipt.errors)
-        for _, receipt in sorted(receipts.items())
-    )
+    return tuple(Part.committed(run.spec.run_id, receipt) for _, receipt in sorted(receipts.items()))
 
 
 def knows(base: Base, runs: Iterable[Unpublished]) -> bool:

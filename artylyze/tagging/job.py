@@ -237,7 +237,7 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
             f"{len(missing)} parts of the run {store.url} are not there after it. Run the same command again."
         )
     receipts = [there[shard.index] for shard in spec.shards]
-    new = tuple(Part(f"runs/{spec.run_id}/{one.key}", one.rows, one.ok, one.errors, one.warnings) for one in receipts)
+    new = tuple(Part.committed(spec.run_id, receipt) for receipt in receipts)
     snapshot = Snapshot(
         run_id=spec.run_id,
         operation=spec.operation,

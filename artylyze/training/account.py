@@ -265,7 +265,7 @@ def _task(name: str, task: TaskAccount, account: Account) -> str:
         lines.append(f"{'  ' + one.term:<{wide}}  {before}{after}  {one.groups:>7,}")
     if task.not_kept:
         count, images = len(task.not_kept), sum(task.not_kept.values())
-        lines.append(f"  not kept: {_plural(count, 'class', 'classes')}, {images:,} images ({_top(task.not_kept)})")
+        lines.append(f"  not kept: {counted(count, 'class', 'classes')}, {images:,} images ({_top(task.not_kept)})")
     return "\n".join(lines)
 
 
@@ -274,11 +274,11 @@ def _notes_on_classes(account: Account) -> Iterable[str]:
         asked, kept = account.classes_asked, len(task.classes)
         if asked is not None and kept < asked:
             why = "every other one is left out" if task.not_kept else "the images have no others"
-            yield f"--classes {asked}: {name} has {_plural(kept, 'class', 'classes')}, for {why}."
+            yield f"--classes {asked}: {name} has {counted(kept, 'class', 'classes')}, for {why}."
         few = {one.term: one.after.test for one in task.classes if one.after.test < LEAST}
         if few:
             yield (
-                f"{name}: {_plural(len(few), 'class has', 'classes have')} fewer than {LEAST} test images "
+                f"{name}: {counted(len(few), 'class has', 'classes have')} fewer than {LEAST} test images "
                 f"({_some([f'{term} {count:,}' for term, count in few.items()])}): "
                 "uncertain, yet as heavy as any other in macro figures."
             )
@@ -291,7 +291,7 @@ def _notes_on_terms(tasks: Mapping[str, TaskAccount]) -> Iterable[str]:
         if task.contradicted:
             yield f"The catalogues contradict each other on {task.contradicted:,} images' {name}: the first counts."
         if task.several:
-            have = _plural(task.several, "image has", "images have")
+            have = counted(task.several, "image has", "images have")
             yield f"{have} several terms of {name} in a cell: the first that the vocabulary knows counts."
 
 
@@ -304,7 +304,7 @@ def _notes_on_artists(artists: ArtistsAccount) -> Iterable[str]:
     file = Path(artists.file).name
     yield (
         f"{artists.matched:,} of the {artists.rows:,} artists in {file} have images here; "
-        f"{_plural(artists.not_in_file, 'artist', 'artists')} of the images are not in it."
+        f"{counted(artists.not_in_file, 'artist', 'artists')} of the images are not in it."
     )
     if artists.without_images:
         likely = {name: other for name, other in artists.without_images.items() if other}
@@ -315,10 +315,6 @@ def _notes_on_artists(artists: ArtistsAccount) -> Iterable[str]:
         yield f"Perhaps meant: {_some([f'{name} as {other}' for name, other in artists.perhaps.items()])}."
     if artists.ambiguous:
         yield f"Several artists of one name in {file}, their facts left out: {_some(artists.ambiguous, '; ')}."
-
-
-def _plural(count: int, one: str, several: str) -> str:
-    return f"{count:,} {one if count == 1 else several}"
 
 
 def _top(counts: Mapping[str, int]) -> str:
