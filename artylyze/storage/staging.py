@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from artylyze.cache import cache_folder, occupied
-from artylyze.errors import InputError, UsageError
+from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.storage import Store, is_url, open_store
 
 
@@ -101,6 +101,8 @@ def _download(store: Store, folder: Path, marker: str) -> None:
         return
     keys = [entry.key for entry in store.list() if entry.key != marker]
     for key in [*keys, marker]:
+        if key.startswith("/") or ".." in key.split("/"):
+            raise StorageError(f"{store.uri(key)} does not name a file below {folder}: remove that object.")
         target = folder / key
         target.parent.mkdir(parents=True, exist_ok=True)
         with store.open(key) as source, target.open("wb") as copy:

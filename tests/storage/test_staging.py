@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artylyze.errors import StorageError
+from artylyze.storage.staging import local_output
+
+if TYPE_CHECKING:
+    from tests.conftest import S3
+
+
+def test_an_object_cannot_name_a_file_outside_of_the_folder(
+    moto_server: S3, aws: Callable[[S3], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws(moto_server)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    bucket = moto_server.bucket("staging")
+    for key in ("sweep/end.json", "sweep/../../outside.json"):
+        moto_server.client().put_object(Bucket="staging", Key=key, Body=b"{}")
+    with (
+        pytest.raises(StorageError, match="does not name a file below"),
+        local_output(f"{bucket}/sweep", marker="end.json", resume=True),
+    ):
+        pass
+    assert not list(tmp_path.rglob("outside.json"))
