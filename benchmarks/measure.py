@@ -28,8 +28,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -37,7 +37,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans of a contestant stay below this process, to be counted and ended
+_SET_SUBREAPER, _GET_SUBREAPER = 36, 37  # of prctl(2)
 LEAST_STRETCH = 1.25
 """What the longer run must take, times the shorter one, lest the jitter of start-up drowns the rate."""
 _PACKAGES = ("artylyze", "daft", "numpy", "onnxruntime", "pillow", "pyarrow", "ray", "timm", "torch", "torchvision")
@@ -171,10 +171,9 @@ class _Gauge(threading.Thread):
 
 def run_contestant(command: Sequence[str], log: Path, *, interval: float = 0.4, timeout: float = 3600) -> Run:
     """Run a command to its end; its output goes to `log`. Raises ContestantError with the log's end if it fails."""
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore"}
     gauge, others = _Gauge(interval), psutil.Process().children(recursive=True)
-    with log.open("wb") as output:
+    with log.open("wb") as output, _adopting_orphans():
         began = time.monotonic()
         process = subprocess.Popen(
             list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment
@@ -190,6 +189,21 @@ def run_contestant(command: Sequence[str], log: Path, *, interval: float = 0.4, 
         tail = log.read_text(errors="replace")[-3000:]
         raise ContestantError(f"{' '.join(command)}\nended with {code}:\n{tail}")
     return Run(seconds, peak)
+
+
+@contextmanager
+def _adopting_orphans() -> Iterator[None]:
+    """Keep orphans of a contestant below this process, to be counted and ended, as long as the body runs.
+
+    No longer: Ray's processes take themselves for orphans, and end, only where their parent is process 1.
+    """
+    libc, before = ctypes.CDLL(None), ctypes.c_int()
+    libc.prctl(_GET_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    libc.prctl(_SET_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_SET_SUBREAPER, before.value, 0, 0, 0)
 
 
 def _end_descendants(others: Sequence[psutil.Process]) -> None:

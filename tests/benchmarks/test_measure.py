@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -206,3 +207,10 @@ def test_what_a_contestant_leaves_behind_is_ended_and_nothing_else(tmp_path: Pat
         assert other.poll() is None
         assert not psutil.pid_exists(int((tmp_path / "log.txt").read_text()))
         other.kill()
+
+
+def test_orphans_are_adopted_for_as_long_as_something_is_measured(tmp_path: Path) -> None:
+    measure.run_contestant([sys.executable, "-c", "pass"], tmp_path / "log")
+    adopts = ctypes.c_int(-1)
+    ctypes.CDLL(None).prctl(37, ctypes.byref(adopts), 0, 0, 0)
+    assert adopts.value == 0
