@@ -345,7 +345,7 @@ def test_a_retry_says_that_nothing_can_pass(tmp_path: Path, model: Path) -> None
     (images / "broken.jpg").write_bytes(b"\xff\xd8\xff rubbish")
     assert artylyze("tag", images, "-o", out, "--model", model).returncode == 0
     retried = artylyze("tag", "-o", out, "--model", model, "--retry-failed")
-    assert "No image failed for a reason that can pass: 1 corrupt." in retried.stderr
+    assert "No image failed for a reason that can pass: 1 truncated." in retried.stderr
 
 
 def test_a_list_of_addresses_is_refreshed(tmp_path: Path, model: Path) -> None:
