@@ -9,6 +9,7 @@ import typer
 
 from artylyze.clustering.request import COMPONENTS, DEFAULT_K
 from artylyze.errors import UsageError
+from artylyze.options import Encoding, Sheet, SkipBadRows, reading
 
 commands = typer.Typer()
 
@@ -143,6 +144,9 @@ def compare_features(
         typer.Option(help="A table of labels, or a catalog with metadata. Default: the catalog of one of the sources."),
     ] = None,
     id_column: Annotated[str | None, typer.Option(help="The table's column that identifies a record.")] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     columns: Annotated[
         str | None, typer.Option(help="Columns with labels to compare with. Default: genre,style where they are.")
     ] = None,
@@ -162,7 +166,16 @@ def compare_features(
     from artylyze.progress import Reporter
 
     wanted = None if columns is None else tuple(part.strip() for part in columns.split(",") if part.strip())
-    request = CompareRequest(tuple(sources), labels, id_column, wanted, k, parse_covariance(covariance), seed=seed)
+    request = CompareRequest(
+        tuple(sources),
+        labels,
+        id_column,
+        wanted,
+        k,
+        parse_covariance(covariance),
+        seed=seed,
+        reading=reading(encoding, sheet, skip_bad_rows),
+    )
     with Reporter() as reporter:
         rows = compare(request, reporter)
     typer.echo(json.dumps({"rows": as_dicts(rows)}, ensure_ascii=False) if as_json else tables(rows))

@@ -24,6 +24,7 @@ from artylyze.clustering.vectors import Vectors, read_vectors
 from artylyze.clustering.works import said_of
 from artylyze.collection import is_table
 from artylyze.errors import InputError, UsageError
+from artylyze.tables import DEFAULT_READING, Reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +52,7 @@ class CompareRequest:
         covariance: of the mixtures.
         variance: share of it that the mixtures' components keep, `request.COMPONENTS` at most.
         seed: of every random choice.
+        reading: how the table of labels is to be read.
     """
 
     sources: tuple[str, ...]
@@ -61,6 +63,7 @@ class CompareRequest:
     covariance: Covariance = "diag"
     variance: float = 0.95
     seed: int = 0
+    reading: Reading = DEFAULT_READING
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -117,7 +120,7 @@ def compare(request: CompareRequest, watcher: Watcher) -> list[Row]:
         theirs = ", ".join(f"{one.source} {len(one.ids):,}" for one in found)
         watcher.say(f"Comparing the {len(shared):,} images that all sources have ({theirs})")
     ids = pa.array(shared, pa.string())
-    labels = _labels(request, found, ids)
+    labels = _labels(request, found, ids, watcher)
     rows = []
     for one in found:
         watcher.say(f"Clustering {one.source} ({one.method})")
@@ -186,12 +189,14 @@ def _merit(row: Row) -> float:
     return float(np.mean([one.adjusted_mutual_information for one in row.agreement.values() if one.images]))
 
 
-def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array) -> dict[str, Labels]:
+def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array, watcher: Watcher) -> dict[str, Labels]:
     """The labels of the images by column. What a model says of them would only agree with itself, and is none."""
     table = request.labels if request.labels and is_table(request.labels) else None
     catalog = request.labels if table is None else None
     rows = _rows(catalog or next((one.catalog for one in found if one.catalog), None), found[0], ids)
-    tables = said_of(rows, [table] if table else [], request.id_column)
+    tables, notes = said_of(rows, [table] if table else [], request.id_column, request.reading)
+    for note in notes:
+        watcher.say(note)
     there = {folded(own) for one in tables for own in one.column_names}
     names = request.columns or COLUMNS
     absent = [name for name in names if folded(name) not in there]

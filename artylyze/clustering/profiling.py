@@ -19,6 +19,7 @@ from artylyze.publish.contact_sheet import Tile
 from artylyze.publish.profile_plots import Bar
 from artylyze.publish.thumbnails import Thumbnail, read_thumbnails
 from artylyze.reading import Source
+from artylyze.tables import DEFAULT_READING, Reading
 
 Algorithm = Literal["kmeans", "gmm"]
 NOTHING_SAID = (
@@ -80,6 +81,7 @@ def make_profiles(
     algorithm: str | None = None,
     columns: Sequence[str] = (),
     id_column: str | None = None,
+    reading: Reading = DEFAULT_READING,
 ) -> Profiled:
     """Profile the clusters of a folder.
 
@@ -91,13 +93,14 @@ def make_profiles(
         algorithm: kmeans or gmm; None: kmeans where it was run.
         columns: those to profile; none: all that are categorical.
         id_column: of a table of labels, that names an image or its record; None: it is found.
+        reading: how tables of labels are to be read.
 
     Raises:
         UsageError: no catalog is known, the algorithm was not run, or a column is not there or not categorical.
         InputError: a clustering, catalog or table that cannot be used.
     """
     clusters = read_clusters(folder, responsibilities=False)
-    works = read_works(clusters, catalog, labels, artists, columns, id_column)
+    works = read_works(clusters, catalog, labels, artists, columns, id_column, reading)
     return profiled(clusters, works, _chosen(clusters, algorithm))
 
 

@@ -18,7 +18,7 @@ from artylyze.clustering.rows import Rows, locate
 from artylyze.clustering.store import Clusters
 from artylyze.errors import InputError, UsageError
 from artylyze.manifest import COLUMNS
-from artylyze.tables import load_table, open_database
+from artylyze.tables import DEFAULT_READING, Reading, load_table, open_database
 from artylyze.training.artists import read_artists
 from artylyze.training.sources import Wanted, join
 
@@ -35,12 +35,14 @@ class Works:
         table: image_id, record_id (n rows), in the order of the assignments.
         said: what catalogues and the model say of them.
         rows: theirs in the catalog, from which is read what is needed of few.
+        notes: sentences on how tables of labels were read, and what of them did not match.
     """
 
     catalog: str
     table: pa.Table
     said: Described
     rows: Rows
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ def read_works(
     artists: str | None = None,
     columns: Sequence[str] = (),
     id_column: str | None = None,
+    reading: Reading = DEFAULT_READING,
 ) -> Works:
     """Join clustered images to their catalog and to catalogues of labels.
 
@@ -71,6 +74,7 @@ def read_works(
         artists: a table of artists with their nationality and years.
         columns: those that are of interest; none: all that are categorical.
         id_column: of a table of labels, that names an image or its record; None: it is found.
+        reading: how tables of labels are to be read.
 
     Raises:
         UsageError: no catalog is known, or a column is not there or not categorical.
@@ -93,7 +97,10 @@ def read_works(
             f"{len(absent):,} images of {clusters.folder} are not in the catalog {catalog}, the first is "
             f"{ids[int(absent[0])].as_py()!r}: give the catalog that was clustered, or cluster this one."
         )
-    tables = _joined(rows, labels, id_column) if labels else _own(rows)
+    notes: tuple[str, ...] = ()
+    tables: Sequence[Said] = _own(rows)
+    if labels:
+        tables, notes = _joined(rows, labels, id_column, reading)
     known = None if artists is None else read_artists(artists)
 
     def said(wanted: Sequence[str]) -> Described:
@@ -102,11 +109,11 @@ def read_works(
 
     table = pa.table({"image_id": ids, "record_id": rows.records})
     if not columns:
-        return Works(catalog, table, said(()), rows)
+        return Works(catalog, table, said(()), rows, notes)
     try:
-        return Works(catalog, table, chosen(said(columns), columns), rows)
+        return Works(catalog, table, chosen(said(columns), columns), rows, notes)
     except UsageError:  # it is to say which columns there are
-        return Works(catalog, table, chosen(said(()), columns), rows)
+        return Works(catalog, table, chosen(said(()), columns), rows, notes)
 
 
 def _own(rows: Rows) -> list[Said]:
@@ -115,10 +122,12 @@ def _own(rows: Rows) -> list[Said]:
     return [_Metadata(rows, names)] if names else []
 
 
-def _joined(rows: Rows, labels: Sequence[str], id_column: str | None) -> Sequence[Said]:
+def _joined(
+    rows: Rows, labels: Sequence[str], id_column: str | None, reading: Reading
+) -> tuple[list[pa.Table], tuple[str, ...]]:
     """What tables say, then the metadata: all of it is read, for the join to find the image of each row."""
     whole = read_catalog(rows.catalog, [*_NAMES, "metadata"])  # without metadata there is no such column
-    return said_of(whole.take(pa.array(rows.places)), labels, id_column)
+    return said_of(whole.take(pa.array(rows.places)), labels, id_column, reading)
 
 
 def _different(names: Sequence[str]) -> list[str]:
@@ -129,25 +138,35 @@ def _different(names: Sequence[str]) -> list[str]:
     return [name for key, name in unlike.items() if key not in _OURS]
 
 
-def said_of(rows: pa.Table, labels: Sequence[str], id_column: str | None = None) -> list[pa.Table]:
+def said_of(
+    rows: pa.Table, labels: Sequence[str], id_column: str | None = None, reading: Reading = DEFAULT_READING
+) -> tuple[list[pa.Table], tuple[str, ...]]:
     """Return what each table says of catalog rows, as text, then what their metadata say.
 
-    `id_column` of a table identifies a record; else the column that does is found.
+    Args:
+        rows: of the catalog.
+        labels: addresses of the tables.
+        id_column: of a table, that identifies a record; None: it is found.
+        reading: how the tables are to be read.
+
+    Returns:
+        The columns of each in the order of the rows, and sentences on how they were read and what did not match.
     """
     names = [] if "metadata" not in rows.column_names else [f.name for f in rows.schema.field("metadata").type]
     with open_database() as database:
         for address in labels:
-            names += load_table(database, address).columns
+            names += load_table(database, address, reading).columns
             database.execute("DROP TABLE catalogue")
     wanted = {name: (name,) for name in _different(names)}
     if not wanted:
-        return []
+        return [], ()
     with TemporaryDirectory(prefix="artylyze-") as folder:
         manifest = str(Path(folder, "manifest.parquet"))
         pq.write_table(_as_manifest(rows), manifest)
-        joined = join(labels, manifest, Wanted(wanted, {}, id_column), called="the catalog")
+        joined = join(labels, manifest, Wanted(wanted, {}, id_column, reading=reading), called="the catalog")
     order = pc.index_in(rows.column("image_id"), value_set=joined.images.column("image_id").combine_chunks())
-    return [one.table.take(order) for one in joined.catalogues if one.table.num_columns]
+    tables = [catalogue.table.take(order) for catalogue in joined.catalogues if catalogue.table.num_columns]
+    return tables, tuple(note for catalogue in joined.catalogues for note in catalogue.notes)
 
 
 def _as_manifest(rows: pa.Table) -> pa.Table:

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from artylyze.options import Encoding, Sheet, SkipBadRows, reading
+
 commands = typer.Typer()
 
 _Clusters = Annotated[str, typer.Argument(help="What `cluster` wrote: a folder or an address.")]
 _Catalog = Annotated[str | None, typer.Option(help="The catalog that was clustered. Default: as the clusters say.")]
 _Labels = Annotated[
-    list[str] | None, typer.Option(help="A table that says more of the images: CSV, TSV or Parquet. May be repeated.")
+    list[str] | None,
+    typer.Option(help="A table that says more of the images: CSV, TSV, XLSX, XLS, ODS or Parquet. May be repeated."),
 ]
 _Artists = Annotated[str | None, typer.Option(help="A table of artists: name, nationality, years.")]
 _Columns = Annotated[
@@ -28,6 +31,9 @@ def profiles(
     catalog: _Catalog = None,
     labels: _Labels = None,
     id_column: _IdColumn = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     artists: _Artists = None,
     algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
     columns: _Columns = None,
@@ -44,7 +50,18 @@ def profiles(
     from artylyze.progress import Reporter
 
     with Reporter() as reporter:
-        found = make_profiles(clusters, catalog, labels or (), artists, algorithm, _names(columns), id_column)
+        found = make_profiles(
+            clusters,
+            catalog,
+            labels or (),
+            artists,
+            algorithm,
+            _names(columns),
+            id_column,
+            reading(encoding, sheet, skip_bad_rows),
+        )
+        for note in found.works.notes:
+            reporter.say(note)
         files = write_profiles(found, reporter)
     if as_json:
         typer.echo(json.dumps({"files": files, **found.as_dict()}, ensure_ascii=False))
@@ -67,6 +84,9 @@ def influences(
     catalog: _Catalog = None,
     labels: _Labels = None,
     id_column: _IdColumn = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     artists: _Artists = None,
     columns: _Columns = None,
     as_json: _Json = False,
@@ -91,7 +111,10 @@ def influences(
         stored = read_clusters(clusters, responsibilities=False)
         check(stored, threshold)
         reporter.say(f"Joining the works of {clusters} to what is said of them")
-        works = read_works(stored, catalog, labels or (), artists, _names(columns), id_column)
+        how = reading(encoding, sheet, skip_bad_rows)
+        works = read_works(stored, catalog, labels or (), artists, _names(columns), id_column, how)
+        for note in works.notes:
+            reporter.say(note)
         found = run(stored, works, record, threshold)
         files = write_influences(found, where)
     if as_json:
@@ -109,6 +132,9 @@ def report(
     evaluation: Annotated[str | None, typer.Option(help="What `evaluate` wrote.")] = None,
     labels: _Labels = None,
     id_column: _IdColumn = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     artists: _Artists = None,
     columns: _Columns = None,
     record: Annotated[
@@ -126,7 +152,17 @@ def report(
     from artylyze.publish.report.page import ReportRequest, write_report
 
     request = ReportRequest(
-        catalog, output, clusters, model, evaluation, tuple(labels or ()), artists, _names(columns), record, id_column
+        catalog,
+        output,
+        clusters,
+        model,
+        evaluation,
+        tuple(labels or ()),
+        artists,
+        _names(columns),
+        record,
+        id_column,
+        reading(encoding, sheet, skip_bad_rows),
     )
     with Reporter() as reporter:
         size = write_report(request, reporter)

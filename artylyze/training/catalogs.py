@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from artylyze.catalog.snapshot import Snapshot, read_catalog, read_snapshot
 from artylyze.errors import InputError
 from artylyze.manifest import COLUMNS
+from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.training.labels import Labels, read_labels
 from artylyze.training.metrics import TOP
 from artylyze.training.predictions import Answers, Predictions
@@ -40,7 +41,12 @@ def snapshot_of(catalog: str, bundle: Bundle) -> Snapshot:
 
 
 def labels_of(
-    catalog: str, tables: Sequence[str], tasks: Sequence[str], asked_for: Sequence[str]
+    catalog: str,
+    tables: Sequence[str],
+    tasks: Sequence[str],
+    asked_for: Sequence[str],
+    id_column: str | None = None,
+    reading: Reading = DEFAULT_READING,
 ) -> tuple[pa.Table, dict[str, Labels], list[str]]:
     """Join labels to a catalog as `curate` joins them to a manifest.
 
@@ -49,6 +55,8 @@ def labels_of(
         tables: that label its images; the catalog's own metadata is the last.
         tasks: that labels are looked for.
         asked_for: those of them that must be found.
+        id_column: of a table, that identifies a record; None: it is found.
+        reading: how the tables are to be read.
 
     Returns:
         The rows of the catalog, without embeddings; the labels of each task that has any, in the order of the rows; and
@@ -57,7 +65,7 @@ def labels_of(
     names = ["image_id", "record_id", "uri", "validator", "status", "error_code", "metadata"]
     rows = read_catalog(catalog, [*names, *(f"{task}_top" for task in tasks)]).sort_by("image_id")
     advice = "Give a table that has it with --labels, or leave it out of --tasks."
-    wanted = Wanted({task: (task,) for task in tasks}, dict.fromkeys(asked_for, advice))
+    wanted = Wanted({task: (task,) for task in tasks}, dict.fromkeys(asked_for, advice), id_column, reading=reading)
     with TemporaryDirectory(prefix="artylyze-") as folder:
         manifest = str(Path(folder, "manifest.parquet"))
         pq.write_table(_as_manifest(rows), manifest)

@@ -181,6 +181,10 @@ def evaluate(
     labels: Annotated[
         list[str] | None, typer.Option(help="A table that labels a catalog's images. Default: its own metadata.")
     ] = None,
+    id_column: Annotated[str | None, typer.Option(help="The column of --labels that identifies a record.")] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
     tasks: Annotated[str | None, typer.Option(help="Which tasks, for example genre,style. Default: all.")] = None,
     folds: Annotated[
         int, typer.Option(help="Parts in which heads on frozen features are fitted again; 0: they are not.")
@@ -200,7 +204,17 @@ def evaluate(
     from artylyze.training.report import show, write_report
     from artylyze.training.request import parse_tasks
 
-    request = EvaluateRequest(bundle, source, output, tuple(labels or ()), parse_tasks(tasks), folds, device)
+    request = EvaluateRequest(
+        bundle,
+        source,
+        output,
+        tuple(labels or ()),
+        parse_tasks(tasks),
+        folds,
+        device,
+        id_column,
+        reading(encoding, sheet, skip_bad_rows),
+    )
     with Reporter() as reporter:
         found = run(request, reporter)
         files = write_report(found, output, reporter)

@@ -13,6 +13,7 @@ from artylyze.errors import InputError, UsageError
 from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import resolve_device
 from artylyze.storage import check_output
+from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.training.catalogs import labels_of, limits, of_catalog, snapshot_of
 from artylyze.training.comparison import Side, apart, refit, review_of, training_groups
 from artylyze.training.dataset import read_dataset
@@ -41,6 +42,8 @@ class EvaluateRequest:
         tasks: which to evaluate; None: all that the bundle and the source have.
         folds: parts for the refit of a frozen bundle, 0 for none.
         device: auto, cpu or cuda.
+        id_column: of a table of labels, that identifies a record; None: it is found.
+        reading: how tables of labels are to be read.
     """
 
     bundle: str
@@ -50,6 +53,8 @@ class EvaluateRequest:
     tasks: tuple[str, ...] | None = None
     folds: int = FOLDS
     device: str = "auto"
+    id_column: str | None = None
+    reading: Reading = DEFAULT_READING
 
     def __post_init__(self) -> None:
         if not self.output:
@@ -59,6 +64,8 @@ class EvaluateRequest:
             raise UsageError(f"--folds {self.folds}: give 2 or more, or 0 for none.")
         if self.labels and not self.of_catalog:
             raise UsageError("A dataset has its own labels: leave --labels away.")
+        if self.id_column is not None and not self.labels:
+            raise UsageError("--id-column names a column of the table that --labels gives.")
 
     @property
     def of_catalog(self) -> bool:
@@ -169,7 +176,9 @@ def _of_catalog(request: EvaluateRequest, bundle: Bundle) -> Evaluation:
     snapshot = snapshot_of(request.source, bundle)
     answered = [task.name for task in bundle.tasks]
     named = [task for task in request.tasks or () if task in answered]
-    rows, labels, unjoined = labels_of(request.source, request.labels, answered, named)
+    rows, labels, unjoined = labels_of(
+        request.source, request.labels, answered, named, request.id_column, request.reading
+    )
     tasks = _tasks(request, bundle, tuple(labels))
     found = of_catalog(rows, labels, tasks)
     measured = {task.name: _measure(found.answers[task.name], ()) for task in tasks}

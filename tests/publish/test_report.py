@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from artylyze.catalog.run import RunSpec, run_store, write_spec
 from artylyze.cli import app
 from artylyze.clustering.store import read_clusters, write_clusters
 from artylyze.errors import InputError, UsageError
@@ -27,7 +26,7 @@ from artylyze.publish.report.gallery import WORKS
 from artylyze.publish.report.model import model as described
 from artylyze.publish.report.page import ReportRequest, gather
 from tests.clustering.conftest import Quiet
-from tests.clustering.pictures import FORMULA, MARKUP, Gallery, clustered, collection, paintings
+from tests.clustering.pictures import FORMULA, MARKUP, Gallery
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NO_BROWSER = CHROMIUM is None and os.environ.get("CI", "").lower() != "true"
@@ -64,15 +63,6 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
-    root = tmp_path_factory.mktemp("gallery")
-    catalog = collection(root, paintings())
-    spec = RunSpec("run0", "tag", None, "model", (), 3, {}, "cpu", "float32", {}, "digest", ())
-    write_spec(run_store(catalog, "run0"), spec)
-    return Gallery(root, catalog, clustered(root, catalog, paintings()))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,6 +35,7 @@ from artylyze.models.runtimes import load_runtime, resolve_device
 from artylyze.models.scores import probabilities, score
 from artylyze.reading import Reader, Source
 from artylyze.sample import write_sample
+from artylyze.tables import Reading
 from artylyze.training.dataset import Dataset, labels, write_dataset
 from artylyze.training.evaluate import EvaluateRequest, Evaluation, evaluate
 from artylyze.training.heads import HeadSettings, fit_heads
@@ -338,6 +340,33 @@ def test_labels_are_read_as_curation_reads_them(gallery: Gallery, catalog: str) 
     assert {record: given[record] for record in wanted} == wanted
     assert found.predictions.failed == {"images/gone.jpg": "missing"}
     assert any("Of 11 rows in" in note and "1 names no image of the catalog" in note for note in found.notes)
+
+
+def test_labels_come_from_the_sheet_and_the_column_that_are_named(gallery: Gallery, catalog: str) -> None:
+    rows, book = gallery.rows[:9], openpyxl.Workbook()
+    book.active.append(["made by", "the registrar"])
+    sheet = book.create_sheet("Objects")
+    sheet.append(["old number", "number", "style"])
+    for row, other in zip(rows, reversed(rows), strict=True):
+        sheet.append([other["record_id"], row["record_id"], row["style"]])
+    book.save(gallery.folder / "labels.xlsx")
+    of_sheet = request(
+        gallery,
+        catalog,
+        labels=(str(gallery.folder / "labels.xlsx"),),
+        tasks=("style",),
+        id_column="number",
+        reading=Reading(sheet="Objects"),
+    )
+    found = evaluate(of_sheet, Listener())
+    answers, wanted = found.tasks["style"].answers, {row["record_id"]: row["style"] for row in rows}
+    records = found.predictions.table.column("record_id").to_pylist()
+    given = {
+        record: answers.task.terms[code] for record, code in zip(records, answers.labels, strict=True) if code >= 0
+    }
+    assert {record: given[record] for record in wanted} == wanted
+    with pytest.raises(UsageError, match="--id-column"):
+        request(gallery, catalog, id_column="number")
 
 
 def test_top_5_of_a_catalog_that_keeps_fewer_is_told(gallery: Gallery) -> None:

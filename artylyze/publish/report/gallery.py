@@ -28,7 +28,7 @@ def gallery(catalog: str, snapshot: Snapshot) -> tuple[Work, ...]:
     if not snapshot.ok:
         return ()
     rows = _spread(catalog, snapshot)
-    described = describe(said_of(rows, ()), rows.num_rows, {}, None)
+    described = describe(said_of(rows, ())[0], rows.num_rows, {}, None)
     pictures = read_thumbnails([Source(row["uri"], row["validator"]) for row in rows.to_pylist()])
     works = []
     for row, title, artist, thumbnail in zip(

@@ -22,6 +22,7 @@ from artylyze.publish.report.content import Content
 from artylyze.publish.report.gallery import gallery
 from artylyze.publish.report.model import model
 from artylyze.storage import check_output, open_store
+from artylyze.tables import DEFAULT_READING, Reading
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class ReportRequest:
         columns: those of the metadata that clusters are told by; none: all that are categorical.
         record: the example of an influence; None: the most mixed work.
         id_column: of a table of labels, that names an image or its record; None: it is found.
+        reading: how tables of labels are to be read.
     """
 
     catalog: str
@@ -51,6 +53,7 @@ class ReportRequest:
     columns: tuple[str, ...] = ()
     record: str | None = None
     id_column: str | None = None
+    reading: Reading = DEFAULT_READING
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith((".html", ".htm")):
@@ -91,7 +94,10 @@ def gather(request: ReportRequest, watcher: Watcher) -> Content:
             request.artists,
             columns=request.columns,
             id_column=request.id_column,
+            reading=request.reading,
         )
+        for note in profiled.works.notes:
+            watcher.say(note)
         found = clustering(profiled, request.record, snapshot.ok)
     return Content(
         title=f"Collection report: {request.catalog.rstrip('/').rpartition('/')[2]}",
