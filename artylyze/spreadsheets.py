@@ -25,9 +25,11 @@ class Sheet:
     others: tuple[str, ...]
 
 
-def is_spreadsheet(data: bytes) -> bool:
-    """Tell a workbook by its content, whatever its name."""
+def is_spreadsheet(data: bytes, name: str = "") -> bool:
+    """Tell a workbook by its content, whatever its name; a part of one by both."""
     if data.startswith(_OLE):
+        return True
+    if data.startswith(b"PK\x03\x04") and name.lower().endswith((".xlsx", ".xlsm", ".xlsb", ".ods")):
         return True
     names = (b"xl/workbook", b"opendocument.spreadsheet")
     return data.startswith(b"PK\x03\x04") and any(name in data[:4096] or name in data[-65536:] for name in names)

@@ -108,7 +108,7 @@ def load_table(database: duckdb.DuckDBPyConnection, address: str, reading: Readi
             raise _unreadable(address, f"it is compressed and damaged ({error})") from error
     if data.startswith(b"PAR1") or name.lower().endswith(".parquet"):
         loaded = Loaded(_load_parquet(database, address, data))
-    elif is_spreadsheet(data):
+    elif is_spreadsheet(data, name):
         loaded = _load_sheet(database, address, data, reading)
     else:
         _refuse_others(address, data)

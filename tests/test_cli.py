@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from typer.main import get_command
 
@@ -338,6 +339,27 @@ def test_what_artylyze_wrote_among_the_images_is_not_tagged(tmp_path: Path, mode
     assert updated.returncode == 0, updated.stderr
     assert f"as artylyze wrote them: {len(pictures)} files in 1 folder ({scans}/clusters)" in updated.stderr
     assert "Nothing has changed" in updated.stderr
+
+
+def test_tag_joins_a_workbook_and_an_update_sees_what_changed_in_it(tmp_path: Path, model: Path) -> None:
+    images, out, book = fill(tmp_path / "images", 3), tmp_path / "out", openpyxl.Workbook()
+    book.active.append(["file", "title"])
+    for number in range(3):
+        book.active.append([f"{number:04d}", f"Work {number}"])
+    book.save(tmp_path / "objects.xlsx")
+    tag: list[str | Path] = ["tag", images, "-o", out, "--model", model, "--metadata", tmp_path / "objects.xlsx"]
+    tag += ["--id-column", "file"]
+    tagged = artylyze(*tag)
+    assert tagged.returncode == 0, tagged.stderr
+    assert "3 images matched with" in tagged.stderr
+    book.active["B2"] = "Another title"
+    book.save(tmp_path / "objects.xlsx")
+    assert artylyze(*tag, "--update").returncode == 0
+    rows = read_catalog(str(out), ["image_id", "record_id", "run_id", "metadata"]).sort_by("image_id").to_pylist()
+    assert [row["record_id"] for row in rows] == ["0000", "0001", "0002"]
+    assert [row["metadata"]["title"] for row in rows] == ["Another title", "Work 1", "Work 2"]
+    refused = artylyze(*tag[:-2], "--update")
+    assert (refused.returncode, "--metadata needs --id-column" in refused.stderr) == (2, True)
 
 
 def test_a_retry_says_that_nothing_can_pass(tmp_path: Path, model: Path) -> None:
