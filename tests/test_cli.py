@@ -36,6 +36,14 @@ def artylyze(*arguments: str | Path, **environment: str) -> subprocess.Completed
     )
 
 
+@pytest.fixture
+def shared(ray_cluster: None) -> dict[str, str]:
+    """What a command needs to use the session's Ray, instead of starting one of its own."""
+    import ray
+
+    return {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+
+
 def refused(result: subprocess.CompletedProcess[str], code: int, says: str) -> None:
     """One sentence that says what to do, the right exit code, no traceback."""
     assert result.returncode == code, result.stderr
@@ -245,7 +253,9 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path, model: Path, number: s
     assert json.loads(artylyze("status", out, "--json").stdout)["runs"][0]["state"] == "interrupted"
 
 
-def test_the_whole_job_on_s3_gives_the_catalog_of_the_folder(tmp_path: Path, model: Path, s3: S3) -> None:
+def test_the_whole_job_on_s3_gives_the_catalog_of_the_folder(
+    tmp_path: Path, model: Path, shared: dict[str, str], s3: S3
+) -> None:
     images = fill(tmp_path / "images", 30)
     name = f"job-{'moto' if s3.conditional else 'juicefs'}"
     bucket = s3.bucket(name)
@@ -255,7 +265,7 @@ def test_the_whole_job_on_s3_gives_the_catalog_of_the_folder(tmp_path: Path, mod
     (images / "broken.jpg").write_bytes(b"\xff\xd8\xff rubbish")
     remote = artylyze("tag", f"{bucket}/scans", "-o", f"{bucket}/out", "--model", model, **s3.environment)
     assert remote.returncode == 0, remote.stderr
-    local = artylyze("tag", images, "-o", tmp_path / "out", "--model", model)
+    local = artylyze("tag", images, "-o", tmp_path / "out", "--model", model, **shared)
     assert local.returncode == 0, local.stderr
     assert "rows, one for each image: " in local.stdout
     assert "1 that could not be read (1 " in local.stdout
@@ -285,15 +295,19 @@ def test_the_demo_shows_what_came_out(tmp_path: Path, bundles: None) -> None:
     assert "marked for review" in result.stdout
 
 
-def test_a_run_that_would_drop_images_is_refused_until_it_is_meant(tmp_path: Path, model: Path) -> None:
+def test_a_run_that_would_drop_images_is_refused_until_it_is_meant(
+    tmp_path: Path, model: Path, shared: dict[str, str]
+) -> None:
     images, out = fill(tmp_path / "images", 20), tmp_path / "out"
     tag: list[str | Path] = ["tag", images, "-o", out, "--model", model]
-    assert artylyze(*tag).returncode == 0
+    assert artylyze(*tag, **shared).returncode == 0
     refused(
-        artylyze(*tag, "--limit", "3"), 3, f"20 images are in the catalog {out}, this run would leave 3: 17 are not"
+        artylyze(*tag, "--limit", "3", **shared),
+        3,
+        f"20 images are in the catalog {out}, this run would leave 3: 17 are not",
     )
-    assert json.loads(artylyze(*tag, "--json").stdout)["rows"] == 20
-    replaced = artylyze(*tag, "--limit", "3", "--replace", "--json")
+    assert json.loads(artylyze(*tag, "--json", **shared).stdout)["rows"] == 20
+    replaced = artylyze(*tag, "--limit", "3", "--replace", "--json", **shared)
     assert replaced.returncode == 0, replaced.stderr
     assert json.loads(replaced.stdout)["rows"] == 3
 
@@ -327,21 +341,25 @@ def test_killed_and_with_one_image_more_it_takes_over_what_was_committed(tmp_pat
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_what_artylyze_wrote_among_the_images_is_not_tagged(tmp_path: Path, model: Path) -> None:
+def test_what_artylyze_wrote_among_the_images_is_not_tagged(
+    tmp_path: Path, model: Path, shared: dict[str, str]
+) -> None:
     scans = fill(tmp_path / "scans", 30)
     tag: list[str | Path] = ["tag", scans, "-o", scans / "catalog", "--model", model]
-    assert artylyze(*tag).returncode == 0
+    assert artylyze(*tag, **shared).returncode == 0
     clusters = artylyze("cluster", scans / "catalog", "-o", scans / "clusters", "--k-range", "2,4", "--k", "auto")
     assert clusters.returncode == 0, clusters.stderr
     pictures = list((scans / "clusters").rglob("*.png"))
     assert pictures
-    updated = artylyze(*tag, "--update")
+    updated = artylyze(*tag, "--update", **shared)
     assert updated.returncode == 0, updated.stderr
     assert f"as artylyze wrote them: {len(pictures)} files in 1 folder ({scans}/clusters)" in updated.stderr
     assert "Nothing has changed" in updated.stderr
 
 
-def test_tag_joins_a_workbook_and_an_update_sees_what_changed_in_it(tmp_path: Path, model: Path) -> None:
+def test_tag_joins_a_workbook_and_an_update_sees_what_changed_in_it(
+    tmp_path: Path, model: Path, shared: dict[str, str]
+) -> None:
     images, out, book = fill(tmp_path / "images", 3), tmp_path / "out", openpyxl.Workbook()
     book.active.append(["file", "title"])
     for number in range(3):
@@ -349,37 +367,37 @@ def test_tag_joins_a_workbook_and_an_update_sees_what_changed_in_it(tmp_path: Pa
     book.save(tmp_path / "objects.xlsx")
     tag: list[str | Path] = ["tag", images, "-o", out, "--model", model, "--metadata", tmp_path / "objects.xlsx"]
     tag += ["--id-column", "file"]
-    tagged = artylyze(*tag)
+    tagged = artylyze(*tag, **shared)
     assert tagged.returncode == 0, tagged.stderr
     assert "3 images matched with" in tagged.stderr
     book.active["B2"] = "Another title"
     book.save(tmp_path / "objects.xlsx")
-    assert artylyze(*tag, "--update").returncode == 0
+    assert artylyze(*tag, "--update", **shared).returncode == 0
     rows = read_catalog(str(out), ["image_id", "record_id", "run_id", "metadata"]).sort_by("image_id").to_pylist()
     assert [row["record_id"] for row in rows] == ["0000", "0001", "0002"]
     assert [row["metadata"]["title"] for row in rows] == ["Another title", "Work 1", "Work 2"]
-    refused = artylyze(*tag[:-2], "--update")
+    refused = artylyze(*tag[:-2], "--update", **shared)
     assert (refused.returncode, "--metadata needs --id-column" in refused.stderr) == (2, True)
 
 
-def test_a_retry_says_that_nothing_can_pass(tmp_path: Path, model: Path) -> None:
+def test_a_retry_says_that_nothing_can_pass(tmp_path: Path, model: Path, shared: dict[str, str]) -> None:
     images, out = fill(tmp_path / "images", 30), tmp_path / "out"
     (images / "broken.jpg").write_bytes(b"\xff\xd8\xff rubbish")
-    assert artylyze("tag", images, "-o", out, "--model", model).returncode == 0
-    retried = artylyze("tag", "-o", out, "--model", model, "--retry-failed")
+    assert artylyze("tag", images, "-o", out, "--model", model, **shared).returncode == 0
+    retried = artylyze("tag", "-o", out, "--model", model, "--retry-failed", **shared)
     assert "No image failed for a reason that can pass: 1 truncated." in retried.stderr
 
 
-def test_a_list_of_addresses_is_refreshed(tmp_path: Path, model: Path) -> None:
+def test_a_list_of_addresses_is_refreshed(tmp_path: Path, model: Path, shared: dict[str, str]) -> None:
     images, out, listed = fill(tmp_path / "images", 4), tmp_path / "out", tmp_path / "list.csv"
     listed.write_text("uri\n" + "".join(f"images/{number:04d}.jpg\n" for number in range(4)))
     tag: list[str | Path] = ["tag", listed, "-o", out, "--model", model]
-    assert artylyze(*tag).returncode == 0
+    assert artylyze(*tag, **shared).returncode == 0
     (images / "0002.jpg").write_bytes(picture(77))
-    assert artylyze(*tag, "--update").returncode == 0
+    assert artylyze(*tag, "--update", **shared).returncode == 0
     runs = {row["image_id"]: row["run_id"] for row in read_catalog(str(out), ["image_id", "run_id"]).to_pylist()}
     assert len(set(runs.values())) == 2
     assert [name for name, run in runs.items() if run != runs["images/0000.jpg"]] == ["images/0002.jpg"]
-    assert artylyze(*tag, "--update", "--force", "*/0001.jpg").returncode == 0
+    assert artylyze(*tag, "--update", "--force", "*/0001.jpg", **shared).returncode == 0
     again = {row["image_id"]: row["run_id"] for row in read_catalog(str(out), ["image_id", "run_id"]).to_pylist()}
     assert [name for name, run in again.items() if run != runs[name]] == ["images/0001.jpg"]
