@@ -57,7 +57,9 @@ browser: ## Install Chromium for the browser tests, where apt and root allow it
 	  echo "There is no Chromium, and it cannot be installed here (that takes apt and root): browser tests are skipped."; \
 	fi
 
+# Compiled first: the tests start hundreds of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile anew.
 test: $(VENV)/.dev $(VENV)/.cuml browser ## Run the tests
+	$(BIN)/python -m compileall -q artylyze benchmarks
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev ## Check style, formatting and types

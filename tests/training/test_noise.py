@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from scipy.stats import binom
+import json
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pytest
+import safetensors.torch
+from PIL import Image
+from scipy.stats import binom
+from typer.testing import CliRunner
+
+from artylyze.cli import app
+from artylyze.models.backbones import create_module
+from artylyze.models.bundle import load
 from artylyze.training.bundling import calibrated, measured
+from artylyze.training.dataset import schema, write_dataset
 from artylyze.training.folds import cut_folds
 from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.learned import Scored
@@ -56,3 +67,55 @@ def test_no_held_out_figure_of_noise_is_better_than_chance(case: str, width: int
     assert lucky <= binom.ppf(1 - SURELY, lost, 1 / size)
     if asked:
         assert right <= binom.ppf(1 - SURELY, asked, chance)
+
+
+MODEL, TERMS = "test_efficientnet", ("landscape", "portrait", "still life")
+COMMANDS = {
+    "train, heads": ("train", ["--epochs", "8", "--lr", "0.01"]),
+    "train, fine-tuning": (
+        "train",
+        ["--mode", "finetune", "--backbone", "cnn3", "--image-size", "32", "--epochs", "4", "--lr", "1e-3"],
+    ),
+    "tune, heads": ("tune", ["--epochs", "8", "--lr", "1e-3,1e-2,1e-1"]),
+}
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images and labels that are drawn at random: 240 of 48 artists, a quarter of them in the test split."""
+    folder, random = tmp_path_factory.mktemp("noise"), np.random.default_rng(7)
+    rows = []
+    for number in range(240):
+        path, artist = folder / f"{number:03d}.png", f"artist {number // 5}"
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+        labelled = {"genre": TERMS[random.integers(3)], "artist": artist.title(), "group": artist}
+        placed = {"uri": str(path), "size": path.stat().st_size, "split": "test" if number >= 180 else "train"}
+        rows.append({"image_id": path.name, "record_id": path.stem, **placed, **labelled})
+    table = pa.Table.from_pylist(rows, schema=schema(["genre"]))
+    write_dataset(str(folder / "dataset.parquet"), table, {"genre": TERMS}, {"seed": 0})
+    return folder / "dataset.parquet"
+
+
+@pytest.mark.parametrize(("command", "options"), COMMANDS.values(), ids=COMMANDS.keys())
+def test_no_command_finds_more_than_chance_in_noise(
+    noise: Path, tmp_path: Path, ray_cluster: None, command: str, options: list[str]
+) -> None:
+    line = [command, str(noise), "-o", str(tmp_path / "out"), "--device", "cpu", *options]
+    if "--backbone" not in line:
+        safetensors.torch.save_file(create_module(MODEL).state_dict(), tmp_path / "weights.safetensors")
+        weights = str(tmp_path / "weights.safetensors")
+        line += ["--weights", weights if command == "train" else f"{MODEL}={weights}"]
+        line += ["--backbone", MODEL, "--image-size", "32"]
+    done = CliRunner().invoke(app, [*line, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    figures = load(str(tmp_path / "out" / ("best" if command == "tune" else ""))).metrics["genre"]
+    assert set(figures) == {"test", "held_out"}
+    for part in figures.values():
+        known = [row["support"] for row in part["per_class"]]
+        assert sum(known) == part["n"] >= 30
+        assert round(part["accuracy"] * part["n"]) <= binom.ppf(1 - SURELY, part["n"], max(known) / part["n"])
+    if command == "tune":
+        rows = json.loads(done.output)["rows"]
+        assert all(
+            row["metrics"]["genre"]["held_out"]["accuracy"] <= binom.ppf(1 - SURELY, 180, 0.4) / 180 for row in rows
+        )
