@@ -114,7 +114,6 @@ def match(
         labels: what the table is called in notes.
         images: what the images are called in notes.
     """
-    database.begin()  # one transaction: a commit for each statement took most of the time of a small join
     _name_rows(database, column, separator)
     database.execute(
         """
@@ -127,7 +126,6 @@ def match(
     _match_records(database)
     match_tails(database)
     _choose(database, prefer)
-    database.commit()
     return _account(database, column, separator, labels, images)
 
 

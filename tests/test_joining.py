@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from artylyze.collection import ScanReport, scan
 from artylyze.errors import InputError, UsageError
+from artylyze.joining import match, name_images
+from artylyze.tables import open_database
 from artylyze.training.sources import Catalogue, Wanted, join
 
 
@@ -134,6 +137,24 @@ def test_where_fewer_than_half_match_a_value_and_a_file_are_shown_side_by_side(w
 def test_where_nothing_matches_both_are_in_the_error(way: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"`file` is like 'x1'.*the images are like 'a.jpg'"):
         way(tmp_path, ["a.jpg", "b.jpg"], ["x1", "x2"])
+
+
+def test_more_rows_are_joined_than_a_row_group_of_the_database_has() -> None:
+    """DuckDB 2.0 loses such rows of a table that was made in the same transaction."""
+    count = 130_000
+    keys = [f"{number // 1000:03d}/{number:06d}.jpg" for number in range(count)]
+    images = pa.table({"image_id": keys, "uri": keys, "record_id": pa.nulls(count, pa.string())})
+    rows = [{"file": f"{(number * 7919) % count:06d}.tif"} for number in range(count)]
+    catalogue = pa.table({"row": range(count), "metadata": rows})
+    with open_database() as database:
+        for name, table in (("images", images), ("catalogue", catalogue)):
+            database.register("given", table)
+            database.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+        name_images(database)
+        matching = match(database, "file")
+        assert (matching.described, matching.joined) == (count, count)
+        wrong = "SELECT count(*) FROM found JOIN images ON images.rowid = image WHERE image <> row * 7919 % ?"
+        assert database.execute(wrong, [count]).fetchall() == [(0,)]
 
 
 def test_an_empty_separator_is_refused(tmp_path: Path) -> None:
