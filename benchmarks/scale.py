@@ -32,6 +32,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 ROWS = (1_000_000, 10_000_000)
 FILES = 1_000_000
 """Empty files that a folder is made of at most: more take longer to make and to remove than to scan."""
+KEYS = 1_000_000
+"""Keys that the S3 server lists at most: the time is that of boto3, which reads a page of 1,000 after the other."""
 FITTED = 100_000
 """Rows of the catalog that clusters are fitted on."""
 K = 25
@@ -346,7 +348,7 @@ INPUTS: dict[str, Callable[[Scene], None]] = {
 WORK = {
     "scan-listing": Work(_listed),
     "scan-folder": Work(lambda scene: _scan(scene, scene.path("files")), ("files",), FILES),
-    "scan-s3": Work(lambda scene: _scan(scene, "s3://collection")),
+    "scan-s3": Work(lambda scene: _scan(scene, "s3://collection"), (), KEYS),
     "scan-metadata": Work(_join, ("objects.csv",)),
     "plan": Work(_plan, ("manifest.parquet",)),
     "dry-run": Work(_dry_run, ("manifest.parquet",)),
