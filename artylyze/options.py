@@ -21,7 +21,7 @@ Encoding = Annotated[
     ),
 ]
 Sheet = Annotated[
-    str | None, typer.Option(help="Sheet of a spreadsheet, by its name. Default: the first that is not empty.")
+    str | None, typer.Option(help="Sheet of a spreadsheet, by its name. Default: the first that holds a table.")
 ]
 SkipBadRows = Annotated[
     bool, typer.Option("--skip-bad-rows", help="Leave out and count rows that cannot be read, instead of refusing.")

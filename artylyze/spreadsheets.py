@@ -41,7 +41,8 @@ def read_sheet(data: bytes, name: str, sheet: str | None = None) -> Sheet:
     Args:
         data: the file.
         name: what it is called in messages.
-        sheet: the sheet's name; None: the first that is not empty, hidden ones last.
+        sheet: the sheet's name; None: the first that holds a table (two rows and two columns, or more), hidden ones
+            last; else the first that is not empty.
 
     Raises:
         UsageError: there is no such sheet.
@@ -64,12 +65,17 @@ def read_sheet(data: bytes, name: str, sheet: str | None = None) -> Sheet:
         raise InputError(f"{name} cannot be read as a spreadsheet ({why}). Save it anew, or as CSV (UTF-8).") from error
     if not full:
         raise InputError(f"{name} is empty: nothing is written in its {counted(len(names), 'sheet')}.")
-    return Sheet(*full[0], others=tuple(one for one, _ in full[1:]))
+    chosen, rows = next((one for one in full if len(one[1]) > 1 and max(map(_width, one[1])) > 1), full[0])
+    return Sheet(chosen, rows, others=tuple(one for one, _ in full if one != chosen))
 
 
 def _rows(cells: Sequence[Sequence[object]]) -> list[list[str]]:
     rows = [[_text(cell) for cell in row] for row in cells]
     return [row for row in rows if any(cell.strip() for cell in row)]
+
+
+def _width(row: Sequence[str]) -> int:
+    return sum(bool(cell.strip()) for cell in row)
 
 
 def _text(cell: object) -> str:

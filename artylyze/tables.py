@@ -43,7 +43,7 @@ class Reading:
 
     Attributes:
         encoding: of texts; None: their mark says it, or it is UTF-8, or it is guessed.
-        sheet: of spreadsheets; None: the first that is not empty.
+        sheet: of spreadsheets; None: the first that holds a table.
         skip_bad_rows: whether rows that cannot be read are left out and counted, instead of refusing the table.
     """
 

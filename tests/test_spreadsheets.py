@@ -94,10 +94,21 @@ def described(folder: Path, data: bytes, name: str, **options: Any) -> tuple[lis
         (ods({"Objects": ROWS}), "objects"),
         (xlsx({"Empty": [], "Objects": ROWS}), "objects.xlsx"),
         (xlsx({"Lists": [["a", "b"], ["c", "d"]], "Objects": ROWS}, hidden=["Lists"]), "objects.xlsx"),
+        (xlsx({"Notes": [["Exported for you"], ["by the registrar"]], "Objects": ROWS}), "objects.xlsx"),
         (xlsx({"Objects": [["Inventory of the museum"], ["as of 2024"], *ROWS, ["", ""]]}), "objects.xlsx"),
         (xlsx({"Objects": [["", *row] for row in [[], *ROWS]]}), "objects.xlsx"),
     ],
-    ids=["xlsx", "ods", "a wrong name", "no extension", "an empty sheet", "a hidden sheet", "titles", "a margin"],
+    ids=[
+        "xlsx",
+        "ods",
+        "a wrong name",
+        "no extension",
+        "an empty sheet",
+        "a hidden sheet",
+        "a sheet of notes",
+        "titles",
+        "a margin",
+    ],
 )
 def test_workbooks_are_read(data: bytes, name: str, tmp_path: Path) -> None:
     rows, _ = described(tmp_path, data, name)

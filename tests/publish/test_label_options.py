@@ -19,8 +19,8 @@ HEADER = ("number", "Stimmung")
 
 def spreadsheet(folder: Path) -> list[str]:
     book = openpyxl.Workbook()
-    book.active.append(["Notes"])
-    book.active.append(["Exported for us"])
+    book.active.append(["loan", "until"])
+    book.active.append(["L1", "2024"])
     sheet = book.create_sheet("Objects")
     for row in (HEADER, *MOODS):
         sheet.append(row)
