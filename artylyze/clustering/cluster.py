@@ -96,7 +96,7 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     matrix, keys = vectors.matrix, keys_of(vectors.ids.to_pylist())
     kmeans = kmeans_for(matrix, request.seed, device, keys)
     sketches = _sketches(kmeans, ks, watcher) if len(ks) > 1 else {}
-    chosen, why = _elbow(sketches) if sketches else (ks[0], "as asked for" if request.k == ks[0] else "all that fit")
+    chosen, why = _elbow(sketches) if sketches else (ks[0], _given(request, ks[0]))
     watcher.say(f"Fitting k = {chosen}: {why}")
     fit = kmeans.fit(chosen)
     mixture, bics, steps = _mixtures(request, vectors, sketches, fit, device, watcher)
@@ -233,6 +233,13 @@ def _sketches(kmeans: KMeans, ks: tuple[int, ...], watcher: Watcher) -> dict[int
         found[k] = kmeans.sketch(k)
         watcher.advance(1, 0)
     return found
+
+
+def _given(request: ClusterRequest, k: int) -> str:
+    """Why there are k clusters where none were tried beside them."""
+    if k != request.k:
+        return "all that fit"
+    return "the default; --k auto looks for the number" if request.few_rows else "as asked for"
 
 
 def _elbow(sketches: dict[int, Fit]) -> tuple[int, str]:

@@ -292,6 +292,13 @@ def test_criteria_that_disagree_on_k_are_said(written: Write, tmp_path: Path, wa
     assert f"Criteria disagree on k: the elbow {wanted['elbow']}, silhouette {wanted['silhouette']}" in describe(found)
 
 
+def test_a_default_is_not_called_what_was_asked_for(written: Write, tmp_path: Path, watcher: Quiet) -> None:
+    matrix = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    request = ClusterRequest(written(matrix), str(tmp_path / "out"), k=25, few_rows=True)
+    assert "60 images in 25 clusters (the default; --k auto" in describe(cluster(request, watcher))
+    assert "60 images in 25 clusters (as asked for)" in describe(cluster(replace(request, few_rows=False), watcher))
+
+
 @pytest.mark.parametrize("rows", [2, 3, 20])
 def test_few_images_get_a_number_of_clusters_that_fits_unless_another_is_asked_for(
     written: Write, tmp_path: Path, watcher: Quiet, rows: int
