@@ -9,6 +9,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def shortened(text: str, length: int = 60) -> str:
-    """Return a text in one line of at most `length` characters, for a message."""
+    """Return a text in one line of at most `length` characters, for a message: no control characters."""
     line = " ".join(text[: 2 * length + 200].split())
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
     return line if len(line) <= length else line[: length - 3] + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,6 +156,11 @@ def test_more_rows_are_joined_than_a_row_group_of_the_database_has() -> None:
         assert (matching.described, matching.joined) == (count, count)
         wrong = "SELECT count(*) FROM found JOIN images ON images.rowid = image WHERE image <> row * 7919 % ?"
         assert database.execute(wrong, [count]).fetchall() == [(0,)]
+
+
+def test_a_value_is_shown_as_it_is_written_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape("`file` is like 'D:\\scans\\x\ufffd[2J1.tif'")):
+        scanned(tmp_path, ["a.jpg"], ["D:\\scans\\x\x1b[2J1.tif"])
 
 
 def test_an_empty_separator_is_refused(tmp_path: Path) -> None:
