@@ -100,7 +100,7 @@ def plan_changes(
     with open_database() as database:
         new_type = None if manifest is None else _load_new(database, manifest)
         old_type = _metadata_type(catalog, current[0]) if current else new_type
-        _create_old(database, old_type)
+        _create_old(database, old_type, digested=manifest is not None)
         _load_old(database, catalog, current, old_type, rank=0)
         if manifest is None:
             new_type = old_type
@@ -110,14 +110,18 @@ def plan_changes(
                 f"The catalog {catalog} carries your metadata, and this source has none. Make a manifest with "
                 "`artylyze scan ... --metadata`, and give that."
             )
-        removed = _count(database, "SELECT count(*) FROM old WHERE image_id NOT IN (SELECT image_id FROM fresh)")
+        database.execute("CREATE TABLE gone AS SELECT part FROM old ANTI JOIN fresh USING (image_id)")
+        removed = _count(database, "SELECT count(*) FROM gone")
         for rank, one in enumerate(spare, 1):
             _load_old(database, catalog, one.parts, old_type, rank=rank, reread=one.reread)
+        if spare:
+            database.execute("INSERT INTO gone SELECT part FROM old ANTI JOIN fresh USING (image_id) WHERE rank > 0")
         _find_forced(database, force)
         database.execute("CREATE TABLE lost (part VARCHAR, row BIGINT)")
         if spare:
             _settle_repeated(database, retry_failed=retry_failed)
-        _judge(database, described=new_type is not None and new_type == old_type, retry_failed=retry_failed)
+        described = manifest is not None and new_type is not None and new_type == old_type
+        _judge(database, described=described, retry_failed=retry_failed)
         metadata = () if new_type is None else (pa.field("metadata", new_type),)
         columns = ", ".join(field.name for field in (*COLUMNS, *metadata))
         affected = _affected(database, columns, everything=new_type != old_type)
@@ -155,10 +159,15 @@ def _metadata_type(catalog: str, part: Part) -> pa.DataType | None:
     return schema.field("metadata").type if "metadata" in schema.names else None
 
 
-def _create_old(database: duckdb.DuckDBPyConnection, metadata: pa.DataType | None) -> None:
-    """Make the table `old` of earlier rows: where each of them lies, and which parts are preferred."""
+def _create_old(database: duckdb.DuckDBPyConnection, metadata: pa.DataType | None, *, digested: bool) -> None:
+    """Make the table `old` of earlier rows: where each of them lies, and which parts are preferred.
+
+    Where their metadata are only compared, they are there as a number (`digested`): most of a row is metadata.
+    """
     strings = pa.schema([(name, pa.string()) for name in _OLD])
-    types = [*strings, *COPY, *([] if metadata is None else [pa.field("metadata", metadata)])]
+    types = [*strings, *COPY]
+    if metadata is not None:
+        types.append(pa.field("digest", pa.uint64()) if digested else pa.field("metadata", metadata))
     flags = [pa.field("rank", pa.int64()), pa.field("retyped", pa.bool_()), pa.field("reread", pa.bool_())]
     empty = pa.schema([*types, *flags]).empty_table()
     database.register("rows", empty)
@@ -182,7 +191,7 @@ def _load_old(
     waiting: list[pa.Table] = []
     for number, (part, table) in enumerate(read_parts(catalog, parts, [*_OLD, "metadata", "warning"]), 1):
         found = table.schema.field("metadata").type if "metadata" in table.column_names else None
-        chosen = table.select([*_OLD, *(["metadata"] if found is not None and found == metadata else [])])
+        kept = table.select([*_OLD, *(["metadata"] if found is not None and found == metadata else [])])
         same = {
             "part": part.path,
             "rank": rank,
@@ -190,13 +199,21 @@ def _load_old(
             "reread": reread,
         }
         for name, value in same.items():
-            chosen = chosen.append_column(name, pa.repeat(value, table.num_rows))
-        waiting.append(chosen.append_column("row", pa.array(np.arange(table.num_rows))))
+            kept = kept.append_column(name, pa.repeat(value, table.num_rows))
+        waiting.append(kept.append_column("row", pa.array(np.arange(table.num_rows))))
         # Together: each insert is a transaction. Not all in one: that holds its rows beside the database's memory.
         if number == len(parts) or sum(one.num_rows for one in waiting) >= INSERTED:
-            database.register("rows", pa.concat_tables(waiting, promote_options="permissive"))
-            database.execute("INSERT INTO old BY NAME SELECT * FROM rows")
+            rows = pa.concat_tables(waiting, promote_options="permissive")
+            digested = "metadata" in rows.column_names and "digest" in database.table("old").columns
+            chosen = f"* EXCLUDE (metadata), {_digest('metadata')} AS digest" if digested else "*"
+            database.register("rows", rows)
+            database.execute(f"INSERT INTO old BY NAME SELECT {chosen} FROM rows")
             waiting.clear()
+
+
+def _digest(metadata: str) -> str:
+    """Return SQL for a number of 64 bits that differs where metadata do; null for none."""
+    return f"CASE WHEN {metadata} IS NOT NULL THEN hash({metadata}) END"
 
 
 def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType | None:
@@ -254,14 +271,18 @@ def _settle_repeated(database: duckdb.DuckDBPyConnection, *, retry_failed: bool)
 
 
 def _judge(database: duckdb.DuckDBPyConnection, *, described: bool, retry_failed: bool) -> None:
-    """Fill the table `judged`: for each image of today its old row, whether that stands and is touched."""
+    """Fill the table `judged`: for each image of today, by its row in `fresh`, its old row, and what is to be done.
+
+    `stands`: reading the image again would give the old row; `touched`: what is said of the image differs.
+    """
+    said = f"OR old.digest IS DISTINCT FROM {_digest('fresh.metadata')}" if described else ""
     database.execute(
         f"""
         CREATE TABLE judged AS
-        SELECT fresh.*, old.part AS old_part, old.row AS old_row, coalesce(old.rank, 0) AS old_rank,
+        SELECT fresh.rowid AS place, old.part AS old_part, old.row AS old_row, coalesce(old.rank, 0) AS old_rank,
                coalesce({_stands(retry_failed=retry_failed)}, false) AS stands,
                old.retyped OR old.record_id IS DISTINCT FROM fresh.record_id
-                   {"OR old.metadata IS DISTINCT FROM fresh.metadata" if described else ""} AS touched,
+                   {said} AS touched,
                old.validator IS DISTINCT FROM fresh.validator OR fresh.validator IS NULL AS unchecked
         FROM fresh LEFT JOIN old ON old.image_id = fresh.image_id
         """
@@ -274,10 +295,11 @@ def _affected(database: duckdb.DuckDBPyConnection, columns: str, *, everything: 
         f"""
         CREATE TABLE affected AS
         SELECT old_part AS path FROM judged WHERE old_part IS NOT NULL AND (touched OR NOT stands OR {everything})
-        UNION SELECT part FROM old WHERE image_id NOT IN (SELECT image_id FROM fresh)
+        UNION SELECT part FROM gone
         UNION SELECT part FROM lost;
         CREATE TABLE work AS
-        SELECT {columns}, old_part AS part, CASE WHEN stands THEN old_row END AS row FROM judged
+        SELECT {columns}, old_part AS part, CASE WHEN stands THEN old_row END AS row
+        FROM judged JOIN fresh ON fresh.rowid = place
         WHERE old_part IS NULL OR old_part IN (SELECT path FROM affected)
         """
     )
