@@ -309,15 +309,14 @@ BENCHMARKS: Mapping[str, Callable[[Work], list[Result]]] = {
 
 def _write(store: Store, name: str, request: SuiteRequest, results: Sequence[Result]) -> dict[str, Any]:
     """Write NAME.json, NAME.png and NAME.md; return where, and the figures."""
-    source = request.images or "drawn images"
     if name not in FOR_ALL:  # the targets of the others are for their own images and lengths, not for these
         for result in results:
             result["checks"] = [{**check, "target": "none", "passed": True} for check in result["checks"]]
-    made = {"benchmark": name, "images": source, "quick": request.quick, "results": list(results)}
+    made = {"benchmark": name, "images": _images(request), "quick": request.quick, "results": list(results)}
     files = {
         f"{name}.json": (json.dumps(made, indent=1, ensure_ascii=False) + "\n").encode(),
         f"{name}.png": draw(f"artylyze bench {name}", _panels(results)),
-        f"{name}.md": _document(name, source, results).encode(),
+        f"{name}.md": _document(name, request, results).encode(),
     }
     for key, data in files.items():
         store.put(key, data)
@@ -340,9 +339,14 @@ def _panels(results: Sequence[Result]) -> list[Panel]:
     return panels
 
 
-def _document(name: str, source: str, results: Sequence[Result]) -> str:
-    where = "" if name in FOR_ALL else f" on {source}"
-    parts = [f"# {name}", f"`artylyze bench {name}`{where}.", report.document(results)]
+def _images(request: SuiteRequest) -> str:
+    return request.images or "drawn images"
+
+
+def _document(name: str, request: SuiteRequest, results: Sequence[Result]) -> str:
+    where = "" if name in FOR_ALL else f" on {_images(request)}"
+    quick = " With `--quick`: it shows that everything runs, and the figures mean nothing." if request.quick else ""
+    parts = [f"# {name}", f"`artylyze bench {name}`{where}.{quick}", report.document(results)]
     for result in results:
         parts += [f"Left out: {NAMES.get(who, who)}: {why}" for who, why in result.get("left_out", {}).items()]
     return "\n\n".join([*parts, f"![{name}]({name}.png)"]) + "\n"

@@ -108,6 +108,7 @@ def test_images_of_a_bucket_are_measured_and_the_figures_go_to_a_bucket(
     assert result["left_out"] == {"daft": "daft is not installed: pip install daft"}
     table = client.get_object(Bucket="bench", Key="figures/tag.md")["Body"].read().decode()
     assert "Left out: Daft: daft is not installed: pip install daft" in table.splitlines()
+    assert "the figures mean nothing" in table
     assert client.get_object(Bucket="bench", Key="figures/tag.png")["Body"].read().startswith(b"\x89PNG")
     assert "Daft was left out: daft is not installed: pip install daft" in said
     assert written["benchmarks"]["tag"]["files"][0] == f"{bucket}/figures/tag.json"
