@@ -67,9 +67,13 @@ def compare(rows: pa.Table, files: Mapping[str, str | None], run_id: str, read: 
 
 
 def slope(samples: Sequence[Sample]) -> float | None:
-    """MiB per 10,000 images, by least squares: one slope for all attempts, a height for each; None without enough."""
+    """MiB per 10,000 images, by least squares: one slope for all attempts, a height for each; None without enough.
+
+    Samples of an attempt's last commit and after it are left out: processes end then.
+    """
     products = squares = 0.0
-    for own in _by_attempt(samples):
+    for whole in _by_attempt(samples):
+        own = [one for one in whole if one.rows < whole[-1].rows]
         settled = own[round(len(own) * SETTLED) :]
         if len(settled) >= LEAST:
             images = np.array([one.rows for one in settled], float) / 10_000

@@ -312,7 +312,7 @@ def _write(store: Store, name: str, request: SuiteRequest, results: Sequence[Res
     if name not in FOR_ALL:  # the targets of the others are for their own images and lengths, not for these
         for result in results:
             result["checks"] = [{**check, "target": "none", "passed": True} for check in result["checks"]]
-    made = {"benchmark": name, "images": _images(request), "quick": request.quick, "results": list(results)}
+    made = {"benchmark": name, "images": _source(request), "quick": request.quick, "results": list(results)}
     files = {
         f"{name}.json": (json.dumps(made, indent=1, ensure_ascii=False) + "\n").encode(),
         f"{name}.png": draw(f"artylyze bench {name}", _panels(results)),
@@ -339,12 +339,12 @@ def _panels(results: Sequence[Result]) -> list[Panel]:
     return panels
 
 
-def _images(request: SuiteRequest) -> str:
+def _source(request: SuiteRequest) -> str:
     return request.images or "drawn images"
 
 
 def _document(name: str, request: SuiteRequest, results: Sequence[Result]) -> str:
-    where = "" if name in FOR_ALL else f" on {_images(request)}"
+    where = "" if name in FOR_ALL else f" on {_source(request)}"
     quick = " With `--quick`: it shows that everything runs, and the figures mean nothing." if request.quick else ""
     parts = [f"# {name}", f"`artylyze bench {name}`{where}.{quick}", report.document(results)]
     for result in results:

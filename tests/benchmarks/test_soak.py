@@ -56,6 +56,12 @@ def test_the_slope_is_that_of_all_attempts_whatever_their_heights() -> None:
     assert slope([*first, *second]) == pytest.approx(3)  # 0.3 MiB for each 1,000 images
 
 
+def test_the_end_of_an_attempt_has_no_part_in_its_slope() -> None:
+    working = [Sample(second, 1_000 * second, 500 + 0.3 * second, 0) for second in range(40)]
+    ending = [Sample(40 + second, 40_000, 500 - 100 * second, 0) for second in range(5)]
+    assert slope([*working, *ending]) == pytest.approx(3)
+
+
 def test_few_samples_tell_no_slope() -> None:
     assert slope([Sample(1, 0, 10, 0), Sample(2, 100, 12, 0)]) is None
 

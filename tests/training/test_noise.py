@@ -88,9 +88,18 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(240):
         path, artist = folder / f"{number:03d}.png", f"artist {number // 5}"
         Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
-        labelled: dict[str, object] = {"genre": TERMS[random.integers(3)], "artist": artist.title(), "group": artist}
-        placed: dict[str, object] = {"uri": str(path), "size": path.stat().st_size, "split": "test" if number >= 180 else "train"}
-        rows.append({"image_id": path.name, "record_id": path.stem, **placed, **labelled})
+        rows.append(
+            {
+                "image_id": path.name,
+                "record_id": path.stem,
+                "uri": str(path),
+                "size": path.stat().st_size,
+                "split": "test" if number >= 180 else "train",
+                "genre": TERMS[random.integers(3)],
+                "artist": artist.title(),
+                "group": artist,
+            }
+        )
     table = pa.Table.from_pylist(rows, schema=schema(["genre"]))
     write_dataset(str(folder / "dataset.parquet"), table, {"genre": TERMS}, {"seed": 0})
     return folder / "dataset.parquet"
