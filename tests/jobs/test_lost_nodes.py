@@ -24,8 +24,8 @@ from tests.jobs.conftest import BIN, ROOT, START, free_ports, private_environmen
 from tests.storage.servers import Server, answer, serving
 from tests.tagging.conftest import picture
 
-IMAGES, SHARD_SIZE, MACHINES = 600, 2, 2
-SLOW = 1.5
+IMAGES, SHARD_SIZE, MACHINES = 1000, 2, 2
+SLOW = 4.0
 """Seconds that an image takes to come as long as nodes are still to be lost."""
 
 DEAD_AFTER = 12
@@ -46,7 +46,6 @@ from artylyze.tagging.request import TagRequest
 source, output, model = sys.argv[1:]
 with Reporter() as reporter:
     run(TagRequest(source, output, model=model, workers=1, readers=1, shard_size=2, separate=True), reporter)
-print("{}")
 """
 """`artylyze tag` as it runs with GPUs, in three stages, without one; one machine has room for all of them."""
 
@@ -226,7 +225,7 @@ def stop_and_go_on(nodes: Nodes, machine: Machine) -> None:
 
 
 def tag(addresses: Path, catalog: Path, model: Path) -> list[str | Path]:
-    options = ["--workers", str(MACHINES), "--shard-size", str(SHARD_SIZE), "--json"]
+    options = ["--workers", str(MACHINES), "--shard-size", str(SHARD_SIZE)]
     return [BIN / "artylyze", "tag", addresses, "-o", catalog, "--model", model, *options]
 
 
