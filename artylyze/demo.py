@@ -14,22 +14,22 @@ import numpy.typing as npt
 
 from artylyze.catalog.snapshot import embeddings, part_paths, read_catalog, read_snapshot
 from artylyze.clustering.cluster import cluster
-from artylyze.clustering.profile_files import write_profiles
-from artylyze.clustering.profiling import make_profiles
 from artylyze.clustering.request import ClusterRequest
-from artylyze.collection import scan
+from artylyze.collection.scan import scan
+from artylyze.datasets.curate import CurateRequest, curate
+from artylyze.drawing.contact_sheet import TILE, Tile, contact_sheet
 from artylyze.errors import InputError
+from artylyze.evaluation.evaluate import EvaluateRequest, Evaluation, evaluate
+from artylyze.evaluation.figures import write_report as write_evaluation
 from artylyze.images import decode
+from artylyze.profiles.profile_files import write_profiles
+from artylyze.profiles.profiling import make_profiles
 from artylyze.progress import Watcher
-from artylyze.publish.contact_sheet import TILE, Tile, contact_sheet
-from artylyze.publish.report.page import ReportRequest, write_report
+from artylyze.report.page import ReportRequest, write_report
 from artylyze.sample import write_sample
 from artylyze.storage import fetch
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
-from artylyze.training.curate import CurateRequest, curate
-from artylyze.training.evaluate import EvaluateRequest, Evaluation, evaluate
-from artylyze.training.report import write_report as write_evaluation
 from artylyze.training.train import TrainRequest, train
 
 TASKS = ("genre", "style")

@@ -46,10 +46,10 @@ def cosines(data: Path) -> dict[str, tuple[float, float]]:
     import numpy as np
     import torch
 
-    from artylyze.decoder import DecoderProcess
     from artylyze.models.backbones import OFFLINE_BACKBONE, load_backbone
     from artylyze.models.resolve import resolve_model
     from artylyze.models.runtimes import OnnxRuntime
+    from artylyze.workers.decoder import DecoderProcess
 
     bundle, reference = resolve_model(f"timm:{OFFLINE_BACKBONE}"), load_backbone(OFFLINE_BACKBONE)
     size = bundle.preprocessing.size
@@ -84,7 +84,7 @@ def help_seconds(times: int = 9) -> float:
 def heavy_imports() -> list[str]:
     """Which of the heavy packages `artylyze --help` imports."""
     code = (
-        "import sys, contextlib, io; from artylyze.cli import main; sys.argv = ['artylyze', '--help']\n"
+        "import sys, contextlib, io; from artylyze.cli.app import main; sys.argv = ['artylyze', '--help']\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main()\n"
         f"print(*[name for name in {HEAVY} if name in sys.modules])"
     )

@@ -143,7 +143,7 @@ def lay_out(labelled: Sequence[tuple[Path, str]], folder: Path) -> int:
     """Write the dataset, and folders with the same images on the same sides; return how many are learned from."""
     import pyarrow as pa
 
-    from artylyze.training.dataset import schema, write_dataset
+    from artylyze.datasets.dataset import schema, write_dataset
     from artylyze.training.job import prepare
     from artylyze.training.request import TrainRequest
 

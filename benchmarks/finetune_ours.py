@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from artylyze.datasets.dataset import read_dataset
 from artylyze.progress import Reporter
-from artylyze.training.dataset import read_dataset
 from artylyze.training.finetune import finetune
 from artylyze.training.request import TrainRequest
 from benchmarks.finetune import BACKBONE, Job

@@ -42,7 +42,7 @@ LEAST_STRETCH = 1.25
 """What the longer run must take, times the shorter one, lest the jitter of start-up drowns the rate."""
 _PACKAGES = ("artylyze", "daft", "numpy", "onnxruntime", "pillow", "pyarrow", "ray", "timm", "torch", "torchvision")
 _ENTRY = shutil.which("artylyze", path=str(Path(sys.executable).parent))
-ARTYLYZE = [_ENTRY] if _ENTRY else [sys.executable, "-c", "from artylyze.cli import main; main()"]
+ARTYLYZE = [_ENTRY] if _ENTRY else [sys.executable, "-c", "from artylyze.cli.app import main; main()"]
 """The command line; in a Ray job the package may be there without being installed."""
 
 

@@ -11,7 +11,7 @@ import time
 import pyarrow as pa
 
 from artylyze.progress import Reporter
-from artylyze.tagging import pipeline
+from artylyze.tagging import ray_engine as pipeline
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
 from benchmarks.peers import Job, read_job

@@ -40,7 +40,7 @@ def make_catalog(folder: Path, parts: int) -> None:
     from artylyze.catalog.parts import Receipt, serialise
     from artylyze.catalog.schema import Seen, build_rows, catalog_schema
     from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
-    from artylyze.manifest import COLUMNS
+    from artylyze.collection.manifest import COLUMNS
 
     schema = catalog_schema([], None)
     random = np.random.default_rng(0)

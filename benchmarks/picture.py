@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from artylyze.publish.plots import BLUE, QUIET
+from artylyze.drawing.plots import BLUE, QUIET
 from benchmarks.report import number
 
 OURS = "artylyze"

@@ -200,7 +200,7 @@ def _fit(scene: Scene) -> None:
 
 
 def _scan(scene: Scene, source: str, **options: Any) -> int:
-    from artylyze.collection import scan
+    from artylyze.collection.scan import scan
 
     found = scan(source, scene.path("scanned.parquet"), **options)
     (scene.folder / "scanned.parquet").unlink()
@@ -214,7 +214,7 @@ def _listed(scene: Scene, **options: str) -> int:
     from benchmarks.scale_data import Listing
 
     Path(scene.path("images")).mkdir(exist_ok=True)  # a scan asks whether its source is there
-    with patch("artylyze.collection.open_store", lambda root: Listing(root, scene.rows)):
+    with patch("artylyze.collection.scan.open_store", lambda root: Listing(root, scene.rows)):
         return _scan(scene, scene.path("images"), **options)
 
 
@@ -231,7 +231,7 @@ def _request(scene: Scene) -> Any:
 def _plan(scene: Scene) -> int:
     """Plan a run and begin it: its manifest frozen, its run.json written and read back."""
     from artylyze.catalog.run import run_store, write_spec
-    from artylyze.manifest import copy_manifest
+    from artylyze.collection.manifest import copy_manifest
     from artylyze.tagging.planning import plan
 
     with tempfile.TemporaryDirectory(dir=scene.folder) as folder:
@@ -275,7 +275,7 @@ def _snapshot(scene: Scene) -> int:
 
 def _command(*arguments: str) -> str:
     """Run a command of artylyze in this process, and return what it prints."""
-    from artylyze.cli import app
+    from artylyze.cli.app import app
 
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         app(arguments, standalone_mode=False)

@@ -26,8 +26,8 @@ from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import Lease, RunSpec, run_store, write_spec, write_success
 from artylyze.catalog.schema import Seen, build_rows, catalog_schema
 from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
+from artylyze.collection.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.errors import ErrorCode, ImageError
-from artylyze.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.storage import Entry
 from artylyze.storage.contract import Survey
 from artylyze.tagging.dryrun import PROBE

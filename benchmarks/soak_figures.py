@@ -123,7 +123,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from artylyze.publish.plots import BLUE, ORANGE, QUIET
+    from artylyze.drawing.plots import BLUE, ORANGE, QUIET
 
     samples = [Sample(*values) for values in result["samples"]]
     figure = Figure(figsize=(9, 5), layout="constrained")

@@ -23,13 +23,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from artylyze.datasets.curate import CurateRequest, curate
+from artylyze.datasets.dataset import SPLITS, Dataset
 from artylyze.progress import Reporter
-from artylyze.training.curate import CurateRequest, curate
-from artylyze.training.dataset import SPLITS, Dataset
-from artylyze.training.leaderboard import COLUMNS, COMPLETE, Board
 from artylyze.training.request import Mode
-from artylyze.training.sweep import TuneRequest
-from artylyze.training.tune import tune
+from artylyze.tuning.leaderboard import COLUMNS, COMPLETE, Board
+from artylyze.tuning.sweep import TuneRequest
+from artylyze.tuning.tune import tune
 from benchmarks.measure import machine, versions
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -202,8 +202,8 @@ def _have(uri: str, target: Path) -> str | None:
 
 
 def _addresses(source: str, count: int, folder: Path, watcher: Watcher) -> list[str]:
-    from artylyze.collection import scan
-    from artylyze.manifest import open_rows, read_rows
+    from artylyze.collection.manifest import open_rows, read_rows
+    from artylyze.collection.scan import scan
     from artylyze.tagging.planning import check, is_manifest
     from artylyze.tagging.request import TagRequest
 

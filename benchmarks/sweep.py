@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from artylyze.training.dataset import Dataset, read_dataset
+from artylyze.datasets.dataset import Dataset, read_dataset
 from benchmarks.measure import ARTYLYZE, busy, machine, run_contestant, versions
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ def main() -> None:
     sys.path[0] = str(ROOT)  # Python put jobs/ there
     # Ray hands the folder of argv[0] to its workers where no working directory was submitted; usage messages name it.
     sys.argv = [str(ROOT / "artylyze"), "bench", *sys.argv[1:]]
-    from artylyze.cli import main as run
+    from artylyze.cli.app import main as run
 
     run()
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from artylyze.cli import main
+from artylyze.cli.app import main
 from artylyze.storage import Store
 
 

@@ -24,6 +24,8 @@ from hypothesis import settings
 settings.register_profile("artylyze", deadline=None)  # no test judges by the clock
 settings.load_profile("artylyze")
 
+pytest_plugins = ("tests.fixtures",)
+
 NOBODY = 65534
 KEY, SECRET = "artylyze", "artylyze-secret"
 PLUGINS = Path(__file__).parent / "faults" / "plugins"

@@ -13,7 +13,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from artylyze import taxonomy
+from artylyze.collection import taxonomy
 from artylyze.errors import ErrorCode, InputError, UsageError
 from artylyze.sample import AWKWARD_SHARE, LARGE_SHARE, Record, Spec, describe, render, write_sample
 from artylyze.sample.artists import ARTISTS
@@ -188,7 +188,9 @@ def test_bad_numbers_are_usage_errors(count: int, seed: int, workers: int, tmp_p
 
 
 def test_neither_ray_nor_torch_is_imported() -> None:
-    code = "import sys, artylyze.sample, artylyze.taxonomy; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
+    code = (
+        "import sys, artylyze.sample, artylyze.collection.taxonomy; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 

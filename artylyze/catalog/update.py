@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from artylyze.catalog.plan import Shard, plan_shards
 from artylyze.catalog.snapshot import Part, Snapshot, read_parts
+from artylyze.collection.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, write_manifest
 from artylyze.errors import ErrorCode, InputError
-from artylyze.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, write_manifest
 from artylyze.storage import open_store
 from artylyze.tables import open_database
 

@@ -31,11 +31,11 @@ from artylyze.clustering.store import (
     write_clusters,
 )
 from artylyze.errors import InputError, UsageError
-from artylyze.supervision import end_with_parent
+from artylyze.workers.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from artylyze.clustering.mixture import Mixture
-    from artylyze.clustering.vectors import Vectors
+    from artylyze.features.vectors import Vectors
     from artylyze.progress import Watcher
 
 UNUSABLE = "without_usable_vector"

@@ -23,8 +23,8 @@ from artylyze.clustering.stability import in_words as stability_in_words
 from artylyze.clustering.stability import preferred, stability
 from artylyze.clustering.starts import keys_of
 from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, check_folder, read_clusters, write_clusters
-from artylyze.clustering.vectors import WHY, Vectors, in_words, read_vectors
 from artylyze.errors import InputError
+from artylyze.features.vectors import WHY, Vectors, in_words, read_vectors
 from artylyze.models.runtimes import resolve_device
 
 if TYPE_CHECKING:

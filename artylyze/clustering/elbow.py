@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import MaxNLocator
 
-from artylyze.publish import plots
+from artylyze.drawing import plots
 
 if TYPE_CHECKING:
     from artylyze.clustering.choice import Scores

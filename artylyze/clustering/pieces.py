@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from artylyze.catalog.snapshot import Part, read_parts, read_snapshot
 from artylyze.clustering.starts import keys_of, uniform
-from artylyze.clustering.vectors import Vectors, about_of, batches_of, in_order, lists_of, usable
+from artylyze.collection.manifest import open_rows
 from artylyze.errors import InputError
-from artylyze.manifest import open_rows
+from artylyze.features.vectors import Vectors, about_of, batches_of, in_order, lists_of, usable
 from artylyze.storage import open_store
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from artylyze.supervision import end_with_parent
+from artylyze.workers.supervision import end_with_parent
 
 from .plan import Spec
 from .writing import paint_share

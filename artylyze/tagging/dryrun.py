@@ -15,17 +15,17 @@ import numpy as np
 from rich.filesize import decimal
 
 from artylyze.catalog.schema import Seen
+from artylyze.collection.manifest import Manifest, open_rows, read_rows
 from artylyze.errors import ImageError
-from artylyze.manifest import Manifest, open_rows, read_rows
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import CPU_BATCH, GPU_BATCH, resolve_device, resolve_precision
 from artylyze.progress import Watcher
-from artylyze.reading import FETCHERS, Reader, Source
 from artylyze.storage import fetch, is_url
 from artylyze.tagging.planning import Plan, check, is_manifest, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Tagger, rows_to_read, sources
 from artylyze.wording import counted
+from artylyze.workers.fetching import FETCHERS, Reader, Source
 
 PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""

@@ -31,8 +31,8 @@ from artylyze.catalog.run import (
 )
 from artylyze.catalog.snapshot import Part, Snapshot, read_snapshot, write_snapshot
 from artylyze.catalog.takeover import read_base, write_base
+from artylyze.collection.manifest import Manifest, copy_manifest, open_manifest, open_rows, read_rows
 from artylyze.errors import ErrorCode, ImageError, StorageError, TooManyErrorsError
-from artylyze.manifest import Manifest, copy_manifest, open_manifest, open_rows, read_rows
 from artylyze.models.runtimes import resolve_precision
 from artylyze.progress import Watcher
 from artylyze.storage import Store, fetch, is_url, open_store
@@ -152,7 +152,7 @@ def _freeze(store: Store, plan: Plan) -> Plan:
 
 def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: bool) -> Outcome:
     """Tag the shards that are not committed yet, and publish the snapshot."""
-    from artylyze.tagging.pipeline import choose_workers, tag_shards
+    from artylyze.tagging.ray_engine import choose_workers, tag_shards
 
     began = monotonic()
     store = run_store(request.output, plan.spec.run_id)
@@ -193,7 +193,7 @@ def _weights(manifest: Manifest, shards: Sequence[Shard]) -> list[int]:
 
 
 def _resolved(spec: RunSpec) -> RunSpec:
-    from artylyze.tagging.pipeline import cluster_device
+    from artylyze.tagging.ray_engine import cluster_device
 
     device = cluster_device(spec.device)
     return replace(spec, device=device, precision=resolve_precision("auto", device))

@@ -28,9 +28,16 @@ from artylyze.catalog.takeover import (
     unpublished_runs,
 )
 from artylyze.catalog.update import Changes, Spare, plan_changes
-from artylyze.collection import describe, is_table, scan
+from artylyze.collection.manifest import (
+    Manifest,
+    looks_like_manifest,
+    open_manifest,
+    open_rows,
+    read_rows,
+    write_manifest,
+)
+from artylyze.collection.scan import describe, is_table, scan
 from artylyze.errors import InputError, StorageError, UsageError
-from artylyze.manifest import Manifest, looks_like_manifest, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.models.bundle import Bundle
 from artylyze.models.resolve import resolve_model
 from artylyze.progress import Watcher

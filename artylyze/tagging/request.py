@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artylyze.collection import Metadata, is_table
+from artylyze.collection.scan import Metadata, is_table
 from artylyze.errors import UsageError
 from artylyze.storage import same_place
 from artylyze.storage.staging import local_path

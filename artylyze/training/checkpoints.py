@@ -27,7 +27,7 @@ class Progress:
 
     Attributes:
         epochs: that are done.
-        curves: loss and accuracy per epoch, by series (`artylyze.publish.plots.curves` names them).
+        curves: loss and accuracy per epoch, by series (`artylyze.drawing.plots.curves` names them).
         failed: image_id -> error code of the images that could not be read.
         score: of each epoch; the best one is kept.
     """

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from artylyze.datasets.examples import check_classes
 from artylyze.errors import ArtylyzeError, UsageError
-from artylyze.supervision import end_with_parent
 from artylyze.training.checkpoints import Progress, read_progress, restore, resume, save
-from artylyze.training.examples import check_classes
 from artylyze.training.job import Job, alone, part_of, prepare, run_folder, threads_of
 from artylyze.training.loop import BALANCE, Loop, Part, gathered
 from artylyze.training.messages import Ear, Voice, heard
 from artylyze.training.student import Student
+from artylyze.workers.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from artylyze.datasets.dataset import Dataset
     from artylyze.models.backbones import Backbone
     from artylyze.progress import Watcher
-    from artylyze.training.dataset import Dataset
     from artylyze.training.heads import Head
     from artylyze.training.messages import OnEpoch
     from artylyze.training.request import TrainRequest
@@ -69,7 +69,7 @@ class Finetuned:
     Attributes:
         backbone: float32, on the CPU, in evaluation mode, as it was after its best epoch.
         heads: for each task, on all features of the backbone, of the same epoch.
-        curves: per epoch, by series (`artylyze.publish.plots.curves` names them), over all epochs.
+        curves: per epoch, by series (`artylyze.drawing.plots.curves` names them), over all epochs.
         validation: rows of the dataset's table that nothing was learned from, but that chose the epoch, int64.
         held_out: rows that scores are to be calibrated on: apart from the others, or the same where they are too few.
         failed: image_id -> error code of the images of the train split that could not be read.

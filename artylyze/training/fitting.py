@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from artylyze.training.features import cores
+from artylyze.features.cached import cores
 from artylyze.training.heads import Head, HeadSettings
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import safetensors.torch
 
+from artylyze.datasets.examples import check_classes
+from artylyze.datasets.folds import cut_folds
+from artylyze.features.cached import embed, features_folder
 from artylyze.models.build import features_bundle
 from artylyze.models.bundle import load
 from artylyze.models.cache import cached
 from artylyze.models.runtimes import resolve_device
-from artylyze.training.examples import check_classes
-from artylyze.training.features import embed, features_folder
-from artylyze.training.folds import cut_folds
 from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.start import starting_backbone
@@ -24,11 +24,11 @@ from artylyze.training.start import starting_backbone
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from artylyze.datasets.examples import Examples
+    from artylyze.features.cached import Features
     from artylyze.models.backbones import Backbone
     from artylyze.models.bundle import Bundle
     from artylyze.progress import Watcher
-    from artylyze.training.examples import Examples
-    from artylyze.training.features import Features
     from artylyze.training.heads import Head
     from artylyze.training.request import TrainRequest
 

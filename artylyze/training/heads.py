@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artylyze.datasets.folds import classes_untaught
 from artylyze.errors import UsageError
-from artylyze.training.folds import classes_untaught
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from artylyze.datasets.examples import Examples, examples_of
+from artylyze.datasets.holdout import halve, hold_out
 from artylyze.errors import InputError, UsageError
+from artylyze.features.pixels import images_folder, read_images
 from artylyze.models import cnn3
 from artylyze.models.runtimes import resolve_device
-from artylyze.reading import Source
-from artylyze.training.examples import Examples, examples_of
-from artylyze.training.holdout import halve, hold_out
-from artylyze.training.images import images_folder, read_images
 from artylyze.training.loop import Part, Recipe
 from artylyze.training.start import starting_backbone
+from artylyze.workers.fetching import Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from artylyze.datasets.dataset import Dataset
     from artylyze.models.backbones import Backbone
     from artylyze.progress import Watcher
-    from artylyze.training.dataset import Dataset
     from artylyze.training.request import TrainRequest
 
 _UNIMPORTANT = ("output", "device", "workers", "precision_target", "mirror")  # the same training whatever they are

@@ -42,7 +42,7 @@ class Learned:
     Attributes:
         backbone: float32, on the CPU, in evaluation mode.
         heads: for each task, on all features of the backbone.
-        curves: per epoch, by series (`artylyze.publish.plots.curves` names them).
+        curves: per epoch, by series (`artylyze.drawing.plots.curves` names them).
         held_out: for each task images of the train split.
         test: for each task those of the test split; a task without any is absent.
         failed: image_id -> error code of the images that could not be read.

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from artylyze.datasets.dataset import read_dataset
+from artylyze.datasets.examples import Examples, examples_of
+from artylyze.datasets.folds import classes_untaught, cut_folds
+from artylyze.evaluation.comparison import DISJOINT, RANDOM
+from artylyze.features.cached import embed, features_folder
 from artylyze.models.backbones import OFFLINE_BACKBONE, load_backbone
 from artylyze.models.build import build_bundle, features_bundle
 from artylyze.models.scores import probabilities
 from artylyze.models.starter import FOLDER, save_starter
 from artylyze.training.bundling import calibrated
 from artylyze.training.calibration import fit_temperature
-from artylyze.training.comparison import DISJOINT, RANDOM
-from artylyze.training.dataset import read_dataset
-from artylyze.training.examples import Examples, examples_of
-from artylyze.training.features import embed, features_folder
-from artylyze.training.folds import classes_untaught, cut_folds
 from artylyze.training.heads import Head
 from artylyze.training.learned import Scored
 from artylyze.training.metrics import scores_of

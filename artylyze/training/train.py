@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from artylyze.datasets.dataset import Dataset, read_dataset
+from artylyze.datasets.examples import Examples, examples_of
+from artylyze.drawing.plots import curves
+from artylyze.features.cached import embed
 from artylyze.models.build import build_bundle, features_bundle
 from artylyze.models.bundle import DESCRIPTION
 from artylyze.models.card import notes_on
 from artylyze.progress import Watcher
-from artylyze.publish.plots import curves
-from artylyze.reading import Reader, Source
 from artylyze.storage.staging import local_output, refuse_cluster
 from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
 from artylyze.training.calibration import FLAG_ALL, LEAST
-from artylyze.training.dataset import Dataset, read_dataset
-from artylyze.training.examples import Examples, examples_of
-from artylyze.training.features import embed
 from artylyze.training.frozen import learn_frozen, scored
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.request import TrainRequest
+from artylyze.workers.fetching import Reader, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from artylyze.training.dataset import schema, write_dataset
-from artylyze.training.leaderboard import COMPLETE, FAILED, Board, Row
-from artylyze.training.sweep import TuneRequest
+from artylyze.datasets.dataset import schema, write_dataset
+from artylyze.tuning.leaderboard import COMPLETE, FAILED, Board, Row
+from artylyze.tuning.sweep import TuneRequest
 from benchmarks import report, study, study_table
 
 ROOT = Path(__file__).resolve().parents[2]

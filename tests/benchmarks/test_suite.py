@@ -64,7 +64,7 @@ def test_an_installed_package_brings_its_benchmarks(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__", "results")
     shutil.copytree(ROOT / "artylyze", tmp_path / "site" / "artylyze", ignore=ignored)
     shutil.copytree(ROOT / "benchmarks", tmp_path / "site" / "artylyze" / "_bench" / "benchmarks", ignore=ignored)
-    code = "import sys; sys.argv[0] = 'artylyze'; from artylyze.cli import main; main()"
+    code = "import sys; sys.argv[0] = 'artylyze'; from artylyze.cli.app import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, "-c", code, "bench", "startup", "-o", str(tmp_path / "out"), "--json"]
 

@@ -16,8 +16,8 @@ from artylyze.catalog.plan import Shard, plan_shards
 from artylyze.catalog.schema import Seen
 from artylyze.catalog.snapshot import Part, Snapshot, read_catalog, read_snapshot, write_snapshot
 from artylyze.catalog.update import Changes, plan_changes
+from artylyze.collection.manifest import COLUMNS, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.errors import ErrorCode, ImageError
-from artylyze.manifest import COLUMNS, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.models.runtimes import Outputs
 from artylyze.tagging.shard import ShardSettings, commit_rows, to_tag
 

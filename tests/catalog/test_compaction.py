@@ -18,7 +18,7 @@ from artylyze.catalog.garbage import find_garbage, remove_garbage
 from artylyze.catalog.parts import commit
 from artylyze.catalog.run import Lease, run_store
 from artylyze.catalog.snapshot import embeddings, part_paths, read_snapshot, write_snapshot
-from artylyze.cli import app
+from artylyze.cli.app import app
 from artylyze.errors import InputError, StorageError
 from artylyze.storage import open_store
 

@@ -26,8 +26,8 @@ from artylyze.catalog.snapshot import (
     read_snapshot,
     write_snapshot,
 )
-from artylyze.publish.report.catalog import QUEUE, reviews, tags
-from artylyze.publish.table import write_csv
+from artylyze.drawing.table import write_csv
+from artylyze.report.catalog import QUEUE, reviews, tags
 from tests.pieces import DIM, Cut, catalogs, few_examples
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_an_updated_catalog_is_a_fresh_one_whatever_the_sizes_of_its_pieces(
 ) -> None:
     updated, fresh = new_library(), new_library()
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("artylyze.manifest", "artylyze.catalog.update"):
+        for module in ("artylyze.collection.manifest", "artylyze.catalog.update"):
             patch.setattr(f"{module}.ROW_GROUP", group)
         old, new = (
             updated.titled(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artylyze.catalog.schema import Seen, build_rows, catalog_schema
+from artylyze.collection.manifest import COLUMNS
 from artylyze.errors import ErrorCode, ImageError
-from artylyze.manifest import COLUMNS
 
 SEEN = Seen(640, 480, "JPEG")
 BAD = ImageError(ErrorCode.CORRUPT, "no good")

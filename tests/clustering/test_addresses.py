@@ -10,9 +10,9 @@ import pytest
 
 from artylyze.clustering.store import read_clusters
 from artylyze.storage import open_store
-from tests.clustering.pictures import collection, paintings
 from tests.commandline import keys, run
 from tests.conftest import S3
+from tests.pictures import collection, paintings
 
 
 @pytest.fixture(scope="module")

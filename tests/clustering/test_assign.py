@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from artylyze.catalog.snapshot import read_snapshot, write_snapshot
-from artylyze.clustering import vectors
 from artylyze.clustering.assign import UNUSABLE, assign
 from artylyze.clustering.cluster import cluster
 from artylyze.clustering.kmeans import assign as nearest
 from artylyze.clustering.pieces import open_pieces
 from artylyze.clustering.request import ClusterRequest
 from artylyze.clustering.store import Clusters, read_clusters
-from artylyze.clustering.vectors import read_vectors
 from artylyze.errors import InputError, UsageError
+from artylyze.features import vectors
+from artylyze.features.vectors import read_vectors
 from tests.catalog.conftest import Library
-from tests.clustering.conftest import Quiet
+from tests.fixtures import Quiet
 
 CONTENTS = {f"{number:03}.jpg": number if number % 9 else -1 - number % 2 for number in range(40)}
 

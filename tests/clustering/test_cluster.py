@@ -18,7 +18,7 @@ from artylyze.clustering.request import K_RANGE, ClusterRequest, parse_k, parse_
 from artylyze.clustering.starts import drawn, keys_of, uniform
 from artylyze.clustering.store import read_clusters, same_folder
 from artylyze.errors import ArtylyzeError, InputError, UsageError
-from tests.clustering.conftest import Quiet, blobs
+from tests.fixtures import Quiet, blobs
 
 Write = Callable[[Any], str]
 

@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from artylyze.clustering import em
 from artylyze.clustering.em import fit_mixture, reduce, seconds_per_step
 from artylyze.clustering.mixture import Covariance
-from tests.clustering.conftest import blobs
+from tests.fixtures import blobs
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full", "tied"])

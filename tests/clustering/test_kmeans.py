@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans as SklearnKMeans
 
 from artylyze.clustering import kmeans
 from artylyze.clustering.kmeans import CpuKMeans, assign, cuml_arguments, means_of, principal, rows_within
-from tests.clustering.conftest import blobs
+from tests.fixtures import blobs
 
 
 def test_coarse_to_fine_is_as_good_as_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from artylyze.clustering import pieces as pieces_module
-from artylyze.clustering import vectors as vectors_module
 from artylyze.clustering.assign import assign_pieces, left_out
 from artylyze.clustering.pieces import Pieces, open_pieces, read_piece, read_sample
 from artylyze.clustering.starts import keys_of, uniform
 from artylyze.clustering.store import Clusters, read_clusters, write_clusters
-from artylyze.clustering.vectors import METADATA, read_vectors
-from tests.clustering.conftest import Quiet
+from artylyze.features import vectors as vectors_module
+from artylyze.features.vectors import METADATA, read_vectors
+from tests.fixtures import Quiet
 from tests.pieces import Cut, catalogs, few_examples
 
 CENTRES = np.array([[0, 0], [10, 2], [25, 1]], np.float32)

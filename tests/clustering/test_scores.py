@@ -10,7 +10,7 @@ from artylyze.clustering import scores
 from artylyze.clustering.choice import elbow
 from artylyze.clustering.kmeans import CpuKMeans, Fit, means_of, sampled
 from artylyze.clustering.scores import calinski_harabasz, davies_bouldin, silhouettes, total_squares
-from tests.clustering.conftest import blobs
+from tests.fixtures import blobs
 
 
 @given(st.integers(2, 9), st.integers(0, 5))

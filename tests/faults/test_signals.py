@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import S3
+from tests.small import collection
 from tests.storage.servers import Server, answer, serving
 from tests.tagging.conftest import fill, picture
-from tests.training.small import collection
 
 ARTYLYZE = str(Path(sys.executable).parent / "artylyze")
 MARK = "ARTYLYZE_TEST"
@@ -173,7 +173,7 @@ def test_tag_leaves_no_process_when_its_group_is_killed(slow: Server, tmp_path: 
 
 def test_workers_and_their_children_end_with_their_node(slow: Server, tmp_path: Path, model: Path) -> None:
     with tagging(slow, tmp_path, model) as command:
-        workers = "ray::MapWorker(", "artylyze.tagging.child"
+        workers = "ray::MapWorker(", "artylyze.workers.child"
         assert all(command.living(name) for name in workers)
         ((raylet, _),) = command.living("raylet/raylet")
         os.kill(raylet, signal.SIGKILL)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from artylyze.errors import ErrorCode
 from artylyze.images import decode
-from tests.test_images import CORNERS, SIZE, assert_shows, encoded, failure, quarters
+from tests.images.test_decode import CORNERS, SIZE, assert_shows, encoded, failure, quarters
 
 END = b"\xff\xd9"
 

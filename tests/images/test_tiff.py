@@ -17,7 +17,7 @@ from PIL import Image
 
 from artylyze.errors import ErrorCode
 from artylyze.images import decode
-from tests.test_images import CORNERS, SIZE, assert_shows, encoded, failure, quarters
+from tests.images.test_decode import CORNERS, SIZE, assert_shows, encoded, failure, quarters
 
 SHADES = np.array([[250, 10], [10, 130]], np.uint8)[..., None].repeat(3, axis=2)
 

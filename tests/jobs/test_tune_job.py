@@ -10,7 +10,7 @@ import safetensors.torch
 from artylyze.models.backbones import create_module
 from artylyze.models.bundle import load
 from tests.jobs.conftest import Cluster
-from tests.training.small import collection
+from tests.small import collection
 
 MODEL = "test_efficientnet"
 

@@ -11,9 +11,9 @@ import pytest
 
 from artylyze.catalog.run import Lease, run_store
 from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
-from artylyze.collection import scan
+from artylyze.collection.manifest import write_manifest
+from artylyze.collection.scan import scan
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
-from artylyze.manifest import write_manifest
 from artylyze.storage import open_store
 from artylyze.tagging.job import drive, judge, run
 from artylyze.tagging.planning import plan

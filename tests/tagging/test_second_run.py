@@ -24,7 +24,7 @@ from artylyze.catalog.snapshot import read_catalog, read_snapshot
 from artylyze.errors import ErrorCode, ImageError, InputError, StorageError, UsageError
 from artylyze.models.runtimes import Outputs
 from artylyze.storage import fetch
-from artylyze.tagging import pipeline
+from artylyze.tagging import ray_engine as pipeline
 from artylyze.tagging.job import drive
 from artylyze.tagging.planning import check, nothing_to_do, plan
 from artylyze.tagging.request import TagRequest

@@ -13,15 +13,15 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
 
+from artylyze.datasets.dataset import Dataset
 from artylyze.errors import InputError, UsageError
+from artylyze.features.pixels import read_images
 from artylyze.models.bundle import Bundle, load
 from artylyze.models.taps import extract
-from artylyze.training.dataset import Dataset
 from artylyze.training.finetune import finetune
-from artylyze.training.images import read_images
 from artylyze.training.request import TrainRequest
 from artylyze.training.train import train
-from tests.training.small import Listener, collection
+from tests.small import Listener, collection
 
 COUNT, BROKEN, GONE = 72, 10, 47
 EPOCHS = 5
@@ -103,9 +103,9 @@ def test_a_killed_worker_is_replaced_and_training_goes_on_from_its_checkpoint(
 
 def check_model(backbone, heads, dataset: Dataset, rows) -> None:  # type: ignore[no-untyped-def]
     """The model knows red from blue on images that it did not learn from."""
-    from artylyze.reading import Source
+    from artylyze.datasets.dataset import labels
     from artylyze.training.augment import normalise
-    from artylyze.training.dataset import labels
+    from artylyze.workers.fetching import Source
 
     uris = dataset.table.column("uri").take(rows).to_pylist()
     images = read_images([Source(uri) for uri in uris], backbone.preprocessing.size, Path(uris[0]).parent / "cache")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artylyze.datasets.dataset import Dataset
 from artylyze.errors import InputError, UsageError
-from artylyze.training.dataset import Dataset
 from artylyze.training.job import alone, part_of, prepare, run_folder, threads_of
 from artylyze.training.request import TrainRequest
-from tests.training.small import Listener, collection
+from tests.small import Listener, collection
 
 
 @pytest.fixture(scope="module")

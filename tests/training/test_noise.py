@@ -13,12 +13,12 @@ from PIL import Image
 from scipy.stats import binom
 from typer.testing import CliRunner
 
-from artylyze.cli import app
+from artylyze.cli.app import app
+from artylyze.datasets.dataset import schema, write_dataset
+from artylyze.datasets.folds import cut_folds
 from artylyze.models.backbones import create_module
 from artylyze.models.bundle import load
 from artylyze.training.bundling import calibrated, measured
-from artylyze.training.dataset import schema, write_dataset
-from artylyze.training.folds import cut_folds
 from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.learned import Scored
 

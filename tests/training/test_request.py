@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from artylyze.datasets.curate import CurateRequest
 from artylyze.errors import UsageError
-from artylyze.training.curate import CurateRequest
 from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, name_tasks, parse_taps, parse_tasks
 
 

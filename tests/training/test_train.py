@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as tensors_of
 from typer.testing import CliRunner
 
-from artylyze.cli import app
+from artylyze.cli.app import app
+from artylyze.datasets.dataset import Dataset, labels, write_dataset
 from artylyze.errors import InputError, UsageError
 from artylyze.models.bundle import Bundle, load
 from artylyze.models.runtimes import resolve_device
 from artylyze.models.scores import score
-from artylyze.reading import Reader
 from artylyze.tagging.shard import Tagger, read_images
-from artylyze.training.dataset import Dataset, labels, write_dataset
 from artylyze.training.finetune import Finetuned
 from artylyze.training.heads import Head
 from artylyze.training.job import prepare
 from artylyze.training.request import TrainRequest
 from artylyze.training.train import Trained, _finetuned, describe, judged, train
-from artylyze.training.trials import score_of
-from tests.training.small import Listener, collection
+from artylyze.tuning.trials import score_of
+from artylyze.workers.fetching import Reader
+from tests.small import Listener, collection
 
 COUNT, BROKEN = 72, 34
 

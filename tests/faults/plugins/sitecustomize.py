@@ -33,5 +33,5 @@ def _poison_pillow() -> None:
     Image.open = fatal
 
 
-if {"artylyze.decoder", "artylyze.tagging.child"} & set(sys.orig_argv):
+if {"artylyze.workers.decoder", "artylyze.workers.child"} & set(sys.orig_argv):
     _poison_pillow()

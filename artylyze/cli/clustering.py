@@ -1,0 +1,181 @@
+"""The commands of clustering, one short function each. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from artylyze.cli.options import Encoding, Sheet, SkipBadRows, reading
+from artylyze.clustering.request import COMPONENTS, DEFAULT_K
+from artylyze.errors import UsageError
+
+commands = typer.Typer()
+
+
+@commands.command()
+def cluster(
+    source: Annotated[str, typer.Argument(help="A catalog, or a features file (.parquet).")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Where the clusters go: a folder or an address.")] = "",
+    algorithm: Annotated[str, typer.Option(help="kmeans, gmm, or both with a comma.")] = "kmeans,gmm",
+    k: Annotated[
+        str | None,
+        typer.Option(help="Number of clusters; auto: the elbow of inertia over --k-range. Default: 25, or what fits."),
+    ] = None,
+    k_range: Annotated[str, typer.Option(help="Lowest and highest k that auto tries.")] = "5,60",
+    covariance: Annotated[str, typer.Option(help="Of the mixture: diag, full or tied.")] = "diag",
+    variance: Annotated[float, typer.Option(help="Share of the variance that the mixture's components keep.")] = 0.95,
+    components: Annotated[
+        int, typer.Option(help="Principal components that the mixture works on, at most.")
+    ] = COMPONENTS,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of every random choice: same seed, same result.")] = 0,
+    sample: Annotated[
+        int | None, typer.Option(help="Fit on this many rows, drawn at random, and assign all: for more than memory.")
+    ] = None,
+    assign: Annotated[
+        str | None, typer.Option(help="Give the source's images the clusters of this folder, without fitting.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+) -> None:
+    """Group works that look alike.
+
+    By KMeans and a Gaussian mixture, over a number of clusters that it chooses or you give.
+
+    Example: artylyze cluster catalog -o clusters --k auto
+    """
+    from artylyze.clustering.request import ClusterRequest, parse_covariance, parse_k, parse_range
+    from artylyze.progress import Reporter
+
+    request = ClusterRequest(
+        source=source,
+        output=output,
+        algorithms=tuple(part.strip() for part in algorithm.split(",") if part.strip()),
+        k=parse_k(k or str(DEFAULT_K)),
+        k_range=parse_range(k_range),
+        covariance=parse_covariance(covariance),
+        variance=variance,
+        components=components,
+        device=device,
+        seed=seed,
+        sample=sample,
+        few_rows=k is None,
+    )
+    if assign is not None:
+        if request != ClusterRequest(source, output, device=device, few_rows=True):
+            raise UsageError("--assign takes clusters as they were fitted: leave out the options of a fit.")
+        if dry_run:
+            raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
+        from artylyze.clustering.assign import assign as run_assign
+
+        with Reporter() as reporter:
+            done = run_assign(assign, source, output, reporter)
+        text = f"{done['rows']:,} images were given clusters of {assign}: {output}"
+        if left := sum(done["left_out"].values()):
+            text += f"\nLeft out: {left:,} without a usable vector"
+        typer.echo(json.dumps({"clusters": output, **done}, ensure_ascii=False) if as_json else text)
+        return
+    from dataclasses import asdict
+
+    from artylyze.clustering import cluster as room
+    from artylyze.profiles.profile_files import write_profiles
+    from artylyze.profiles.profiling import make_profiles
+    from artylyze.storage import open_store
+
+    with Reporter() as reporter:
+        if dry_run:
+            planned = room.plan(request, reporter)
+            found, text = asdict(planned), room.describe_plan(planned)
+        else:
+            clusters = room.cluster(request, reporter)
+            if (catalog := clusters.run["catalog"]) is not None and open_store(catalog).version("catalog.json") is None:
+                reporter.say(f"No profiles: the catalog {catalog} is not there. Give its place to `artylyze profiles`.")
+            elif catalog is not None:
+                write_profiles(make_profiles(output), reporter)
+            found = {"clusters": output, **clusters.run, "scores": clusters.scores}
+            text = room.describe(clusters)
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+
+
+@commands.command()
+def features(
+    source: Annotated[str, typer.Argument(help="A catalog, a manifest, or a folder, bucket or table of images.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The features file to write, .parquet.")],
+    method: Annotated[str, typer.Option(help="pca or kernel_pca of pixels, embedding, or timm:NAME.")] = "embedding",
+    variance: Annotated[float, typer.Option(help="Share of the variance that PCA and kernel PCA keep.")] = 0.95,
+    image_size: Annotated[int, typer.Option(help="Pixels a side for PCA and kernel PCA.")] = 180,
+    weights: Annotated[str | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Let timm:NAME go untrained; labelled so, never ranked.")
+    ] = False,
+    transform: Annotated[
+        str | None, typer.Option(help="Apply this fitted transform (.transform.safetensors) to other images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+) -> None:
+    """Compute features of images to cluster by.
+
+    They are written as one Parquet file.
+
+    Example: artylyze features catalog -o pca.parquet --method pca
+    """
+    from artylyze.features.features import FeaturesRequest
+    from artylyze.features.features import features as run
+    from artylyze.features.vectors import in_words
+    from artylyze.progress import Reporter
+
+    request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
+    with Reporter() as reporter:
+        found = run(request, reporter)
+    text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
+    if found["left_out"]:
+        text += f"\nLeft out: {in_words(found['left_out'])}"
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+
+
+@commands.command("compare-features")
+def compare_features(
+    sources: Annotated[list[str], typer.Argument(help="Catalogs and features files of the same images.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(help="A table of labels, or a catalog with metadata. Default: the catalog of one of the sources."),
+    ] = None,
+    id_column: Annotated[str | None, typer.Option(help="The table's column that identifies a record.")] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    skip_bad_rows: SkipBadRows = False,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns with labels to compare with. Default: genre,style where they are.")
+    ] = None,
+    k: Annotated[int, typer.Option(help="Number of clusters.")] = 25,
+    covariance: Annotated[str, typer.Option(help="Of the mixtures: diag, full or tied.")] = "diag",
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+) -> None:
+    """Rank features by how well they cluster.
+
+    By how their clusters agree with known labels; where there are none, by scores without labels.
+
+    Example: artylyze compare-features catalog pca.parquet vgg16.parquet --labels objects.csv --id-column number
+    """
+    from artylyze.clustering.request import parse_covariance
+    from artylyze.profiles.comparison import CompareRequest, as_dicts, compare, tables
+    from artylyze.progress import Reporter
+
+    wanted = None if columns is None else tuple(part.strip() for part in columns.split(",") if part.strip())
+    request = CompareRequest(
+        tuple(sources),
+        labels,
+        id_column,
+        wanted,
+        k,
+        parse_covariance(covariance),
+        seed=seed,
+        reading=reading(encoding, sheet, skip_bad_rows),
+    )
+    with Reporter() as reporter:
+        rows = compare(request, reporter)
+    typer.echo(json.dumps({"rows": as_dicts(rows)}, ensure_ascii=False) if as_json else tables(rows))

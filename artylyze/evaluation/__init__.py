@@ -1,0 +1,1 @@
+"""How good a model is: predictions, figures and pictures of them, comparisons."""

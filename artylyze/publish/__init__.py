@@ -1,1 +1,0 @@
-"""What a catalog shows to people: pictures, pages, exports."""

@@ -1,0 +1,289 @@
+"""A user's own tables, loaded into DuckDB as text: CSV, TSV, spreadsheets and Parquet as they come.
+
+It knows what kinds of files there are and what is wrong with them; what a column means is known elsewhere.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from artylyze.collection.manifest import split_target
+from artylyze.errors import InputError
+from artylyze.storage import open_store
+from artylyze.storage.nearest import did_you_mean
+from artylyze.tables.delimited import Delimited, find_header, read_delimited
+from artylyze.tables.spreadsheets import is_spreadsheet, read_sheet
+from artylyze.tables.text_encoding import decode
+from artylyze.wording import counted, shortened
+
+if TYPE_CHECKING:
+    import duckdb
+
+EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+"""Names of tables end so, where a table is to be told from a folder or a bucket."""
+
+_BATCH = 16_384
+_SPACES = " \t\r\n\u00a0\ufeff"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the user says that tables are to be read.
+
+    Attributes:
+        encoding: of texts; None: their mark says it, or it is UTF-8, or it is guessed.
+        sheet: of spreadsheets; None: the first that holds a table.
+        skip_bad_rows: whether rows that cannot be read are left out and counted, instead of refusing the table.
+    """
+
+    encoding: str | None = None
+    sheet: str | None = None
+    skip_bad_rows: bool = False
+
+
+DEFAULT_READING = Reading()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A table in the database: its columns, and sentences on what was guessed, left out or replaced."""
+
+    columns: list[str]
+    notes: tuple[str, ...] = ()
+
+
+MEMORY = "2GB"
+"""What a database holds in memory before it spills to disk; DuckDB itself would take 80% of the machine's."""
+
+THREADS = 8
+"""Threads of a database at most: each needs memory of its own to sort, to join and to write."""
+
+
+@contextmanager
+def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty DuckDB that spills to disk what does not fit into MEMORY, and remove it in the end.
+
+    Rows keep the order in which they come.
+    """
+    import duckdb
+
+    with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/tables.duckdb") as database:
+        database.execute("SET preserve_insertion_order = true")
+        database.execute(f"SET memory_limit = '{MEMORY}'")
+        database.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
+        database.execute(f"SET temp_directory = {literal(f'{folder}/spill')}")
+        database.execute("SET enable_progress_bar = false")
+        yield database
+
+
+def load_table(database: duckdb.DuckDBPyConnection, address: str, reading: Reading = DEFAULT_READING) -> Loaded:
+    """Load a table as `catalogue` (row, metadata struct<its columns>), its cells as they are written, null for none.
+
+    What kind of table it is shows in its content, whatever its name.
+
+    Raises:
+        UsageError: an encoding or a sheet that there is not.
+        InputError: a file that is not there, is no table, has no rows, or has rows that cannot be read.
+    """
+    folder, name = split_target(address)
+    data = open_store(folder).read(name)
+    if data is None:
+        raise InputError(f"There is no file {address}.{did_you_mean(address)}")
+    data = bytes(data)
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise _unreadable(address, f"it is compressed and damaged ({error})") from error
+    if data.startswith(b"PAR1") or name.lower().endswith(".parquet"):
+        loaded = Loaded(_load_parquet(database, address, data))
+    elif is_spreadsheet(data, name):
+        loaded = _load_sheet(database, address, data, reading)
+    else:
+        _refuse_others(address, data)
+        loaded = _load_text(database, address, data, reading)
+    if not count(database, "SELECT count(*) FROM catalogue"):
+        raise _unreadable(address, f"it has a header ({listed(loaded.columns)}) and no rows")
+    return loaded
+
+
+def _load_parquet(database: duckdb.DuckDBPyConnection, address: str, data: bytes) -> list[str]:
+    import duckdb
+
+    with TemporaryDirectory(prefix="artylyze-") as temporary:
+        path = Path(temporary, "table.parquet")
+        path.write_bytes(data)
+        try:
+            rows = database.read_parquet(str(path))
+            names = list(rows.columns)
+            rows.project(f"(row_number() OVER ()) - 1 AS row, {_struct(names)} AS metadata").create("catalogue")
+        except duckdb.Error as error:
+            raise _unreadable(address, "it is not a sound Parquet file") from error
+    return names
+
+
+def _load_sheet(database: duckdb.DuckDBPyConnection, address: str, data: bytes, reading: Reading) -> Loaded:
+    sheet = read_sheet(data, address, reading.sheet)
+    if not sheet.rows:
+        raise _unreadable(address, f"its sheet {sheet.name!r} is empty")
+    place = find_header(sheet.rows)
+    names = column_names(sheet.rows[place])
+    _insert(database, names, sheet.rows[place + 1 :])
+    notes = []
+    if sheet.others:
+        others = ", ".join(map(repr, sheet.others))
+        notes.append(f"{address}: the sheet {sheet.name!r} was read; --sheet NAME takes another ({others}).")
+    if place:
+        notes.append(f"{address}: {counted(place, 'row')} above the header passed over.")
+    return Loaded(names, tuple(notes))
+
+
+def _refuse_others(address: str, data: bytes) -> None:
+    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kinds = {
+        "JSON": address.lower().endswith((".json", ".jsonl", ".geojson")) or start.startswith((b"{", b"[{")),
+        "HTML": start.startswith((b"<!doctype html", b"<html", b"<table")),
+        "XML": start.startswith(b"<?xml") or address.lower().endswith(".xml"),
+        "a ZIP archive": start.startswith(b"pk\x03\x04"),
+        "PDF": start.startswith(b"%pdf-"),
+        "a Numbers spreadsheet": address.lower().endswith(".numbers"),
+    }
+    for kind, it_is in kinds.items():
+        if it_is:
+            raise InputError(
+                f"{address} is {kind}, which is not read as a table: save or export it as CSV (UTF-8), XLSX, ODS or "
+                "Parquet, with one row for each object."
+            )
+
+
+def _load_text(database: duckdb.DuckDBPyConnection, address: str, data: bytes, reading: Reading) -> Loaded:
+    text = decode(data, address, reading.encoding)
+    try:
+        table = read_delimited(text.lines)
+    except UnicodeError as error:  # of an encoding that cannot begin so
+        raise _unreadable(address, f"it is not in the encoding {text.encoding}") from error
+    if table is None:
+        raise _unreadable(address, "it has no header: the file is empty")
+    names = column_names(table.header)
+    _insert(database, names, table.rows())
+    if table.bad and not reading.skip_bad_rows:
+        first, others = table.bad[0], [bad.line for bad in table.bad[1:]]
+        more = f" {counted(len(others), 'other row')} cannot be read either ({_lines(others)})." if others else ""
+        advice = "Correct the file, or leave such rows out with --skip-bad-rows"
+        raise _unreadable(address, f"line {first.line:,} {first.why}.{more} {advice}")
+    return Loaded(names, (*text.notes, *_notes(address, table)))
+
+
+def _notes(address: str, table: Delimited) -> Iterator[str]:
+    if table.titles:
+        yield f"{address}: {counted(table.titles, 'line')} above the header passed over."
+    if table.bad:
+        lines = _lines([bad.line for bad in table.bad])
+        yield f"{address}: {counted(len(table.bad), 'row')} left out, which cannot be read ({lines})."
+    if table.short:
+        has = "has" if len(table.short) == 1 else "have"
+        yield (
+            f"{address}: {counted(len(table.short), 'row')} {has} fewer cells than the header ({_lines(table.short)}): "
+            "the last cells were taken as empty."
+        )
+    if table.zero_bytes:
+        lines = _lines(table.zero_bytes)
+        yield f"{address}: zero bytes were left out of {counted(len(table.zero_bytes), 'line')} ({lines})."
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    shown = ", ".join(f"{number:,}" for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
+    return f"{'line' if len(numbers) == 1 else 'lines'} {shown}"
+
+
+def column_names(header: Sequence[str]) -> list[str]:
+    """Return a name for each column, all different in any letter case, line breaks made spaces."""
+    names: dict[str, str] = {}
+    for number, cell in enumerate(header):
+        free = " ".join(cell.split()) or f"column{number}"
+        while free.lower() in names:
+            free += f"_{number}"
+        names[free.lower()] = free
+    return list(names.values())
+
+
+def _insert(database: duckdb.DuckDBPyConnection, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Fill the table `catalogue` with rows of as many cells as there are names."""
+    fields = [pa.field(f"c{number}", pa.string()) for number in range(len(names))]
+    schema = pa.schema([pa.field("row", pa.int64()), *fields])
+    packed = ", ".join(f"{quoted(name)} := c{number}" for number, name in enumerate(names))
+    types = ", ".join(f"{quoted(name)} VARCHAR" for name in names)
+    database.execute(f"CREATE TABLE catalogue (row BIGINT, metadata STRUCT({types}))")
+    start = 0
+    size = max(1, min(_BATCH, 2_000_000 // len(names)))
+    source = iter(rows)
+    while batch := list(islice(source, size)):  # itertools.batched is not in Python 3.11
+        columns = [pa.array([cell or None for cell in column], pa.string()) for column in zip(*batch, strict=True)]
+        place = pa.array(range(start, start + len(batch)), pa.int64())
+        database.register("batch", pa.table([place, *columns], schema=schema))
+        database.execute(f"INSERT INTO catalogue SELECT row, struct_pack({packed}) FROM batch")
+        database.unregister("batch")
+        start += len(batch)
+
+
+def _unreadable(address: str, why: str) -> InputError:
+    return InputError(f"{address} cannot be read as a table: {why}.")
+
+
+def value_of(name: str) -> str:
+    """Return SQL for a column of the user's table, as text."""
+    return f"struct_extract(catalogue.metadata, {literal(name)})::VARCHAR"
+
+
+def stripped(text: str) -> str:
+    """Return SQL for a text without the white space around it; null where nothing is left."""
+    return f"nullif(trim({text}, {literal(_SPACES)}), '')"
+
+
+def column_named(columns: Sequence[str], name: str) -> str | None:
+    """Return the column of that name: spelled so, or alike but for letter case and white space; None if there is none.
+
+    A header cell that was wrapped by hand in a spreadsheet has a line break where people write a space.
+    """
+    if name in columns:
+        return name
+    return next((column for column in columns if _plain(column) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
+def count(database: duckdb.DuckDBPyConnection, query: str) -> int:
+    """Return the one number that a query gives."""
+    return int(database.execute(query).fetchall()[0][0])
+
+
+def literal(text: object) -> str:
+    """Return SQL for a text."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def quoted(column: str) -> str:
+    """Return SQL for the name of a column."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def listed(columns: Sequence[str]) -> str:
+    """Return the names of columns for a message, not more than a dozen, each cut if it is long."""
+    return ", ".join(shortened(name) for name in columns[:12]) + (", ..." if len(columns) > 12 else "")
+
+
+def _struct(columns: list[str]) -> str:
+    return "struct_pack(" + ", ".join(f"{quoted(name)} := {quoted(name)}" for name in columns) + ")"

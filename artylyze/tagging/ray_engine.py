@@ -1,0 +1,337 @@
+"""The Ray Data pipeline: one block per shard, carrying only (shard, start, stop); receipts come back.
+
+On CPUs one fused stage reads, tags and commits a shard: its batches go from decoder to model inside one worker. With a
+GPU three stages do the same steps, kept apart by their resources; uint8 pixels of a whole shard are all that enters the
+object store between them. Ray schedules; what exists is decided by the commit protocol alone.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+import ray.data
+
+from artylyze import errors
+from artylyze.catalog.parts import Receipt
+from artylyze.catalog.plan import Shard
+from artylyze.catalog.run import RunSpec, run_store
+from artylyze.errors import ArtylyzeError, ImageError, InputError, StorageError
+from artylyze.models.bundle import Bundle
+from artylyze.models.runtimes import Outputs, resolve_device
+from artylyze.ray_session import living_nodes, may_grow, resources
+from artylyze.tagging.attempts import Attempts
+from artylyze.tagging.shard import (
+    Rows,
+    ShardSettings,
+    Tagger,
+    commit_rows,
+    make_reader,
+    read_images,
+    sources,
+    to_tag,
+)
+from artylyze.workers.process import TaggerProcess
+from artylyze.workers.supervision import end_with_parent
+
+if TYPE_CHECKING:
+    from artylyze.models.runtimes import Device
+
+COMMITTERS = 2
+"""Actors that commit, for each that holds the model: a GPU fills several shards a second."""
+
+COMMIT_CPUS = 0.1
+"""Logical CPUs of each of them."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How a run is spread.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        precision: of inference.
+        taggers: actors that hold the model: one for each GPU, or for each core.
+        readers: actors that fetch and decode, where that is a stage of its own.
+        reader_cpus: logical CPUs of each of them.
+        separate: whether reading, tagging and committing are three stages.
+    """
+
+    device: str
+    precision: str
+    taggers: int
+    readers: int
+    reader_cpus: float
+    separate: bool
+
+
+def cluster_device(device: str) -> Device:
+    """Resolve `auto` to what the cluster has; one that autoscales may still grow the GPUs that are asked for."""
+    if resources().get("GPU") or (device == "cuda" and may_grow()):
+        return "cpu" if device == "cpu" else "cuda"
+    return resolve_device("cpu" if device == "auto" else device)
+
+
+def choose_workers(spec: RunSpec, taggers: int | None, readers: int | None, *, separate: bool | None = None) -> Workers:
+    """Choose a fixed number of workers for the cluster as it stands.
+
+    Args:
+        spec: of the run: device and precision.
+        taggers: actors that hold the model; None: one for each GPU or core that is there. An autoscaling cluster
+            grows to what is asked for.
+        readers: actors that fetch and decode; None: one for each core that is there.
+        separate: whether the stages are separate; None: with a GPU only.
+    """
+    found = resources()
+    cpus = max(1, int(found.get("CPU", 1)))
+    if spec.device == "cpu":
+        return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, 0.4, bool(separate))
+    gpus = int(found.get("GPU", 0))
+    if not may_grow() and gpus < (taggers or 1):
+        raise InputError(
+            f"The run needs {taggers or 1} GPUs and Ray finds {gpus}. Run where they are; to begin on CPUs give "
+            "--device cpu."
+        )
+    taggers = taggers or max(1, gpus)
+    readers = readers or cpus
+    room = cpus - COMMIT_CPUS * COMMITTERS * taggers
+    share = 1.0 if may_grow() else max(0.05, min(1.0, room / readers))
+    return Workers(spec.device, spec.precision, taggers, readers, share, separate=True)
+
+
+def tag_shards(settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers) -> Iterator[Receipt]:
+    """Tag shards on the cluster and yield their receipts as they are committed.
+
+    Raises:
+        StorageError: if the storage refuses every image, or what a worker wants to commit; if a shard kills its worker
+            again and again.
+    """
+    if not shards:
+        return
+    workers = replace(workers, taggers=min(workers.taggers, len(shards)), readers=min(workers.readers, len(shards)))
+    dataset = build(settings, ray.put(bundle.for_device(workers.device)), shards, workers)
+    try:
+        batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for batch in batches:
+            for text in batch.column("receipt").to_pylist():
+                yield Receipt(**json.loads(text))
+    except ray.exceptions.RayError as error:
+        raise _ours(error) from error
+
+
+def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers: Workers) -> ray.data.Dataset:
+    """Return the dataset of receipts, not yet executed.
+
+    Args:
+        settings: of the run.
+        bundle: object reference of the model.
+        shards: in the order in which they are to be tagged.
+        workers: how to spread them.
+    """
+    dataset = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards))
+    if not workers.separate:
+        return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle)
+    # A GPU's worker asks for no CPU: readers, which are placed first, could leave it none beside its GPU.
+    holds_model = {"num_cpus": 0, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
+    read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": workers.reader_cpus}, settings)
+    tagged = _stage(read, TagStage, workers.taggers, holds_model, settings, bundle, workers)
+    committed = _stage(tagged, CommitStage, COMMITTERS * workers.taggers, {"num_cpus": COMMIT_CPUS}, settings)
+    _bound_memory(committed, settings, shards, workers)
+    return committed
+
+
+def _stage(
+    dataset: ray.data.Dataset, stage: type, count: int, resources: dict[str, Any], *arguments: Any
+) -> ray.data.Dataset:
+    # Ray Data starts dead actors again, and tries their shards again, without a bound: `Attempts` has one.
+    return dataset.map_batches(
+        stage,
+        fn_constructor_args=arguments,
+        batch_size=1,  # a block has one row: one shard
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
+        **resources,
+    )
+
+
+def _bound_memory(
+    dataset: ray.data.Dataset, settings: ShardSettings, shards: Sequence[Shard], workers: Workers
+) -> None:
+    """Bound the pixels between the stages: each tagger has one shard in hand and one waiting, each reader one."""
+    shard_bytes = max(shard.rows for shard in shards) * settings.size**2 * 3
+    limit = shard_bytes * (workers.readers + 2 * workers.taggers + 1)
+    dataset.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=limit)
+
+
+class Guard:
+    """Ends the run instead of trying a shard again that killed its worker several times."""
+
+    def __init__(self, settings: ShardSettings, stage: str) -> None:
+        context = ray.get_runtime_context()
+        self._settings = settings
+        self._stage = stage
+        self._actor = context.get_actor_id()
+        self._attempts = Attempts(
+            run_store(settings.catalog, settings.run_id),
+            settings.session,
+            context.get_node_id(),
+            living_nodes,
+            restarted=bool(context.was_current_actor_reconstructed),
+        )
+
+    def start(self) -> AbstractContextManager[None]:
+        """While the worker gets ready."""
+        return self._attempts.record(f"start-{self._actor}", lambda: "The start of a worker")
+
+    def shard(self, shard: Shard) -> AbstractContextManager[None]:
+        """While the worker has a shard in hand."""
+
+        def describe() -> str:
+            names = Rows(self._settings).planned(shard).column("image_id")
+            return f"Shard {shard.index} ({shard.rows} images, {names[0]} to {names[-1]})"
+
+        return self._attempts.record(f"{self._stage}-{shard.index:05}", describe)
+
+
+class FusedStage:
+    """Reads, tags and commits shards, all in one CPU worker and its child."""
+
+    def __init__(self, settings: ShardSettings, bundle: Any) -> None:
+        end_with_parent()
+        self._settings = settings
+        self._guard = Guard(settings, "fused")
+        with self._guard.start():
+            self._rows = Rows(settings)
+            self._process = TaggerProcess(
+                lambda: ray.get(bundle),
+                settings.tasks,
+                settings.embedding_dim,
+                deadline=settings.deadline,
+                canary=settings.canary,
+            )
+            self._process.start()
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard, return its receipt."""
+        shard = _shard(block)
+        with self._guard.shard(shard):
+            planned = self._rows.planned(shard)
+            outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
+            return _receipt(commit_rows(self._settings, shard, planned, outcomes, outputs))
+
+
+class ReadStage:
+    """Reads the images of shards."""
+
+    def __init__(self, settings: ShardSettings) -> None:
+        end_with_parent()
+        self._guard = Guard(settings, "read")
+        with self._guard.start():
+            self._rows = Rows(settings)
+            self._reader = make_reader(settings)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard, add what was seen of its images, and their pixels."""
+        shard = _shard(block)
+        with self._guard.shard(shard):
+            images = read_images(self._reader, to_tag(self._rows.planned(shard)))
+            return _with(block, outcomes=pickle.dumps(images.outcomes), pixels=images.pixels)
+
+
+class TagStage:
+    """Tags the images of shards."""
+
+    def __init__(self, settings: ShardSettings, bundle: Any, workers: Workers) -> None:
+        end_with_parent()
+        self._size = settings.size
+        self._guard = Guard(settings, "tag")
+        with self._guard.start():
+            self._tagger = Tagger(ray.get(bundle), workers.device, workers.precision)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard with pixels, put the model's outputs in their place."""
+        with self._guard.shard(_shard(block)):
+            pixels = np.frombuffer(_bytes(block, "pixels"), np.uint8).reshape(-1, self._size, self._size, 3)
+            outputs = self._tagger.tag(pixels)
+            return _with(block.drop_columns("pixels"), outputs=pickle.dumps(outputs))
+
+
+class CommitStage:
+    """Commits the rows of shards."""
+
+    def __init__(self, settings: ShardSettings) -> None:
+        end_with_parent()
+        self._settings = settings
+        self._guard = Guard(settings, "commit")
+        with self._guard.start():
+            self._rows = Rows(settings)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Take a block of one shard with outputs, return its receipt."""
+        shard = _shard(block)
+        with self._guard.shard(shard):
+            outputs: Outputs = pickle.loads(_bytes(block, "outputs"))  # noqa: S301 - written by TagStage a moment ago
+            outcomes = pickle.loads(_bytes(block, "outcomes"))  # noqa: S301 - written by ReadStage
+            return _receipt(commit_rows(self._settings, shard, self._rows.planned(shard), outcomes, outputs))
+
+
+def _shard(block: pa.Table) -> Shard:
+    return Shard(**{name: block.column(name)[0].as_py() for name in ("index", "start", "stop")})
+
+
+def _receipt(receipt: Receipt) -> pa.Table:
+    return pa.table({"receipt": [json.dumps(asdict(receipt))]})
+
+
+def _with(block: pa.Table, **columns: bytes | npt.NDArray[np.uint8]) -> pa.Table:
+    """Add columns of one large binary value each, without a copy."""
+    for name, value in columns.items():
+        data = pa.py_buffer(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
+        offsets = pa.py_buffer(np.array([0, data.size], np.int64))
+        block = block.append_column(name, pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, data]))
+    return block
+
+
+def _bytes(block: pa.Table, column: str) -> pa.Buffer:
+    return block.column(column)[0].as_buffer()
+
+
+def _ours(error: BaseException) -> ArtylyzeError:
+    """Find our own error in what Ray wraps around it, or say what happened."""
+    wrapper: BaseException | None = error
+    while wrapper is not None:
+        cause = getattr(wrapper, "cause", None)
+        for original in (cause, wrapper):  # the wrapper is of its class too, but says a traceback
+            if isinstance(original, ArtylyzeError):
+                return original
+            if isinstance(original, ImageError):
+                return _unreadable(str(original))
+        wrapper = cause if isinstance(cause, BaseException) else wrapper.__cause__
+    # An actor that fails while it starts leaves no cause, only the text of its traceback, the last line its error.
+    if lines := re.findall(r"^artylyze\.errors\.(\w+): (.+)", str(error), re.MULTILINE):
+        name, message = lines[-1]
+        kind = getattr(errors, name, ArtylyzeError)
+        return kind(message) if issubclass(kind, ArtylyzeError) else _unreadable(message)
+    return ArtylyzeError(f"A worker failed: {_innermost(error)}. This is a defect: Ray's logs hold the traceback.")
+
+
+def _unreadable(what: str) -> StorageError:
+    """What an ImageError is that came from something else than an image, for which it would have become a row."""
+    return StorageError(f"A worker cannot read what it needs ({what}). The same command resumes.")
+
+
+def _innermost(error: BaseException) -> str:
+    cause = getattr(error, "cause", None)
+    while isinstance(cause, BaseException):
+        error, cause = cause, getattr(cause, "cause", None) or cause.__cause__
+    return f"{type(error).__name__}: {error}".splitlines()[0]

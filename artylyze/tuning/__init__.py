@@ -1,0 +1,1 @@
+"""Sweeps of settings on Ray Tune."""

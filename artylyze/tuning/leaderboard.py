@@ -1,0 +1,214 @@
+"""The table of a sweep: one row for each model, mode and learning rate, the best held-out score first."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artylyze.drawing.table import write_csv
+from artylyze.storage import open_store
+from artylyze.tuning import trials
+from artylyze.tuning.sweep import RANDOM
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from artylyze.tuning.sweep import Trial, TuneRequest
+
+JSON, CSV, PLOT = "sweep.json", "sweep.csv", "sweep.png"
+
+COMPLETE, STOPPED, FAILED = "complete", "stopped", "failed"
+
+COLUMNS = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "top5": "top-5"}
+"""The figures of the study's table, by their names in the metrics."""
+
+PARTS = ("test", "held_out")
+"""What the figures were measured on: first the images that chose nothing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model at one learning rate.
+
+    Attributes:
+        trial: that it comes from.
+        mode: frozen or finetune.
+        learning_rate: of the trial, or one of them.
+        state: complete; stopped (by the scheduler); failed.
+        epochs: that were trained.
+        score: held-out accuracy, the mean over the tasks, of the last epoch where it was stopped; None where it failed.
+        metrics: task -> part (held_out, test) -> figures; of a stopped one the held-out accuracy only.
+        error: why it failed.
+        rank: 1 is the best; None where it is not complete, or began with random weights.
+    """
+
+    trial: Trial
+    mode: str
+    learning_rate: float
+    state: str
+    epochs: int = 0
+    score: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    rank: int | None = None
+
+    @property
+    def rankable(self) -> bool:
+        """Whether its score says anything about the model."""
+        return self.state == COMPLETE and self.trial.weights != RANDOM
+
+    @property
+    def label(self) -> str:
+        """The model, and how it began if that was with nothing."""
+        return f"{self.trial.model} (random weights)" if self.trial.weights == RANDOM else self.trial.model
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as JSON values."""
+        return {
+            "rank": self.rank,
+            "model": self.trial.model,
+            "weights": self.trial.weights,
+            "mode": self.mode,
+            "learning_rate": self.learning_rate,
+            "epochs": self.epochs,
+            "state": self.state,
+            "score": self.score,
+            "metrics": self.metrics,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class Board:
+    """All rows of a sweep, those with a rank first.
+
+    Attributes:
+        rows: in the order of the table.
+        tasks: that have figures.
+    """
+
+    rows: tuple[Row, ...]
+    tasks: tuple[str, ...]
+
+    @property
+    def best(self) -> Row | None:
+        """The row of rank 1."""
+        return next((row for row in self.rows if row.rank == 1), None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether any trial came to its end."""
+        return any(row.state == COMPLETE for row in self.rows)
+
+
+def board_of(request: TuneRequest, plan: Sequence[Trial], lost: Mapping[int, str]) -> Board:
+    """The table, from what the trials left in their folders; `lost` says what befell trials that could not tell."""
+    rows = [row for trial in plan for row in _rows(trial, request.mode, lost.get(trial.number))]
+    rows.sort(key=_order)
+    ranked = [replace(row, rank=number) for number, row in _numbered(rows)]
+    tasks = dict.fromkeys(task for row in ranked for task in row.metrics)
+    return Board(tuple(ranked), tuple(tasks))
+
+
+def _numbered(rows: Sequence[Row]) -> Iterator[tuple[int | None, Row]]:
+    for number, row in enumerate(rows, 1):  # those with a rank are first
+        yield (number if row.rankable else None), row
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    merit = trials.merit(row.learning_rate, row.score, row.metrics)
+    return not row.rankable, row.state != STOPPED, *(-one for one in merit)
+
+
+def _rows(trial: Trial, mode: str, lost: str | None) -> Iterator[Row]:
+    found = trials.read(trial.folder / trials.RESULT)
+    error = trials.error_of(trial.folder)
+    if found is not None:
+        for one in found:
+            wrong = one.get("error")
+            yield Row(trial, mode, state=FAILED if wrong else COMPLETE, **one)
+    elif error is not None or lost is not None:
+        for rate in trial.rates:
+            yield Row(trial, mode, rate, FAILED, error=lost if error is None else str(error))
+    else:
+        seen = trials.read(trial.folder / trials.PROGRESS) or {"learning_rate": trial.rates[0]}
+        yield Row(trial, mode, state=STOPPED, **seen)
+
+
+def write_board(board: Board, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write the table as JSON and CSV, and the plot, into the folder of the sweep."""
+    about = {"settings": settings, "rows": [row.as_dict() for row in board.rows]}
+    store = open_store(folder)
+    flat = [_flat(row, board.tasks) for row in board.rows]
+    text = io.StringIO(newline="")
+    write_csv(text, list(flat[0]), flat)
+    store.put(CSV, text.getvalue().encode("utf-8-sig"))
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in board.rows:
+        if row.state == COMPLETE and row.score is not None:
+            series.setdefault(f"{row.label}, {row.mode}", []).append((row.learning_rate, row.score))
+    from artylyze.drawing.plots import sweep
+
+    named = "held-out accuracy" + (f", mean of {' and '.join(board.tasks)}" if len(board.tasks) > 1 else "")
+    store.put(PLOT, sweep(f"Sweep of {', '.join(board.tasks)}", series, named))
+    store.put(JSON, (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())  # last: a sweep with it is done
+
+
+def _flat(row: Row, tasks: Sequence[str]) -> dict[str, Any]:
+    names = ("rank", "model", "weights", "mode", "learning_rate", "epochs", "state", "score")
+    found = {name: value for name, value in row.as_dict().items() if name in names}
+    for task in tasks:
+        for part in PARTS:
+            figures = row.metrics.get(task, {}).get(part, {})
+            for name in COLUMNS:
+                found[f"{task}_{part}_{name}"] = figures.get(name)
+    return {**found, "error": row.error}
+
+
+def table_of(board: Board) -> Table:
+    """The table for a terminal: the accuracy on the test split, then the figures of held-out images."""
+    from rich.table import Table
+
+    table = Table(
+        caption="Ranked by the score: held-out accuracy, the mean over the tasks. The best was chosen by it, so its "
+        "held-out figures flatter; the test split chose nothing."
+    )
+    for name in ("", "model", "mode", "learning rate", "score", "task"):
+        table.add_column(name, justify="right" if name in ("", "learning rate", "score") else "left")
+    for name in ("test accuracy", *(f"held-out {name}" for name in COLUMNS.values())):
+        table.add_column(name, justify="right")
+    for row in board.rows:
+        head = ("-" if row.rank is None else str(row.rank), row.label, row.mode, f"{row.learning_rate:g}")
+        if row.state == FAILED:
+            table.add_row(*head, "failed", "")
+            continue
+        note = f"after epoch {row.epochs}: stopped" if row.state == STOPPED else ""
+        tasks = [task for task in board.tasks if task in row.metrics]
+        lines = [_figures(row.metrics[task]) for task in tasks]
+        columns = ["\n".join(column) for column in zip(*lines, strict=True)]
+        table.add_row(*head, _share(row.score) + (f"\n{note}" if note else ""), "\n".join(tasks), *columns)
+    return table
+
+
+def _figures(parts: Mapping[str, Any]) -> list[str]:
+    held_out, test = parts.get("held_out", {}), parts.get("test", {})
+    return [_share(test.get("accuracy")), *(_share(held_out.get(name)) for name in COLUMNS)]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def describe(board: Board, output: str) -> Iterator[str]:
+    """What is said below the table."""
+    for row in board.rows:
+        if row.state == FAILED:
+            yield f"{row.label} at {row.learning_rate:g} failed: {row.error}"
+    if board.best is not None:
+        yield f"Best: {board.best.label} at {board.best.learning_rate:g}, bundle {output.rstrip('/')}/best"
+    table, rows, plot = (f"{output.rstrip('/')}/{name}" for name in (CSV, JSON, PLOT))
+    yield f"Table: {table}, {rows}; plot: {plot}"
