@@ -85,3 +85,9 @@ class ImageError(Exception):
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[ErrorCode, str]]:
         return type(self), (self.code, self.detail)
+
+
+def check_seed(seed: int) -> None:
+    """Raise UsageError for a seed that NumPy does not take."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed {seed}: a seed is from 0 to {2**32 - 1}.")

@@ -56,7 +56,7 @@ def prepare_model(backbone: str, folder: Path) -> dict[str, Any]:
 
         from artylyze.models.backbones import load_backbone
         from artylyze.models.build import build_bundle
-        from artylyze.models.bundle import save
+        from artylyze.models.folder import save
 
         torch.manual_seed(SEED)
         weights = folder / "weights.safetensors"

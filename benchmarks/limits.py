@@ -20,7 +20,7 @@ def work(job: Job, number: int, paths: list[str], following: Any) -> None:
     import pyarrow.parquet as pq
 
     from artylyze.images import decode
-    from artylyze.models.bundle import load
+    from artylyze.models.folder import load
     from artylyze.models.runtimes import CPU_BATCH, load_runtime
 
     bundle = load(job.bundle)

@@ -38,9 +38,10 @@ ROWS = 10
 def make_catalog(folder: Path, parts: int) -> None:
     """Write a catalog of `parts` parts, ROWS rows each, through the schema and the receipts of a real one."""
     from artylyze.catalog.parts import Receipt, serialise
-    from artylyze.catalog.schema import Seen, build_rows, catalog_schema
+    from artylyze.catalog.schema import build_rows, catalog_schema
     from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
     from artylyze.collection.manifest import COLUMNS
+    from artylyze.workers.decoder import Seen
 
     schema = catalog_schema([], None)
     random = np.random.default_rng(0)

@@ -24,13 +24,14 @@ from PIL import Image
 from artylyze.catalog.parts import Receipt, commit
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import Lease, RunSpec, run_store, write_spec, write_success
-from artylyze.catalog.schema import Seen, build_rows, catalog_schema
+from artylyze.catalog.schema import build_rows, catalog_schema
 from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
 from artylyze.collection.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.storage import Entry
 from artylyze.storage.contract import Survey
 from artylyze.tagging.dryrun import PROBE
+from artylyze.workers.decoder import Seen
 
 SHARD, DIM, TASKS = 1024, 16, ("genre", "style")
 TERMS = np.array([f"term {number}" for number in range(20)], object)

@@ -114,7 +114,8 @@ def _write_model(folder: Path) -> Path:
 
     from artylyze.models.backbones import load_backbone
     from artylyze.models.build import build_bundle
-    from artylyze.models.bundle import Task, save
+    from artylyze.models.bundle import Task
+    from artylyze.models.folder import save
 
     torch.manual_seed(SEED)
     backbone, random = load_backbone(BACKBONE, pretrained=False, size=PIXELS), np.random.default_rng(SEED)

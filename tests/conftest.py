@@ -81,7 +81,8 @@ def model(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from artylyze.models.backbones import load_backbone
     from artylyze.models.build import build_bundle
-    from artylyze.models.bundle import Task, save
+    from artylyze.models.bundle import Task
+    from artylyze.models.folder import save
 
     tasks = (
         Task("genre", ("portrait", "landscape", "still life"), temperature=1.5, review_threshold=0.5),

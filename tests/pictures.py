@@ -15,7 +15,6 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from artylyze.catalog.plan import plan_shards
-from artylyze.catalog.schema import Seen
 from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
 from artylyze.clustering.mixture import Mixture, Projection
 from artylyze.clustering.store import Clusters, write_clusters
@@ -23,6 +22,7 @@ from artylyze.collection.manifest import COLUMNS, open_manifest, open_rows, read
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.models.runtimes import Outputs
 from artylyze.tagging.shard import ShardSettings, commit_rows
+from artylyze.workers.decoder import Seen
 
 MARKUP = "<script>alert('é')</script>"
 FORMULA = "=cmd|'/c calc'!A1"

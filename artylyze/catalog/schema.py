@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from artylyze.errors import ImageError
+from artylyze.workers.decoder import Seen
 
 FIXED = (
     pa.field("image_id", pa.string(), nullable=False),
@@ -31,16 +31,6 @@ EMBEDDING = pa.list_(pa.float32())
 Parquet (apache/arrow issue 35692), which itself knows no fixed size."""
 
 TOP = pa.list_(pa.struct([("term", pa.string()), ("score", pa.float32())]))
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What was read of an image: width and height in pixels as displayed, the format, and what is amiss."""
-
-    width: int
-    height: int
-    format: str
-    warning: str | None = None
 
 
 class TopTerms(Protocol):

@@ -66,10 +66,11 @@ def curate(
     Example: artylyze curate labels.csv --images scans/ -o dataset.parquet --tasks genre,style --classes 10
     """
     from artylyze.datasets.account import describe
+    from artylyze.datasets.classes import name_tasks
     from artylyze.datasets.curate import CurateRequest, parse_left_out, parse_split
     from artylyze.datasets.curate import curate as run
     from artylyze.progress import Reporter
-    from artylyze.training.request import name_tasks, parse_tasks
+    from artylyze.training.request import parse_tasks
 
     named = name_tasks(parse_tasks(tasks) or ())
     request = CurateRequest(

@@ -15,7 +15,7 @@ from rich.filesize import decimal
 
 from artylyze.clustering import choice, elbow, em
 from artylyze.clustering.assign import assign_pieces, assignments, left_out
-from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for, sampled, unit_of
+from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for
 from artylyze.clustering.mixture import Projection
 from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
 from artylyze.clustering.request import K_RANGE
@@ -24,7 +24,7 @@ from artylyze.clustering.stability import preferred, stability
 from artylyze.clustering.starts import keys_of
 from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, check_folder, read_clusters, write_clusters
 from artylyze.errors import InputError
-from artylyze.features.vectors import WHY, Vectors, in_words, read_vectors
+from artylyze.features.vectors import WHY, Vectors, in_words, read_vectors, sampled, unit_of
 from artylyze.models.runtimes import resolve_device
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artylyze.clustering.kmeans import SAMPLE, assign, sampled
+from artylyze.clustering.kmeans import SAMPLE, assign
 from artylyze.clustering.mixture import Covariance, Mixture, Projection
+from artylyze.features.vectors import sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

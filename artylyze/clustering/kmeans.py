@@ -14,6 +14,7 @@ import numpy as np
 
 from artylyze.clustering.mixture import CACHED, Projection
 from artylyze.clustering.starts import Starts, drawn
+from artylyze.features.vectors import sampled, unit_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +29,6 @@ SAMPLE = 10_000
 STARTS = 4
 REFINEMENTS = 5
 CHUNK = 8_192
-ORDINARY = 16
-"""Numbers between 2 ** -ORDINARY and 2 ** ORDINARY are clustered as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +68,6 @@ def principal(matrix: Matrix, count: int, seed: int, keys: Keys | None = None) -
     mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     _, _, components = randomized_svd(sample - mean, count, n_iter=2, random_state=seed)
     return Projection(mean, np.ascontiguousarray(components, np.float32))
-
-
-def sampled(rows: int, most: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of at most `most` rows, drawn without replacement, ascending."""
-    if rows <= most:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 class CpuKMeans:
@@ -218,19 +210,6 @@ def own_distances(matrix: Matrix, centroids: Matrix, labels: NDArray[np.int32]) 
         away = (matrix[part] - centroids[labels[part]]) / unit
         distances[part] = np.sqrt(np.einsum("ij,ij->i", away, away)) * unit
     return distances
-
-
-def unit_of(matrix: Matrix) -> np.float32:
-    """The power of two nearest to the size of the numbers of typical rows; dividing by it rounds nothing.
-
-    It is 1 for numbers that float32 squares without harm, and for a matrix of zeros.
-    """
-    sizes = np.abs(matrix[:: max(1, len(matrix) // CHUNK)]).max(axis=1, initial=0.0)
-    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
-    if not len(sizes):
-        return np.float32(1)
-    power = np.round(np.log2(np.median(sizes.astype(np.float64))))
-    return np.float32(2.0 ** np.clip(power, -120, 120) if abs(power) > ORDINARY else 1)
 
 
 def _sklearn(k: int, init: Any, seed: int) -> Any:

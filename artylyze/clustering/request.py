@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast, get_args
 
-from artylyze.errors import UsageError
+from artylyze.errors import UsageError, check_seed
 from artylyze.storage import check_output
 
 if TYPE_CHECKING:
@@ -84,12 +84,6 @@ def check_covariance(covariance: str) -> None:
 
     if covariance not in get_args(Kinds):
         raise UsageError(f"--covariance {covariance}: choose diag, full or tied.")
-
-
-def check_seed(seed: int) -> None:
-    """Raise UsageError for a seed that NumPy does not take."""
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"--seed {seed}: a seed is from 0 to {2**32 - 1}.")
 
 
 def parse_k(text: str) -> int | None:

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
 
-from artylyze.clustering.kmeans import Fit, own_distances, sampled, squares
+from artylyze.clustering.kmeans import Fit, own_distances, squares
+from artylyze.features.vectors import sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.errors import InputError
-from artylyze.storage import is_url, open_store
+from artylyze.storage import is_url, open_store, split_target
 from artylyze.storage.nearest import did_you_mean
 
 ROW_GROUP = 16_384
@@ -142,17 +142,6 @@ def read_rows(file: pq.ParquetFile, start: int, stop: int) -> pa.Table:
             groups.append(group)
         row += count
     return file.read_row_groups(groups).slice(start - first, stop - start).combine_chunks()
-
-
-def split_target(target: str) -> tuple[str, str]:
-    """Split the address of a file into its folder and its name."""
-    if is_url(target):
-        folder, _, name = target.rpartition("/")
-        if not is_url(folder):
-            raise InputError(f"{target} names no file: an address is scheme://bucket/name.")
-        return folder, name
-    path = Path(target)
-    return str(path.parent), path.name
 
 
 def _batches(url: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:

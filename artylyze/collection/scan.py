@@ -16,11 +16,11 @@ from rich.filesize import decimal
 from artylyze.collection.exclusion import Exclusion, LeftOut
 from artylyze.collection.join_names import stem_of
 from artylyze.collection.joining import match, name_images, nothing_matched
-from artylyze.collection.manifest import COLUMNS, ROW_GROUP, split_target, write_manifest
+from artylyze.collection.manifest import COLUMNS, ROW_GROUP, write_manifest
 from artylyze.collection.products import Description, descriptions, remove_products
 from artylyze.collection.versions import Unknown, add_versions
 from artylyze.errors import InputError, UsageError
-from artylyze.storage import Entry, Store, Survey, check_output, is_url, open_store
+from artylyze.storage import Entry, Store, Survey, check_output, is_url, open_store, split_target
 from artylyze.storage.nearest import check_there
 from artylyze.tables import (
     DEFAULT_READING,

@@ -12,9 +12,9 @@ import numpy as np
 from artylyze.collection.artists import ArtistsFile
 from artylyze.collection.labels import Artists, Labels
 from artylyze.collection.names import nearest
+from artylyze.datasets.dataset import MEASURABLE
 from artylyze.datasets.selection import Mask, Selection
 from artylyze.datasets.sources import Catalogue
-from artylyze.training.calibration import LEAST
 from artylyze.wording import counted
 
 _SHOWN = 6
@@ -275,10 +275,10 @@ def _notes_on_classes(account: Account) -> Iterable[str]:
         if asked is not None and kept < asked:
             why = "every other one is left out" if task.not_kept else "the images have no others"
             yield f"--classes {asked}: {name} has {counted(kept, 'class', 'classes')}, for {why}."
-        few = {one.term: one.after.test for one in task.classes if one.after.test < LEAST}
+        few = {one.term: one.after.test for one in task.classes if one.after.test < MEASURABLE}
         if few:
             yield (
-                f"{name}: {counted(len(few), 'class has', 'classes have')} fewer than {LEAST} test images "
+                f"{name}: {counted(len(few), 'class has', 'classes have')} fewer than {MEASURABLE} test images "
                 f"({_some([f'{term} {count:,}' for term, count in few.items()])}): "
                 "uncertain, yet as heavy as any other in macro figures."
             )

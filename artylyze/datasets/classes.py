@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -160,3 +162,22 @@ def _place_within(ranked: npt.NDArray[np.int64], *keys: npt.NDArray[np.int64]) -
     places = np.empty(len(ranked), np.int64)
     places[ranked] = positions - starts
     return places
+
+
+def name_tasks(given: Sequence[str]) -> dict[str, str]:
+    """Return name -> column of tasks that the command line gives as COLUMN or NAME=COLUMN.
+
+    A name becomes part of names of columns and tensors: small letters, digits and underscores, a letter first.
+    """
+    tasks: dict[str, str] = {}
+    for text in given:
+        name, _, column = (part.strip() for part in text.partition("="))
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        valid = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+        valid = valid if valid[:1].isalpha() else f"task_{valid or len(tasks) + 1}"
+        if valid in tasks:
+            raise UsageError(
+                f"--tasks: `{tasks[valid]}` and `{column or name}` would both be called {valid}: give NAME=COLUMN."
+            )
+        tasks[valid] = column or name
+    return tasks

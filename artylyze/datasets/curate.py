@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from artylyze.collection.artists import ArtistsFile, read_artists
 from artylyze.collection.labels import Artists, Labels, filled, read_artists_of, read_labels
-from artylyze.collection.manifest import split_target
 from artylyze.datasets.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
-from artylyze.datasets.classes import check_units, choose_classes, random_order, undersample
+from artylyze.datasets.classes import check_units, choose_classes, name_tasks, random_order, undersample
 from artylyze.datasets.dataset import SPLITS, Dataset, schema, write_dataset
 from artylyze.datasets.selection import Mask, Selection, artists_as_units, records_as_units
 from artylyze.datasets.sources import Joined, Wanted, join
@@ -24,9 +23,8 @@ from artylyze.datasets.split import split_selection
 from artylyze.drawing.charts import Bar, class_bars
 from artylyze.errors import UsageError
 from artylyze.progress import Watcher
-from artylyze.storage import check_output, open_store
+from artylyze.storage import check_output, open_store, split_target
 from artylyze.tables import DEFAULT_READING, Reading
-from artylyze.training.request import name_tasks
 
 _ARTIST = ("artist", "artist_name", "artists", "creator", "maker", "painter", "author")
 _TELLS = {"nationality": "a column of nationalities", "period": "years of birth and death"}

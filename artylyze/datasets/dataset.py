@@ -18,9 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.catalog.schema import FIXED, catalog_schema
-from artylyze.collection.manifest import split_target
 from artylyze.errors import InputError, UsageError
-from artylyze.storage import open_store
+from artylyze.storage import open_store, split_target
 from artylyze.storage.nearest import did_you_mean
 
 COLUMNS = (
@@ -42,6 +41,9 @@ artist is known: what evaluation keeps on one side.
 """
 
 SPLITS = ("train", "test")
+
+MEASURABLE = 20
+"""Images below which a share of them says nothing, such as the precision that a review threshold leaves."""
 
 _KEY = b"artylyze.dataset"
 _RESERVED = frozenset(field.name for field in (*COLUMNS, *catalog_schema((), pa.null()))) - {"nationality", "period"}

@@ -29,6 +29,10 @@ class Folds:
     warnings: tuple[str, ...] = ()
 
 
+DISJOINT, RANDOM = "artist-disjoint", "random"
+"""Names of the two ways to cut folds: by artist, and by image."""
+
+
 def cut_folds(labels: NDArray[np.int64], groups: NDArray[np.str_], folds: int, seed: int) -> Folds:
     """Cut n labelled images into at most `folds` parts with no group in two of them.
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from artylyze.catalog.schema import Seen
 from artylyze.drawing.contact_sheet import TILE
 from artylyze.errors import ImageError
+from artylyze.workers.decoder import Seen
 from artylyze.workers.fetching import Reader, Source
 
 _MISSING = np.full((8, 8, 3), 214, np.uint8)

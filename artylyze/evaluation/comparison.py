@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.compute as pc
 
-from artylyze.datasets.folds import classes_untaught, cut_folds
+from artylyze.datasets.folds import DISJOINT, RANDOM, classes_untaught, cut_folds
 from artylyze.evaluation.predictions import Answers, known_labels
 from artylyze.models.scores import probabilities
-from artylyze.training.heads import HeadSettings, fit_heads
+from artylyze.training.fitting import fit_heads
+from artylyze.training.heads import HeadSettings
 from artylyze.training.metrics import Kept, TaskMetrics, scores_of, unflagged
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from artylyze.features.cached import Features
     from artylyze.models.bundle import Bundle, Task
 
-DISJOINT, RANDOM = "artist-disjoint", "random"
 FIGURES = ("accuracy", "precision", "recall", "f1", "top5", "ece", "accuracy_at_80", "unflagged", "unflagged_accuracy")
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from artylyze.datasets.folds import DISJOINT, RANDOM
 from artylyze.drawing import plots
 from artylyze.drawing.table import write_csv
-from artylyze.evaluation.comparison import DISJOINT, RANDOM, figures_of
+from artylyze.evaluation.comparison import figures_of
 from artylyze.evaluation.sheets import draw_sheets, mistakes, plan_sheets
 from artylyze.storage import open_store
 

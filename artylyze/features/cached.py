@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from artylyze.catalog.schema import Seen
     from artylyze.models.bundle import Bundle
     from artylyze.models.runtimes import Device
+    from artylyze.workers.decoder import Seen
 
     Matrix = NDArray[np.float32]
 

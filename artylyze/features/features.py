@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artylyze.clustering.request import check_seed
-from artylyze.errors import InputError, UsageError
+from artylyze.errors import InputError, UsageError, check_seed
 from artylyze.features.vectors import GROUP, in_words, read_vectors, write_features
 from artylyze.storage import check_output, open_store
 from artylyze.storage.staging import local_path

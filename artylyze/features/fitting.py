@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artylyze.clustering.kmeans import sampled
 from artylyze.errors import InputError
 from artylyze.features.transform import Transform, blocks, centred, cosines, flat, kernel
+from artylyze.features.vectors import sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,7 +24,7 @@ from artylyze.workers.fetching import Reader, Source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from artylyze.catalog.schema import Seen
+    from artylyze.workers.decoder import Seen
 
 PROBED = 12
 """Images that are asked for before anything else, across the dataset."""

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from artylyze.collection.manifest import split_target
 from artylyze.errors import InputError
-from artylyze.storage import open_store
+from artylyze.storage import open_store, split_target
 from artylyze.storage.nearest import did_you_mean
 
 if TYPE_CHECKING:

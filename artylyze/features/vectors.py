@@ -104,8 +104,6 @@ def usable(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     Sizes count in that of the median row, so that it matters as little whether features are around 1e-30 or 1e30.
     """
-    from artylyze.clustering.kmeans import unit_of
-
     good, unit = np.empty(len(matrix), bool), unit_of(matrix)
     for start in range(0, len(matrix), GROUP):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -242,10 +240,34 @@ def write_features(address: str, table: pa.Table, about: Mapping[str, Any]) -> N
     """Write a features file: image_id, record_id, features list<float>, with what is known of them as metadata."""
     import io
 
-    from artylyze.collection.manifest import split_target
+    from artylyze.storage import split_target
 
     out = io.BytesIO()
     described = table.replace_schema_metadata({METADATA: json.dumps(about)})
     pq.write_table(described, out, row_group_size=GROUP, compression="zstd")
     folder, name = split_target(address)
     open_store(folder).put(name, out.getvalue())
+
+
+ORDINARY = 16
+"""Numbers between 2 ** -ORDINARY and 2 ** ORDINARY are clustered as they are."""
+
+
+def sampled(rows: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Numbers of at most `most` rows, drawn without replacement, ascending."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def unit_of(matrix: NDArray[np.float32]) -> np.float32:
+    """The power of two nearest to the size of the numbers of typical rows; dividing by it rounds nothing.
+
+    It is 1 for numbers that float32 squares without harm, and for a matrix of zeros.
+    """
+    sizes = np.abs(matrix[:: max(1, len(matrix) // 8_192)]).max(axis=1, initial=0.0)
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if not len(sizes):
+        return np.float32(1)
+    power = np.round(np.log2(np.median(sizes.astype(np.float64))))
+    return np.float32(2.0 ** np.clip(power, -120, 120) if abs(power) > ORDINARY else 1)

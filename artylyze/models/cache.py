@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from artylyze import cache
 from artylyze.errors import InputError
-from artylyze.models.bundle import FORMAT_VERSION, GRAPH_VERSION, Bundle, json_digest, load, save
+from artylyze.models.bundle import FORMAT_VERSION, GRAPH_VERSION, Bundle, json_digest
+from artylyze.models.folder import load, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

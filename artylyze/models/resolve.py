@@ -6,8 +6,9 @@ import hashlib
 from pathlib import Path
 
 from artylyze.errors import InputError, UsageError
-from artylyze.models.bundle import DESCRIPTION, Bundle, load
+from artylyze.models.bundle import DESCRIPTION, Bundle
 from artylyze.models.cache import cache_folder, cached
+from artylyze.models.folder import load
 from artylyze.models.starter import has_starter, load_starter
 from artylyze.storage import is_url, open_store
 from artylyze.storage.nearest import did_you_mean

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from artylyze.catalog.snapshot import read_catalog
 from artylyze.clustering import em
 from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
-from artylyze.clustering.request import COMPONENTS, check_covariance, check_seed
+from artylyze.clustering.request import COMPONENTS, check_covariance
 from artylyze.clustering.scores import davies_bouldin, silhouettes
 from artylyze.collection.scan import is_table
-from artylyze.errors import InputError, UsageError
+from artylyze.errors import InputError, UsageError, check_seed
 from artylyze.features.vectors import Vectors, read_vectors
 from artylyze.profiles.columns import folded, labels_of
 from artylyze.profiles.works import said_of

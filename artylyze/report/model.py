@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from artylyze.errors import InputError
-from artylyze.models.bundle import load
 from artylyze.models.card import notes_on
+from artylyze.models.folder import load
 from artylyze.report.content import Figures, Model, facts, figure, plot
 from artylyze.storage import open_store
 from artylyze.storage.nearest import did_you_mean

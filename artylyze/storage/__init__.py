@@ -150,3 +150,14 @@ def _locate(uri: str) -> tuple[ObjectStore | Path | None, str]:
     if scheme not in ("", "file"):
         raise ImageError(ErrorCode.UNSUPPORTED, f"{scheme}:// addresses are not read")
     return Path(os.fsdecode(unquote_to_bytes(rest)) if scheme == "file" else rest), ""
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Split the address of a file into its folder and its name."""
+    if is_url(target):
+        folder, _, name = target.rpartition("/")
+        if not is_url(folder):
+            raise InputError(f"{target} names no file: an address is scheme://bucket/name.")
+        return folder, name
+    path = Path(target)
+    return str(path.parent), path.name

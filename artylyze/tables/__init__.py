@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from artylyze.collection.manifest import split_target
 from artylyze.errors import InputError
-from artylyze.storage import open_store
+from artylyze.storage import open_store, split_target
 from artylyze.storage.nearest import did_you_mean
 from artylyze.tables.delimited import Delimited, find_header, read_delimited
 from artylyze.tables.spreadsheets import is_spreadsheet, read_sheet

@@ -14,7 +14,6 @@ from time import perf_counter
 import numpy as np
 from rich.filesize import decimal
 
-from artylyze.catalog.schema import Seen
 from artylyze.collection.manifest import Manifest, open_rows, read_rows
 from artylyze.errors import ImageError
 from artylyze.models.bundle import Bundle
@@ -25,6 +24,7 @@ from artylyze.tagging.planning import Plan, check, is_manifest, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Tagger, rows_to_read, sources
 from artylyze.wording import counted
+from artylyze.workers.decoder import Seen
 from artylyze.workers.fetching import FETCHERS, Reader, Source
 
 PROBE = 32

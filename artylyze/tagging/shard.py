@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 from artylyze.catalog.parts import Receipt, commit
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import run_store
-from artylyze.catalog.schema import FROM_MANIFEST, Seen, build_rows, catalog_schema
+from artylyze.catalog.schema import FROM_MANIFEST, build_rows, catalog_schema
 from artylyze.collection.manifest import open_rows, read_rows
 from artylyze.errors import ImageError
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs, load_runtime
 from artylyze.models.scores import score
 from artylyze.storage import open_store
+from artylyze.workers.decoder import Seen
 from artylyze.workers.fetching import Reader, Source, all_of
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artylyze.errors import ArtylyzeError, InputError
-from artylyze.models.bundle import Bundle, Task, save
+from artylyze.models.bundle import Bundle, Task
+from artylyze.models.folder import save
 from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
 from artylyze.models.scores import probabilities
 from artylyze.training.calibration import FLAG_ALL, fit_temperature, review_threshold

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from artylyze.datasets.dataset import MEASURABLE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,9 +16,6 @@ TEMPERATURES = (0.05, 20.0)
 
 FLAG_ALL = 1.0
 """The threshold that sends every image to review."""
-
-LEAST = 20
-"""Images that a threshold must leave unflagged: fewer say nothing about its precision."""
 
 CONFIDENCE = 0.95
 """With which a review threshold holds what it promises."""
@@ -86,7 +85,7 @@ def _candidates(ranked: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     `ranked` are the scores, falling. Images of equal score are on one side of any threshold.
     """
     counts, count = [], float(len(ranked))
-    while count >= LEAST:
+    while count >= MEASURABLE:
         counts.append(round(count))
         count /= STEP
     # Seen from the least score: where the scores begin that are lower than that of the last image to be kept.

@@ -14,10 +14,11 @@ from artylyze.datasets.examples import check_classes
 from artylyze.datasets.folds import cut_folds
 from artylyze.features.cached import embed, features_folder
 from artylyze.models.build import features_bundle
-from artylyze.models.bundle import load
 from artylyze.models.cache import cached
+from artylyze.models.folder import load
 from artylyze.models.runtimes import resolve_device
-from artylyze.training.heads import HeadSettings, cross_fit
+from artylyze.training.fitting import cross_fit
+from artylyze.training.heads import HeadSettings
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.start import starting_backbone
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artylyze.datasets.folds import classes_untaught
 from artylyze.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,59 +85,6 @@ class FittedHeads:
     curves: Mapping[str, list[float]]
 
 
-def fit_heads(
-    features: Matrix,
-    labels: Mapping[str, Labels],
-    sizes: Mapping[str, int],
-    settings: HeadSettings,
-    *,
-    held_out: NDArray[np.int64] | None = None,
-    mirrored: Matrix | None = None,
-) -> FittedHeads:
-    """Train a head for each task with `settings.learning_rate`; arguments as for `fit_many`."""
-    rates = [settings.learning_rate]
-    return fit_many(features, labels, sizes, settings, rates, held_out=held_out, mirrored=mirrored)[0]
-
-
-def fit_many(
-    features: Matrix,
-    labels: Mapping[str, Labels],
-    sizes: Mapping[str, int],
-    settings: HeadSettings,
-    learning_rates: Sequence[float],
-    *,
-    held_out: NDArray[np.int64] | None = None,
-    mirrored: Matrix | None = None,
-) -> list[FittedHeads]:
-    """Train heads for all learning rates in one pass over the features; one result for each rate.
-
-    Heads on features that stay as they are have nothing in common, so each task learns from its own images only.
-
-    Args:
-        features: float32 (n, F).
-        labels: for each task int64 (n,), -1 where an image has no label.
-        sizes: for each task the number of its classes.
-        settings: but for its learning rate.
-        learning_rates: each above 0.
-        held_out: positions that nothing is learned from, and that the curves are drawn for.
-        mirrored: float32 (n, F) of the mirror images: each step then takes the one or the other of an image.
-
-    Raises:
-        ValueError: for a task of which nothing is left to learn from.
-    """
-    from artylyze.training.fitting import fit
-
-    apart = np.zeros(0, np.int64) if held_out is None else held_out
-    heads: list[dict[str, Head]] = [{} for _ in learning_rates]
-    curves: list[dict[str, list[float]]] = [{} for _ in learning_rates]
-    views = [features] if mirrored is None else [features, mirrored]
-    for name, found in labels.items():
-        for place, ((head, drawn),) in enumerate(fit(views, found, sizes[name], settings, learning_rates, [apart])):
-            heads[place][name] = head
-            curves[place] |= {f"{name} {series}": values for series, values in drawn.items()}
-    return [FittedHeads(*one) for one in zip(learning_rates, heads, curves, strict=True)]
-
-
 @dataclass(frozen=True, eq=False)
 class CrossFitted:
     """The head of one task and one learning rate, and what its like said of images that were held out from them.
@@ -155,43 +101,3 @@ class CrossFitted:
     logits: Matrix
     untaught: tuple[int, ...]
     curves: Mapping[str, list[float]]
-
-
-def cross_fit(
-    features: Matrix,
-    labels: Labels,
-    size: int,
-    settings: HeadSettings,
-    learning_rates: Sequence[float],
-    folds: Sequence[NDArray[np.int64]],
-    *,
-    mirrored: Matrix | None = None,
-) -> list[CrossFitted]:
-    """Train the heads of one task, without each fold and with all, for all learning rates in one pass.
-
-    Args:
-        features: float32 (n, F).
-        labels: int64 (n,), -1 where an image has no label or is neither to be learned from nor asked about.
-        size: number of classes.
-        settings: but for the learning rate.
-        learning_rates: each above 0; there is one result for each.
-        folds: positions among the labelled images; together each of these once.
-        mirrored: as for `fit_many`.
-    """
-    from artylyze.training.fitting import fit
-
-    rows = np.flatnonzero(labels >= 0)
-    parts = [rows[fold] for fold in folds]
-    untaught = classes_untaught(labels[rows], folds)
-    views = [features] if mirrored is None else [features, mirrored]
-    results = []
-    for *apart, (final, _) in fit(views, labels, size, settings, learning_rates, [*parts, np.zeros(0, np.int64)]):
-        logits = np.zeros((len(rows), size), np.float32)
-        for fold, part, (head, _) in zip(folds, parts, apart, strict=True):
-            logits[fold] = head.logits(features[part])
-        series = dict.fromkeys(name for _, drawn in apart for name in drawn)
-        curves = {
-            name: np.mean([drawn[name] for _, drawn in apart if name in drawn], axis=0).tolist() for name in series
-        }
-        results.append(CrossFitted(final, logits, untaught, curves))
-    return results

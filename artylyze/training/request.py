@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -116,25 +113,6 @@ class TrainRequest:
 def parse_tasks(text: str | None) -> tuple[str, ...] | None:
     """`genre,style` as the command line gives it -> the names; None: all."""
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def name_tasks(given: Sequence[str]) -> dict[str, str]:
-    """Return name -> column of tasks that the command line gives as COLUMN or NAME=COLUMN.
-
-    A name becomes part of names of columns and tensors: small letters, digits and underscores, a letter first.
-    """
-    tasks: dict[str, str] = {}
-    for text in given:
-        name, _, column = (part.strip() for part in text.partition("="))
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-        valid = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-        valid = valid if valid[:1].isalpha() else f"task_{valid or len(tasks) + 1}"
-        if valid in tasks:
-            raise UsageError(
-                f"--tasks: `{tasks[valid]}` and `{column or name}` would both be called {valid}: give NAME=COLUMN."
-            )
-        tasks[valid] = column or name
-    return tasks
 
 
 def parse_taps(text: str | None) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import torch
 
 from artylyze.errors import UsageError
 from artylyze.models.backbones import OFFLINE_BACKBONE, Backbone, load_backbone, measured
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from artylyze.models.network import backbone_of
 
 if TYPE_CHECKING:

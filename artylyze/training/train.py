@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artylyze.datasets.dataset import Dataset, read_dataset
+from artylyze.datasets.dataset import MEASURABLE, Dataset, read_dataset
 from artylyze.datasets.examples import Examples, examples_of
 from artylyze.drawing.plots import curves
 from artylyze.features.cached import embed
@@ -21,7 +21,7 @@ from artylyze.models.card import notes_on
 from artylyze.progress import Watcher
 from artylyze.storage.staging import local_output, refuse_cluster
 from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
-from artylyze.training.calibration import FLAG_ALL, LEAST
+from artylyze.training.calibration import FLAG_ALL
 from artylyze.training.frozen import learn_frozen, scored
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.request import TrainRequest
@@ -238,11 +238,11 @@ def _review_notes(tasks: Sequence[Task], learned: Learned, precision: float) -> 
         if task.review_threshold < FLAG_ALL:
             continue
         images = len(learned.held_out[task.name].taught().labels)
-        if images < LEAST:
+        if images < MEASURABLE:
             judged = f"{images:,} held-out image{'' if images == 1 else 's'} can be judged"
             yield (
                 f"{task.name}: every image will be flagged for review, because {judged}, and a threshold takes "
-                f"{LEAST}: train on more labelled images."
+                f"{MEASURABLE}: train on more labelled images."
             )
         else:
             yield (

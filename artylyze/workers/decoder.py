@@ -26,7 +26,7 @@ GRACE = 5.0
 _REPLY = struct.Struct("!?IIH")  # decoded, width, height, bytes of text that follow
 
 
-class Header(NamedTuple):
+class Seen(NamedTuple):
     """What the file says: pixels of the full resolution as displayed, Pillow's name of the format, and a warning."""
 
     width: int
@@ -58,7 +58,7 @@ class DecoderProcess:
         """Of the child, if it runs."""
         return None if self._child.process is None else self._child.process.pid
 
-    def decode(self, data: bytes | memoryview, out: npt.NDArray[np.uint8]) -> Header:
+    def decode(self, data: bytes | memoryview, out: npt.NDArray[np.uint8]) -> Seen:
         """Decode `data` into `out`, uint8 (size, size, 3), C-contiguous: a slot of a batch, for instance.
 
         Raises ImageError: those of `images.decode`, timeout, crashed_decoder; `out` is then undefined. Raises
@@ -72,7 +72,7 @@ class DecoderProcess:
         try:
             send(link, [LENGTH.pack(len(data)), data], end)
             header = read_header(lambda length: receive(link, length, end))
-            if isinstance(header, Header):
+            if isinstance(header, Seen):
                 receive_into(link, out.data.cast("B"), end)
         except TimeoutError:
             self._child.kill()
@@ -102,13 +102,13 @@ def timed_out(deadline: float) -> ImageError:
     return ImageError(ErrorCode.TIMEOUT, f"not decoded within {deadline:g} s")
 
 
-def read_header(read: Callable[[int], bytes]) -> Header | ImageError:
+def read_header(read: Callable[[int], bytes]) -> Seen | ImageError:
     """In the parent: what the child says of an image, from what returns so many of its bytes."""
     decoded, width, height, length = _REPLY.unpack(read(_REPLY.size))
     text = read(length).decode()
     if decoded:
         name, _, warning = text.partition(" ")
-        return Header(width, height, name, warning or None)
+        return Seen(width, height, name, warning or None)
     code, _, detail = text.partition(" ")
     return ImageError(ErrorCode(code), detail)
 

@@ -19,10 +19,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from artylyze.catalog.schema import Seen
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage import fetch, reachable
-from artylyze.workers.decoder import DecoderProcess
+from artylyze.workers.decoder import DecoderProcess, Seen
 
 WINDOW_BYTES = 128 * 2**20
 """Bytes of encoded images that are fetched ahead of decoding, if more than one image is."""
@@ -172,7 +171,7 @@ class Reader:
                     refusals.count(error)
                     continue
                 refusals.count(None)
-                outcomes[row] = Seen(*header)
+                outcomes[row] = header
                 batch.rows.append(row)
                 if len(batch.rows) == batch_size:
                     hand_over(batch)

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from artylyze.catalog.schema import Seen
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import MAX_PIXELS
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs
 from artylyze.workers import child
-from artylyze.workers.decoder import Header, check_size, read_header, timed_out
+from artylyze.workers.decoder import Seen, check_size, read_header, timed_out
 from artylyze.workers.fetching import FETCHERS, Fetch, Fetches, Refusals, Source, all_of
 from artylyze.workers.supervision import LENGTH, Child, receive, receive_into, send_until_answered
 
@@ -174,13 +173,13 @@ class _Talk:
         """Send, and take the answer to the first batch: from the child, or from its death."""
         batch = self._sent[0]
         end = time.monotonic() + len(batch) * self._deadline
-        headers: list[Header | ImageError] = []
+        headers: list[Seen | ImageError] = []
         try:
             send_until_answered(self._link, self._unsent, end)
             (size,) = LENGTH.unpack(receive(self._link, LENGTH.size, end))
             said = io.BytesIO(receive(self._link, size, end))
             headers += [read_header(said.read) for _ in batch]
-            rows = np.empty((sum(isinstance(one, Header) for one in headers), self._width), np.float32)
+            rows = np.empty((sum(isinstance(one, Seen) for one in headers), self._width), np.float32)
             if len(rows):
                 receive_into(self._link, rows.data.cast("B"), end + self._deadline)
         except TimeoutError:
@@ -194,11 +193,9 @@ class _Talk:
             self._died_tagging = 0
             self._outputs.append(rows)
             for image, header in zip(batch, headers, strict=True):
-                if isinstance(header, Header):
-                    self._outcomes[image.row] = Seen(*header)
+                self._outcomes[image.row] = header
+                if isinstance(header, Seen):
                     self._order.append(image.row)
-                else:
-                    self._outcomes[image.row] = header
 
     def _start_over(self, error: ImageError, *, tagging: bool) -> None:
         """The child is dead: find out which image it was, or blame it, or the model. Keep the others for the next."""

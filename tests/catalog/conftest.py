@@ -13,13 +13,13 @@ import pytest
 
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard, plan_shards
-from artylyze.catalog.schema import Seen
 from artylyze.catalog.snapshot import Part, Snapshot, read_catalog, read_snapshot, write_snapshot
 from artylyze.catalog.update import Changes, plan_changes
 from artylyze.collection.manifest import COLUMNS, open_manifest, open_rows, read_rows, write_manifest
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.models.runtimes import Outputs
 from artylyze.tagging.shard import ShardSettings, commit_rows, to_tag
+from artylyze.workers.decoder import Seen
 
 DIM = 3
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from artylyze.catalog.parts import Receipt, commit, read_receipt, read_receipts, serialise, shard_hash
 from artylyze.catalog.plan import Shard
-from artylyze.catalog.schema import Seen, build_rows, catalog_schema
+from artylyze.catalog.schema import build_rows, catalog_schema
 from artylyze.collection.manifest import COLUMNS
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage import ConflictError, Store, open_store
 from artylyze.storage.local import LocalStore
+from artylyze.workers.decoder import Seen
 
 if TYPE_CHECKING:
     from tests.conftest import S3

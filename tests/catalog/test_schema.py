@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artylyze.catalog.schema import Seen, build_rows, catalog_schema
+from artylyze.catalog.schema import build_rows, catalog_schema
 from artylyze.collection.manifest import COLUMNS
 from artylyze.errors import ErrorCode, ImageError
+from artylyze.workers.decoder import Seen
 
 SEEN = Seen(640, 480, "JPEG")
 BAD = ImageError(ErrorCode.CORRUPT, "no good")

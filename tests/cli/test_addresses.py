@@ -14,7 +14,7 @@ import typer
 from artylyze.cli.app import app
 from artylyze.errors import InputError
 from artylyze.models.backbones import create_module
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from artylyze.models.resolve import resolve_model
 from artylyze.storage import open_store
 from artylyze.tuning import tune as tuning

@@ -8,8 +8,9 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silho
 
 from artylyze.clustering import scores
 from artylyze.clustering.choice import elbow
-from artylyze.clustering.kmeans import CpuKMeans, Fit, means_of, sampled
+from artylyze.clustering.kmeans import CpuKMeans, Fit, means_of
 from artylyze.clustering.scores import calinski_harabasz, davies_bouldin, silhouettes, total_squares
+from artylyze.features.vectors import sampled
 from tests.fixtures import blobs
 
 

@@ -20,11 +20,10 @@ from artylyze.collection.manifest import (
     open_manifest,
     open_rows,
     read_rows,
-    split_target,
     write_manifest,
 )
 from artylyze.errors import InputError, StorageError
-from artylyze.storage import open_store
+from artylyze.storage import open_store, split_target
 
 if TYPE_CHECKING:
     from tests.conftest import S3

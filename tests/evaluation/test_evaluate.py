@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from artylyze.catalog.schema import Seen, build_rows, catalog_schema
-from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
 from artylyze import cli
+from artylyze.catalog.schema import build_rows, catalog_schema
+from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
 from artylyze.collection.manifest import open_rows
 from artylyze.collection.scan import scan
 from artylyze.datasets.dataset import Dataset, labels, write_dataset
@@ -32,13 +32,16 @@ from artylyze.evaluation.evaluate import EvaluateRequest, Evaluation, evaluate
 from artylyze.evaluation.figures import write_report
 from artylyze.models.backbones import load_backbone
 from artylyze.models.build import build_bundle
-from artylyze.models.bundle import Bundle, Task, load, save
+from artylyze.models.bundle import Bundle, Task
+from artylyze.models.folder import load, save
 from artylyze.models.network import Network
 from artylyze.models.runtimes import load_runtime, resolve_device
 from artylyze.models.scores import probabilities, score
 from artylyze.sample import write_sample
 from artylyze.tables import Reading
-from artylyze.training.heads import HeadSettings, fit_heads
+from artylyze.training.fitting import fit_heads
+from artylyze.training.heads import HeadSettings
+from artylyze.workers.decoder import Seen
 from artylyze.workers.fetching import Reader, Source
 
 COUNT, SIZE = 72, 64

@@ -10,7 +10,8 @@ from PIL import Image
 from artylyze.errors import InputError, UsageError
 from artylyze.features.cached import Features, embed
 from artylyze.models.build import features_bundle
-from artylyze.models.bundle import Bundle, load
+from artylyze.models.bundle import Bundle
+from artylyze.models.folder import load
 from artylyze.models.network import backbone_of
 from artylyze.models.runtimes import OnnxRuntime
 from tests.small import collection, paint

@@ -12,11 +12,11 @@ from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA, KernelPCA
 from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 
-from artylyze.clustering.kmeans import sampled
 from artylyze.errors import InputError
 from artylyze.features import fitting
 from artylyze.features.fitting import fit
 from artylyze.features.transform import flat
+from artylyze.features.vectors import sampled
 from tests.fixtures import Quiet
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import safetensors.torch
 
 from artylyze.models.backbones import create_module
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from tests.jobs.conftest import Cluster
 from tests.small import collection
 

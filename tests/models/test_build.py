@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 
 from artylyze.errors import InputError
 from artylyze.models.build import assemble, build_bundle, features_bundle
-from artylyze.models.bundle import Bundle, Task, load, save
+from artylyze.models.bundle import Bundle, Task
+from artylyze.models.folder import load, save
 from artylyze.models.network import backbone_of
 from artylyze.models.runtimes import OnnxRuntime
 from artylyze.models.scores import score

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artylyze.errors import InputError
-from artylyze.models.bundle import Bundle, Preprocessing, Task, load, model_id, save
+from artylyze.models.bundle import Bundle, Preprocessing, Task, model_id
 from artylyze.models.card import render_card
+from artylyze.models.folder import load, save
 
 FILES = ["bundle.json", "model.safetensors", "model.onnx"]
 PREPROCESSING = Preprocessing(8, (0.5, 0.5, 0.5), (0.5, 0.25, 0.125))

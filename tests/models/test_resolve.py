@@ -7,8 +7,9 @@ import safetensors.torch
 
 from artylyze.errors import InputError, UsageError
 from artylyze.models import backbones, starter
-from artylyze.models.bundle import Bundle, load, save
+from artylyze.models.bundle import Bundle
 from artylyze.models.cache import cache_folder
+from artylyze.models.folder import load, save
 from artylyze.models.resolve import resolve_model
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from artylyze.cli.app import app
 from artylyze.clustering.store import read_clusters, write_clusters
 from artylyze.errors import InputError, UsageError
-from artylyze.models.bundle import load, save
+from artylyze.models.folder import load, save
 from artylyze.report.gallery import WORKS
 from artylyze.report.model import model as described
 from artylyze.report.page import ReportRequest, gather

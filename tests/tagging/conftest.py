@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artylyze.models.bundle import Bundle, load
+from artylyze.models.bundle import Bundle
+from artylyze.models.folder import load
 
 
 @pytest.fixture(scope="session")

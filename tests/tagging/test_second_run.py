@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import Lease, run_store
-from artylyze.catalog.schema import Seen
 from artylyze.catalog.snapshot import read_catalog, read_snapshot
 from artylyze.errors import ErrorCode, ImageError, InputError, StorageError, UsageError
 from artylyze.models.runtimes import Outputs
@@ -29,6 +28,7 @@ from artylyze.tagging.job import drive
 from artylyze.tagging.planning import check, nothing_to_do, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Rows, ShardSettings, commit_rows, sources, to_tag
+from artylyze.workers.decoder import Seen
 from tests.tagging.conftest import Quiet
 
 WORKERS = pipeline.Workers("cpu", "float32", taggers=1, readers=1, reader_cpus=0.4, separate=False)

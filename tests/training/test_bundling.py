@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from artylyze.errors import ArtylyzeError, InputError
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from artylyze.models.scores import probabilities
 from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
 from artylyze.training.calibration import FLAG_ALL

@@ -16,7 +16,8 @@ import torch
 from artylyze.datasets.dataset import Dataset
 from artylyze.errors import InputError, UsageError
 from artylyze.features.pixels import read_images
-from artylyze.models.bundle import Bundle, load
+from artylyze.models.bundle import Bundle
+from artylyze.models.folder import load
 from artylyze.models.taps import extract
 from artylyze.training.finetune import finetune
 from artylyze.training.request import TrainRequest

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from artylyze.errors import UsageError
-from artylyze.training.fitting import class_weights, fold
-from artylyze.training.heads import HeadSettings, cross_fit, fit_heads, fit_many
+from artylyze.training.fitting import class_weights, cross_fit, fit_heads, fit_many, fold
+from artylyze.training.heads import HeadSettings
 
 RANDOM = np.random.default_rng(0)
 SETTINGS = HeadSettings(learning_rate=0.03, epochs=8, batch_size=16)

@@ -17,9 +17,10 @@ from artylyze.cli.app import app
 from artylyze.datasets.dataset import schema, write_dataset
 from artylyze.datasets.folds import cut_folds
 from artylyze.models.backbones import create_module
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from artylyze.training.bundling import calibrated, measured
-from artylyze.training.heads import HeadSettings, cross_fit
+from artylyze.training.fitting import cross_fit
+from artylyze.training.heads import HeadSettings
 from artylyze.training.learned import Scored
 
 SURELY = 1e-6

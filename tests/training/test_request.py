@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from artylyze.datasets.classes import name_tasks
 from artylyze.datasets.curate import CurateRequest
 from artylyze.errors import UsageError
-from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, name_tasks, parse_taps, parse_tasks
+from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, parse_taps, parse_tasks
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from artylyze.errors import InputError, UsageError
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from artylyze.models.network import backbone_of
 from artylyze.training.request import TrainRequest
 from artylyze.training.start import STUDY_SIZE, starting_backbone

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from artylyze.evaluation.comparison import DISJOINT, RANDOM
+from artylyze.datasets.folds import DISJOINT, RANDOM
 from artylyze.training.starter import ABSENT, TASKS, fit, judge
 
 COUNT, WIDTH, CLASSES, ARTISTS = 240, 12, 3, 24

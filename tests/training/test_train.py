@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from artylyze.cli.app import app
 from artylyze.datasets.dataset import Dataset, labels, write_dataset
 from artylyze.errors import InputError, UsageError
-from artylyze.models.bundle import Bundle, load
+from artylyze.models.bundle import Bundle
+from artylyze.models.folder import load
 from artylyze.models.runtimes import resolve_device
 from artylyze.models.scores import score
 from artylyze.tagging.shard import Tagger, read_images

@@ -23,7 +23,7 @@ from artylyze.cli.app import app
 from artylyze.datasets.dataset import read_dataset, write_dataset
 from artylyze.errors import InputError, UsageError
 from artylyze.models.backbones import create_module
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from artylyze.models.runtimes import resolve_device
 from artylyze.training.request import Mode
 from artylyze.tuning.sweep import TuneRequest

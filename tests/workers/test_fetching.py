@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artylyze.catalog.schema import Seen
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.images import decode
+from artylyze.workers.decoder import Seen
 from artylyze.workers.fetching import Fetches, Reader, Source
 from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import fill, picture

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artylyze.catalog.schema import Seen
 from artylyze.errors import ImageError, StorageError
 from artylyze.images import decode
-from artylyze.models.bundle import Bundle, load
+from artylyze.models.bundle import Bundle
+from artylyze.models.folder import load
 from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
+from artylyze.workers.decoder import Seen
 from artylyze.workers.fetching import Source
 from artylyze.workers.process import BATCH, TaggerProcess
 from artylyze.workers.supervision import ChildStartError
