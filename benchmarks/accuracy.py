@@ -40,26 +40,25 @@ def full_decode(path: Path, size: int, *, managed: bool) -> Image.Image:
 def cosines(data: Path) -> dict[str, tuple[float, float]]:
     """Cosines of each master's embeddings: as artylyze makes them, and after full decode with torch.
 
-    Ours: DecoderProcess (scaled decode) and OnnxRuntime. Theirs: `full_decode`, with the profile applied and without,
+    Ours: scaled decode and OnnxRuntime. Theirs: `full_decode`, with the profile applied and without,
     and the timm module that the weights were loaded into.
     """
     import numpy as np
     import torch
 
+    from artylyze.images import decode
     from artylyze.models.backbones import OFFLINE_BACKBONE, load_backbone
     from artylyze.models.resolve import resolve_model
     from artylyze.models.runtimes import OnnxRuntime
-    from artylyze.workers.decoder import DecoderProcess
 
     bundle, reference = resolve_model(f"timm:{OFFLINE_BACKBONE}"), load_backbone(OFFLINE_BACKBONE)
     size = bundle.preprocessing.size
     mean, std = (np.array(value, np.float32) for value in (reference.preprocessing.mean, reference.preprocessing.std))
-    runtime, pixels = OnnxRuntime(bundle), np.empty((size, size, 3), np.uint8)
+    runtime = OnnxRuntime(bundle)
     found = {}
-    with DecoderProcess(size) as decoder, torch.inference_mode():
+    with torch.inference_mode():
         for path in masters(data, keys=1):
-            decoder.decode(path.read_bytes(), pixels)
-            ours = runtime.run(pixels[None]).embedding[0]
+            ours = runtime.run(decode(path.read_bytes(), size).pixels[None]).embedding[0]
             pair = []
             for managed in (True, False):
                 full = np.asarray(full_decode(path, size, managed=managed), np.float32)

@@ -41,7 +41,7 @@ def make_catalog(folder: Path, parts: int) -> None:
     from artylyze.catalog.schema import build_rows, catalog_schema
     from artylyze.catalog.snapshot import Part, Snapshot, write_snapshot
     from artylyze.collection.manifest import COLUMNS
-    from artylyze.workers.decoder import Seen
+    from artylyze.workers.protocol import Seen
 
     schema = catalog_schema([], None)
     random = np.random.default_rng(0)

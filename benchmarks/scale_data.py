@@ -31,7 +31,7 @@ from artylyze.errors import ErrorCode, ImageError
 from artylyze.storage import Entry
 from artylyze.storage.contract import Survey
 from artylyze.tagging.dryrun import PROBE
-from artylyze.workers.decoder import Seen
+from artylyze.workers.protocol import Seen
 
 SHARD, DIM, TASKS = 1024, 16, ("genre", "style")
 TERMS = np.array([f"term {number}" for number in range(20)], object)

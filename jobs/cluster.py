@@ -3,24 +3,11 @@
 ray job submit --working-dir . -- python jobs/cluster.py s3://museum/catalog -o s3://museum/clusters --k auto
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The working directory that was submitted, or the checkout: artylyze need not be installed."""
-
-
-def main() -> None:
-    """Run `artylyze cluster` with the arguments of this process."""
-    sys.path[0] = str(ROOT)  # Python put jobs/ there
-    # Ray hands the folder of argv[0] to its workers where no working directory was submitted; usage messages name it.
-    sys.argv = [str(ROOT / "artylyze"), "cluster", *sys.argv[1:]]
-    from artylyze.cli.app import main as run
-
-    run()
-
-
 if __name__ == "__main__":
-    main()
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python put jobs/ there
+    from jobs.entry import run
+
+    run("cluster")

@@ -3,24 +3,11 @@
 ray job submit --working-dir . -- python jobs/tag.py s3://museum/scans -o s3://museum/catalog
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The working directory that was submitted, or the checkout: artylyze need not be installed."""
-
-
-def main() -> None:
-    """Run `artylyze tag` with the arguments of this process."""
-    sys.path[0] = str(ROOT)  # Python put jobs/ there
-    # Ray hands the folder of argv[0] to its workers where no working directory was submitted; usage messages name it.
-    sys.argv = [str(ROOT / "artylyze"), "tag", *sys.argv[1:]]
-    from artylyze.cli.app import main as run
-
-    run()
-
-
 if __name__ == "__main__":
-    main()
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python put jobs/ there
+    from jobs.entry import run
+
+    run("tag")

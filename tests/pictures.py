@@ -22,7 +22,7 @@ from artylyze.collection.manifest import COLUMNS, open_manifest, open_rows, read
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.models.runtimes import Outputs
 from artylyze.tagging.shard import ShardSettings, commit_rows
-from artylyze.workers.decoder import Seen
+from artylyze.workers.protocol import Seen
 
 MARKUP = "<script>alert('é')</script>"
 FORMULA = "=cmd|'/c calc'!A1"

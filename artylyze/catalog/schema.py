@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from artylyze.errors import ImageError
-from artylyze.workers.decoder import Seen
+from artylyze.workers.protocol import Seen
 
 FIXED = (
     pa.field("image_id", pa.string(), nullable=False),

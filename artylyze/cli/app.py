@@ -186,6 +186,9 @@ def tag(
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="local (this machine), ray, or auto: Ray where RAY_ADDRESS names a cluster.")
+    ] = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Workers that hold the model. Default: one per GPU, or per core.")
     ] = None,
@@ -242,6 +245,7 @@ def tag(
         model=model,
         weights=weights,
         device=device,
+        engine=engine,
         workers=workers,
         readers=readers,
         shard_size=shard_size,

@@ -12,8 +12,9 @@ from PIL import Image
 
 from artylyze.drawing.contact_sheet import TILE
 from artylyze.errors import ImageError
-from artylyze.workers.decoder import Seen
-from artylyze.workers.fetching import Reader, Source
+from artylyze.workers.fetching import Source
+from artylyze.workers.protocol import Seen
+from artylyze.workers.reading import Reader
 
 _MISSING = np.full((8, 8, 3), 214, np.uint8)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,9 @@ from artylyze.errors import ErrorCode, ImageError, InputError
 from artylyze.models.bundle import GRAPH_VERSION
 from artylyze.models.runtimes import GPU_BATCH, OnnxRuntime, TorchRuntime, resolve_device
 from artylyze.storage import reachable
-from artylyze.workers.fetching import Reader, Source
+from artylyze.workers.fetching import Source
+from artylyze.workers.reading import Reader
+from artylyze.workers.supervision import cores
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from artylyze.models.bundle import Bundle
     from artylyze.models.runtimes import Device
-    from artylyze.workers.decoder import Seen
+    from artylyze.workers.protocol import Seen
 
     Matrix = NDArray[np.float32]
 
@@ -206,11 +207,6 @@ def _canary(sources: Sequence[Source]) -> str | None:
     """An image that can be had now; None where none of a dozen across the dataset can."""
     places = np.unique(np.linspace(0, len(sources) - 1, PROBED).astype(int))
     return next((sources[place].uri for place in places if reachable(sources[place].uri)), None)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _name(sources: Sequence[Source], bundle: Bundle, device: Device, mirror: bool) -> str:

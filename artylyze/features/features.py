@@ -179,11 +179,11 @@ def _images(source: str) -> tuple[pa.Table, Mapping[str, int]]:
 
 
 def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Found:
-    from artylyze.features.cached import cores
     from artylyze.features.fitting import fit
     from artylyze.features.pixels import images_folder, read_images
     from artylyze.features.transform import identity, load_transform, save_transform
     from artylyze.workers.fetching import Source
+    from artylyze.workers.supervision import cores
 
     known = None if request.transform is None else load_transform(request.transform)
     if known is not None and known.method != request.method:

@@ -19,12 +19,13 @@ import numpy as np
 from artylyze.cache import cache_folder, hold, make_room
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage import reachable
-from artylyze.workers.fetching import Reader, Source
+from artylyze.workers.fetching import Source
+from artylyze.workers.reading import Reader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from artylyze.workers.decoder import Seen
+    from artylyze.workers.protocol import Seen
 
 PROBED = 12
 """Images that are asked for before anything else, across the dataset."""

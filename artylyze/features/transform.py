@@ -142,7 +142,7 @@ def cosines(rows: Matrix) -> Matrix:
     """
     from scipy.fft import dctn
 
-    from artylyze.features.cached import cores
+    from artylyze.workers.supervision import cores
 
     size = isqrt(rows.shape[1] // 3)
     squares = rows.reshape(-1, size, size, 3)

@@ -24,8 +24,9 @@ from artylyze.tagging.planning import Plan, check, is_manifest, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Tagger, rows_to_read, sources
 from artylyze.wording import counted
-from artylyze.workers.decoder import Seen
-from artylyze.workers.fetching import FETCHERS, Reader, Source
+from artylyze.workers.fetching import FETCHERS, Source
+from artylyze.workers.protocol import Seen
+from artylyze.workers.reading import Reader
 
 PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""

@@ -36,6 +36,7 @@ from artylyze.errors import ErrorCode, ImageError, StorageError, TooManyErrorsEr
 from artylyze.models.runtimes import resolve_precision
 from artylyze.progress import Watcher
 from artylyze.storage import Store, fetch, is_url, open_store
+from artylyze.tagging.engine import Engine, choose_engine
 from artylyze.tagging.planning import Plan, check, nothing_to_do, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings, rows_to_read
@@ -67,21 +68,36 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
     check(request)
     conditional = probe_conditional(open_store(request.output))
     source = request.source or request.output
-    watcher.say(f"Reading what there is in {source}, loading the model, and {_starting_ray()} ...")
+    local = choose_engine(request.engine) == "local"
+    starting = "loading the model" if local else f"loading the model, and {_starting_ray()}"
+    watcher.say(f"Reading what there is in {source}, {starting} ...")
     with TemporaryDirectory(prefix="artylyze-") as folder:
-        planned = _in_background(plan, request, watcher, folder)  # Ray needs seconds to start
-        from artylyze.ray_session import connect
-
-        if planned.done():
-            planned.result()  # a mistake that was found while Ray was imported is told before Ray starts
-        logs = connect()
-        prepared = planned.result()
+        engine, prepared = (_plan_here if local else _plan_and_connect)(request, watcher, folder)
         if prepared is None:
             snapshot = read_snapshot(request.output)
             watcher.say(nothing_to_do(request))
             return Outcome(snapshot.run_id, snapshot, 0, 0, 0.0)
-        watcher.say(f"Ray's own logs: {logs}")
-        return drive(request, prepared, watcher, conditional=conditional)
+        return drive(request, prepared, engine, watcher, conditional=conditional)
+
+
+def _plan_here(request: TagRequest, watcher: Watcher, folder: str) -> tuple[Engine, Plan | None]:
+    from artylyze.tagging.local_engine import LocalEngine
+
+    return LocalEngine(), plan(request, watcher, folder)
+
+
+def _plan_and_connect(request: TagRequest, watcher: Watcher, folder: str) -> tuple[Engine, Plan | None]:
+    """Plan while Ray starts, which needs seconds."""
+    planned = _in_background(plan, request, watcher, folder)
+    from artylyze.tagging.ray_engine import RayEngine
+
+    if planned.done():
+        planned.result()  # a mistake that was found while Ray was imported is told before Ray starts
+    engine = RayEngine()
+    prepared = planned.result()
+    if prepared is not None:
+        watcher.say(f"Ray's own logs: {engine.logs}")
+    return engine, prepared
 
 
 def _starting_ray() -> str:
@@ -134,7 +150,7 @@ def judge(request: TagRequest, outcome: Outcome) -> None:
         )
 
 
-def _freeze(store: Store, plan: Plan) -> Plan:
+def _freeze(store: Store, plan: Plan, engine: Engine) -> Plan:
     """Write the plan into the run's folder, where workers read its manifest; return what is there if it was begun.
 
     run.json comes last: without it what lies there is of a plan that nobody followed, and is written anew.
@@ -143,22 +159,20 @@ def _freeze(store: Store, plan: Plan) -> Plan:
     if begun is None:
         copy_manifest(plan.manifest.url, f"{store.url}/manifest.parquet")
         write_base(store, plan.base)
-        return replace(plan, spec=write_spec(store, _resolved(plan.spec)))
+        return replace(plan, spec=write_spec(store, _resolved(plan.spec, engine)))
     manifest = plan.manifest
     if manifest.digest != begun.manifest_digest:
         manifest = open_manifest(store.uri("manifest.parquet"), ordered=False)
     return replace(plan, spec=begun, manifest=manifest, base=read_base(store))
 
 
-def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: bool) -> Outcome:
+def drive(request: TagRequest, plan: Plan, engine: Engine, watcher: Watcher, *, conditional: bool) -> Outcome:
     """Tag the shards that are not committed yet, and publish the snapshot."""
-    from artylyze.tagging.ray_engine import choose_workers, tag_shards
-
     began = monotonic()
     store = run_store(request.output, plan.spec.run_id)
     replaces = open_store(request.output).version("catalog.json")
     with Lease(store, plan.spec.rows, conditional=conditional) as lease:
-        plan = _freeze(store, plan)
+        plan = _freeze(store, plan, engine)
         spec = plan.spec
         there = read_receipts(store, spec.run_id, spec.shards)
         resumed = sum(receipt.rows for receipt in there.values())
@@ -168,13 +182,13 @@ def drive(request: TagRequest, plan: Plan, watcher: Watcher, *, conditional: boo
             settings = _settings(request, plan, spec, conditional=conditional)
             pending.sort(key=lambda shard: -weights[shard.index])
             settings = replace(settings, canary=probe_images(settings.manifest))
-            workers = choose_workers(spec, request.workers, request.readers, separate=request.separate)
+            workers = engine.choose_workers(spec, request.workers, request.readers, request.separate)
             watcher.say(
                 f"Tagging {counted(spec.rows - resumed, 'image')} in {counted(len(pending), 'shard')}: starting "
                 f"{counted(min(workers.taggers, len(pending)), 'worker')}, each of which loads the model ..."
             )
             watcher.start(spec.rows, resumed, "Tagging")
-            receipts = tag_shards(settings, plan.bundle, pending, workers)
+            receipts = engine.tag_shards(settings, plan.bundle, pending, workers)
             _follow(receipts, lease, list(there.values()), watcher)
             there |= read_receipts(store, spec.run_id, pending)
         else:
@@ -192,10 +206,8 @@ def _weights(manifest: Manifest, shards: Sequence[Shard]) -> list[int]:
     return [int(ends[shard.stop] - ends[shard.start]) for shard in shards]
 
 
-def _resolved(spec: RunSpec) -> RunSpec:
-    from artylyze.tagging.ray_engine import cluster_device
-
-    device = cluster_device(spec.device)
+def _resolved(spec: RunSpec, engine: Engine) -> RunSpec:
+    device = engine.resolve_device(spec.device)
     return replace(spec, device=device, precision=resolve_precision("auto", device))
 
 

@@ -12,7 +12,7 @@ import pickle
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,18 +25,18 @@ from artylyze import errors
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import RunSpec, run_store
-from artylyze.errors import ArtylyzeError, ImageError, InputError, StorageError
+from artylyze.errors import ArtylyzeError, InputError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
-from artylyze.ray_session import living_nodes, may_grow, resources
+from artylyze.ray_session import connect, living_nodes, may_grow, resources
 from artylyze.tagging.attempts import Attempts
+from artylyze.tagging.engine import Workers, as_run_error, unreadable
 from artylyze.tagging.shard import (
     Rows,
+    ShardReader,
     ShardSettings,
     Tagger,
     commit_rows,
-    make_reader,
-    read_images,
     sources,
     to_tag,
 )
@@ -53,79 +53,62 @@ COMMIT_CPUS = 0.1
 """Logical CPUs of each of them."""
 
 
-@dataclass(frozen=True)
-class Workers:
-    """How a run is spread.
+class RayEngine:
+    """Drives the shards of a run on the Ray cluster that the environment names, or one that it starts here."""
 
-    Attributes:
-        device: `cpu` or `cuda`.
-        precision: of inference.
-        taggers: actors that hold the model: one for each GPU, or for each core.
-        readers: actors that fetch and decode, where that is a stage of its own.
-        reader_cpus: logical CPUs of each of them.
-        separate: whether reading, tagging and committing are three stages.
-    """
+    def __init__(self) -> None:
+        self.logs = connect()
 
-    device: str
-    precision: str
-    taggers: int
-    readers: int
-    reader_cpus: float
-    separate: bool
+    def resolve_device(self, device: str) -> Device:
+        """Resolve `auto` to what the cluster has; one that autoscales may still grow the GPUs that are asked for."""
+        if resources().get("GPU") or (device == "cuda" and may_grow()):
+            return "cpu" if device == "cpu" else "cuda"
+        return resolve_device("cpu" if device == "auto" else device)
 
+    def choose_workers(self, spec: RunSpec, taggers: int | None, readers: int | None, separate: bool | None) -> Workers:
+        """Choose a fixed number of workers for the cluster as it stands: see `Engine`.
 
-def cluster_device(device: str) -> Device:
-    """Resolve `auto` to what the cluster has; one that autoscales may still grow the GPUs that are asked for."""
-    if resources().get("GPU") or (device == "cuda" and may_grow()):
-        return "cpu" if device == "cpu" else "cuda"
-    return resolve_device("cpu" if device == "auto" else device)
+        An autoscaling cluster grows to what is asked for.
+        """
+        there = resources()
+        cpus = max(1, int(there.get("CPU", 1)))
+        if spec.device == "cpu":
+            return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, bool(separate))
+        gpus = int(there.get("GPU", 0))
+        if not may_grow() and gpus < (taggers or 1):
+            raise InputError(
+                f"The run needs {taggers or 1} GPUs and the Ray cluster has {gpus}. Run where they are; to begin on "
+                "CPUs give --device cpu."
+            )
+        return Workers(spec.device, spec.precision, taggers or max(1, gpus), readers or cpus, separate=True)
 
+    def tag_shards(
+        self, settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers
+    ) -> Iterator[Receipt]:
+        """Tag shards on the cluster and yield their receipts as they are committed: see `Engine`.
 
-def choose_workers(spec: RunSpec, taggers: int | None, readers: int | None, *, separate: bool | None = None) -> Workers:
-    """Choose a fixed number of workers for the cluster as it stands.
-
-    Args:
-        spec: of the run: device and precision.
-        taggers: actors that hold the model; None: one for each GPU or core that is there. An autoscaling cluster
-            grows to what is asked for.
-        readers: actors that fetch and decode; None: one for each core that is there.
-        separate: whether the stages are separate; None: with a GPU only.
-    """
-    found = resources()
-    cpus = max(1, int(found.get("CPU", 1)))
-    if spec.device == "cpu":
-        return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, 0.4, bool(separate))
-    gpus = int(found.get("GPU", 0))
-    if not may_grow() and gpus < (taggers or 1):
-        raise InputError(
-            f"The run needs {taggers or 1} GPUs and Ray finds {gpus}. Run where they are; to begin on CPUs give "
-            "--device cpu."
-        )
-    taggers = taggers or max(1, gpus)
-    readers = readers or cpus
-    room = cpus - COMMIT_CPUS * COMMITTERS * taggers
-    share = 1.0 if may_grow() else max(0.05, min(1.0, room / readers))
-    return Workers(spec.device, spec.precision, taggers, readers, share, separate=True)
+        Raises:
+            StorageError: too if a shard kills its worker again and again.
+        """
+        if not shards:
+            return
+        workers = replace(workers, taggers=min(workers.taggers, len(shards)), readers=min(workers.readers, len(shards)))
+        dataset = build(settings, ray.put(bundle.for_device(workers.device)), shards, workers)
+        try:
+            batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+            for batch in batches:
+                for text in batch.column("receipt").to_pylist():
+                    yield Receipt(**json.loads(text))
+        except ray.exceptions.RayError as error:
+            raise _ours(error) from error
 
 
-def tag_shards(settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers) -> Iterator[Receipt]:
-    """Tag shards on the cluster and yield their receipts as they are committed.
-
-    Raises:
-        StorageError: if the storage refuses every image, or what a worker wants to commit; if a shard kills its worker
-            again and again.
-    """
-    if not shards:
-        return
-    workers = replace(workers, taggers=min(workers.taggers, len(shards)), readers=min(workers.readers, len(shards)))
-    dataset = build(settings, ray.put(bundle.for_device(workers.device)), shards, workers)
-    try:
-        batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for batch in batches:
-            for text in batch.column("receipt").to_pylist():
-                yield Receipt(**json.loads(text))
-    except ray.exceptions.RayError as error:
-        raise _ours(error) from error
+def _reader_cpus(workers: Workers) -> float:
+    """Logical CPUs that each reader asks for: all of them and the committers fit on the cluster as it stands."""
+    if workers.device == "cpu":
+        return 0.4
+    free = resources().get("CPU", 1) - COMMIT_CPUS * COMMITTERS * workers.taggers
+    return 1.0 if may_grow() else max(0.05, min(1.0, free / workers.readers))
 
 
 def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers: Workers) -> ray.data.Dataset:
@@ -142,7 +125,7 @@ def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers
         return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle)
     # A GPU's worker asks for no CPU: readers, which are placed first, could leave it none beside its GPU.
     holds_model = {"num_cpus": 0, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
-    read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": workers.reader_cpus}, settings)
+    read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": _reader_cpus(workers)}, settings)
     tagged = _stage(read, TagStage, workers.taggers, holds_model, settings, bundle, workers)
     committed = _stage(tagged, CommitStage, COMMITTERS * workers.taggers, {"num_cpus": COMMIT_CPUS}, settings)
     _bound_memory(committed, settings, shards, workers)
@@ -216,6 +199,7 @@ class FusedStage:
                 lambda: ray.get(bundle),
                 settings.tasks,
                 settings.embedding_dim,
+                settings.size,
                 deadline=settings.deadline,
                 canary=settings.canary,
             )
@@ -238,13 +222,13 @@ class ReadStage:
         self._guard = Guard(settings, "read")
         with self._guard.start():
             self._rows = Rows(settings)
-            self._reader = make_reader(settings)
+            self._reader = ShardReader(settings)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard, add what was seen of its images, and their pixels."""
         shard = _shard(block)
         with self._guard.shard(shard):
-            images = read_images(self._reader, to_tag(self._rows.planned(shard)))
+            images = self._reader.read(to_tag(self._rows.planned(shard)))
             return _with(block, outcomes=pickle.dumps(images.outcomes), pixels=images.pixels)
 
 
@@ -312,22 +296,15 @@ def _ours(error: BaseException) -> ArtylyzeError:
     while wrapper is not None:
         cause = getattr(wrapper, "cause", None)
         for original in (cause, wrapper):  # the wrapper is of its class too, but says a traceback
-            if isinstance(original, ArtylyzeError):
-                return original
-            if isinstance(original, ImageError):
-                return _unreadable(str(original))
+            if isinstance(original, BaseException) and (ours := as_run_error(original)):
+                return ours
         wrapper = cause if isinstance(cause, BaseException) else wrapper.__cause__
     # An actor that fails while it starts leaves no cause, only the text of its traceback, the last line its error.
     if lines := re.findall(r"^artylyze\.errors\.(\w+): (.+)", str(error), re.MULTILINE):
         name, message = lines[-1]
         kind = getattr(errors, name, ArtylyzeError)
-        return kind(message) if issubclass(kind, ArtylyzeError) else _unreadable(message)
+        return kind(message) if issubclass(kind, ArtylyzeError) else unreadable(message)
     return ArtylyzeError(f"A worker failed: {_innermost(error)}. This is a defect: Ray's logs hold the traceback.")
-
-
-def _unreadable(what: str) -> StorageError:
-    """What an ImageError is that came from something else than an image, for which it would have become a row."""
-    return StorageError(f"A worker cannot read what it needs ({what}). The same command resumes.")
 
 
 def _innermost(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from artylyze.errors import UsageError
 from artylyze.storage import same_place
 from artylyze.storage.staging import local_path
 from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tagging.engine import ENGINES
 
 MOST_IN_A_SHARD = 65_536
 """Images that `--shard-size` may ask for: their embeddings must fit a list of 32-bit offsets."""
@@ -23,6 +24,7 @@ class TagRequest:
         output: address of the catalog.
         model: a bundle's folder, `timm:NAME`, or None for the default.
         device: `auto`, `cpu` or `cuda`.
+        engine: `local` (this machine alone), `ray`, or `auto`: Ray where RAY_ADDRESS names a cluster, as in a Ray job.
         shard_size: images in a shard, None to choose.
         top_k: terms kept for each task.
         max_error_rate: share of the images that may fail before the exit code says so, 0 to 1.
@@ -31,8 +33,8 @@ class TagRequest:
         retry_failed: tag again what failed for a reason that can pass.
         replace: make the catalog anew, whatever it holds.
         force: globs; an update tags again the images whose image_id or uri matches one.
-        workers: actors that hold the model, None for one per GPU or core.
-        readers: actors that fetch and decode for GPUs, None for one per core.
+        workers: workers that hold the model, None for one per GPU or core.
+        readers: workers that fetch and decode for GPUs, None for one per core.
         separate: three stages instead of a fused one, None for what the device asks for.
         weights: file of weights for `timm:NAME`.
         deadline: seconds that one image may take to decode.
@@ -45,6 +47,7 @@ class TagRequest:
     output: str
     model: str | None = None
     device: str = "auto"
+    engine: str = "auto"
     shard_size: int | None = None
     top_k: int = 5
     max_error_rate: float = 0.05
@@ -75,6 +78,8 @@ class TagRequest:
             raise UsageError("--max-error-rate is a share between 0 and 1.")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError("--device is one of auto, cpu, cuda.")
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine}: choose {', '.join(ENGINES)}.")
         self._check_together()
 
     def _check_together(self) -> None:

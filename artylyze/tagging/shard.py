@@ -21,8 +21,9 @@ from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs, load_runtime
 from artylyze.models.scores import score
 from artylyze.storage import open_store
-from artylyze.workers.decoder import Seen
-from artylyze.workers.fetching import Reader, Source, all_of
+from artylyze.workers.fetching import Fetches, FetchThreads, Refusals, Source, all_of
+from artylyze.workers.process import ImageProcess
+from artylyze.workers.protocol import Seen
 
 
 @dataclass(frozen=True)
@@ -106,25 +107,39 @@ def sources(rows: pa.Table) -> list[Source]:
     return [Source(*values) for values in zip(*columns, strict=True)]
 
 
-def make_reader(settings: ShardSettings) -> Reader:
-    """Start what reads the images of a run."""
-    return Reader(
-        settings.size,
-        deadline=settings.deadline,
-        canary=settings.canary,
-    )
+class ShardReader:
+    """Reads the images of shards: threads that fetch, and a child that decodes."""
 
+    def __init__(self, settings: ShardSettings) -> None:
+        self._size = settings.size
+        self._canary = settings.canary
+        self._threads = FetchThreads()
+        self._process = ImageProcess(settings.size, deadline=settings.deadline)
 
-def read_images(reader: Reader, rows: pa.Table) -> Images:
-    """Read all images of a shard into one array."""
-    wanted = sources(rows)
-    outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
-    slots = np.empty((len(wanted), reader.size, reader.size, 3), np.uint8)
-    for batch in reader.read(wanted, outcomes, batch_size=16):
-        slots[batch.rows] = batch.filled
-    seen = all_of(outcomes)
-    good = [index for index, one in enumerate(seen) if isinstance(one, Seen)]
-    return Images(seen, slots if len(good) == len(seen) else slots[good])
+    def close(self) -> None:
+        """End the child and the threads; a `read` that is going on in another thread fails soon."""
+        self._threads.close()
+        self._process.close()
+
+    def read(self, rows: pa.Table) -> Images:
+        """Read the images of manifest rows into one array.
+
+        Raises:
+            StorageError: if images are refused and the canary too.
+        """
+        wanted = sources(rows)
+        outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
+        slots = np.empty((len(wanted), self._size, self._size, 3), np.uint8)
+
+        def deliver(numbers: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
+            slots[numbers] = pixels
+
+        refusals = Refusals(self._canary)
+        self._process.run(Fetches(self._threads, wanted), outcomes, refusals, deliver)
+        refusals.settle(outcomes)
+        seen = all_of(outcomes)
+        good = [number for number, outcome in enumerate(seen) if isinstance(outcome, Seen)]
+        return Images(seen, slots if len(good) == len(seen) else slots[good])
 
 
 class Tagger:

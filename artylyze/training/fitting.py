@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from artylyze.datasets.folds import classes_untaught
-from artylyze.features.cached import cores
 from artylyze.training.heads import CrossFitted, FittedHeads, Head, HeadSettings
+from artylyze.workers.supervision import cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,7 +25,8 @@ from artylyze.training.calibration import FLAG_ALL
 from artylyze.training.frozen import learn_frozen, scored
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.request import TrainRequest
-from artylyze.workers.fetching import Reader, Source
+from artylyze.workers.fetching import Source
+from artylyze.workers.reading import Reader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

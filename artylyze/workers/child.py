@@ -1,63 +1,96 @@
-"""The child of a CPU worker: decodes images and tags them, in batches. `artylyze.workers.process` talks to it."""
+"""The child of a worker: decodes images in batches, and tags them if it was given a model.
+
+Run as `python -m artylyze.workers.child`; `artylyze.workers.process` is the parent's half. Without a model it imports
+`images` and no runtime.
+"""
 
 from __future__ import annotations
 
 import pickle
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
 from artylyze.errors import ImageError
-from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
-from artylyze.workers.decoder import GRACE, decode_or_error, header_of
-from artylyze.workers.supervision import LENGTH, accept, ready, send, watch
+from artylyze.images import Decoded, decode
+from artylyze.workers.protocol import LENGTH, pack_header
+from artylyze.workers.supervision import accept, ready, send, watch
 
-if TYPE_CHECKING:
-    from artylyze.models.bundle import Bundle
+GRACE = 5.0
+"""Seconds past the deadline after which a child ends itself: its parent is gone, or waits for a whole batch."""
+
+Finish = Callable[[list[Decoded]], memoryview]
+"""Makes the rows of a few decoded images."""
 
 
 def main(arguments: list[str]) -> None:
-    """Answer each batch with headers and outputs, until the parent closes the socket.
+    """Answer each batch until the parent closes the socket.
 
-    Arguments: number of the socket's file descriptor, max_pixels, deadline (seconds).
+    Arguments: number of the socket's file descriptor, size (pixels), max_pixels, deadline (seconds). The payload is the
+    pickled bundle, or nothing.
     """
-    link, payload = accept(int(arguments[0]))
-    max_pixels, deadline = int(arguments[1]), float(arguments[2])
-    bundle: Bundle = pickle.loads(payload)  # noqa: S301 - from the parent alone
+    descriptor, size, max_pixels, deadline = *map(int, arguments[:3]), float(arguments[3])
+    link, payload = accept(descriptor)
+    together, finish = _model(payload, deadline) if payload else (1, _pixels)
     del payload
-    runtime, size = OnnxRuntime(bundle), bundle.preprocessing.size
-    pixels = np.empty((CPU_BATCH, size, size, 3), np.uint8)
-
-    def tagged(count: int) -> memoryview:
-        watch(deadline + GRACE)
-        outputs = runtime.run(pixels[:count])
-        watch(0)
-        return np.concatenate([outputs.embedding, *outputs.logits.values()], axis=1).data.cast("B")
-
     with link, link.makefile("rb") as requests:
         ready(link)
         while count := requests.read(LENGTH.size):
             headers: list[bytes] = []
-            outputs: list[memoryview] = []
-            waiting = 0
+            rows: list[memoryview] = []
+            waiting: list[Decoded] = []
             for _ in range(*LENGTH.unpack(count)):
                 image = requests.read(*LENGTH.unpack(requests.read(LENGTH.size)))
-                found = decode_or_error(image, size, max_pixels, deadline)
-                headers.append(header_of(found))
-                if not isinstance(found, ImageError):
-                    pixels[waiting] = found.pixels
-                    waiting += 1
-                if waiting == CPU_BATCH:
-                    outputs.append(tagged(waiting))
-                    waiting = 0
-            answer = [LENGTH.pack(sum(map(len, headers))), *headers]
+                decoded = _decode(image, size, max_pixels, deadline)
+                headers.append(pack_header(decoded))
+                if not isinstance(decoded, ImageError):
+                    waiting.append(decoded)
+                if len(waiting) == together:
+                    rows.append(finish(waiting))
+                    waiting = []
+            answer: list[bytes | memoryview] = [LENGTH.pack(sum(map(len, headers))), *headers]
             if waiting:
                 if len(headers) == 1:
                     send(link, answer)  # before the model's turn: the parent sees whose death it would be
                     answer = []
-                outputs.append(tagged(waiting))
-            send(link, [*answer, *outputs])
+                rows.append(finish(waiting))
+            send(link, [*answer, *rows])
+
+
+def _decode(data: bytes, size: int, max_pixels: int, deadline: float) -> Decoded | ImageError:
+    """Decode, at most for as long as the parent would wait."""
+    watch(deadline + GRACE)
+    try:
+        return decode(data, size, max_pixels=max_pixels)
+    except ImageError as error:
+        return error
+    finally:
+        watch(0)
+
+
+def _pixels(images: list[Decoded]) -> memoryview:
+    (image,) = images
+    return image.pixels.data.cast("B")
+
+
+def _model(payload: bytes, deadline: float) -> tuple[int, Finish]:
+    """How many images are tagged together, and what tags them: float32 rows of the embedding and all tasks' logits."""
+    from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
+
+    bundle = pickle.loads(payload)  # noqa: S301 - from the parent alone
+    runtime, size = OnnxRuntime(bundle), bundle.preprocessing.size
+    pixels = np.empty((CPU_BATCH, size, size, 3), np.uint8)
+
+    def tagged(images: list[Decoded]) -> memoryview:
+        for slot, image in zip(pixels, images, strict=False):
+            slot[:] = image.pixels
+        watch(deadline + GRACE)
+        outputs = runtime.run(pixels[: len(images)])
+        watch(0)
+        return np.concatenate([outputs.embedding, *outputs.logits.values()], axis=1).data.cast("B")
+
+    return CPU_BATCH, tagged
 
 
 if __name__ == "__main__":

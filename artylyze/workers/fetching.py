@@ -1,33 +1,25 @@
-"""Fetch and decode: from the addresses of a shard to batches of pixels, each failure kept as what it is.
-
-Fetching threads run ahead of decoding within a bounded window; each decoder is a supervised child process fed by a
-thread of its own; finished batches wait in a short queue, so that memory stays bounded when fetching outruns the rest.
-"""
+"""Fetching images: threads run ahead of whoever decodes within a bounded window, each failure kept as what it is."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Self
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage import fetch, reachable
-from artylyze.workers.decoder import DecoderProcess, Seen
+from artylyze.workers.protocol import Seen
 
 WINDOW_BYTES = 128 * 2**20
 """Bytes of encoded images that are fetched ahead of decoding, if more than one image is."""
 
 FETCHERS = 8
-"""Fetching threads beside each decoder process."""
+"""Fetching threads beside each child process."""
 
 GROUP, GROUP_BYTES = 16, 2**19
 """Small images, and bytes of them, that one thread fetches in a row: to hand over each costs more than to read it."""
@@ -37,6 +29,9 @@ MEAN_BYTES = 2 * 2**20
 
 IN_A_ROW = 16
 """Images refused one after the other, after which the canary is asked whether the rest is worth trying."""
+
+Fetched = bytes | memoryview | ImageError
+"""The bytes of an image, or why they cannot be had."""
 
 _REFUSALS = (ErrorCode.MISSING, ErrorCode.DENIED, ErrorCode.UNREACHABLE)
 
@@ -48,141 +43,6 @@ class Source:
     uri: str
     validator: str | None = None
     size: int | None = None
-
-
-@dataclass
-class Batch:
-    """Images that were read, filled up to `count`.
-
-    Attributes:
-        pixels: uint8 (capacity, size, size, 3).
-        rows: for each image its row among the sources.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    rows: list[int] = field(default_factory=list)
-
-    @property
-    def filled(self) -> npt.NDArray[np.uint8]:
-        """The pixels of the images that were read, uint8 (n, size, size, 3)."""
-        return self.pixels[: len(self.rows)]
-
-
-class Reader:
-    """Fetching threads and decoder processes, kept for shard after shard. Use as a context manager or `close` it.
-
-    Args:
-        size: side of the square that images are decoded to, pixels.
-        decoders: number of decoder processes.
-        fetchers: number of fetching threads.
-        deadline: seconds that one image may take to decode.
-        canary: address of an object that could be read when the run began: if images are refused and this one too,
-            it is the storage that fails and not they.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        *,
-        decoders: int = 1,
-        fetchers: int = FETCHERS,
-        deadline: float = 60.0,
-        canary: str | None = None,
-    ) -> None:
-        self.size = size
-        self._decoders = [DecoderProcess(size, deadline=deadline) for _ in range(decoders)]
-        self._pool = ThreadPoolExecutor(fetchers, thread_name_prefix="artylyze-fetch")
-        self._ahead = 2 * fetchers
-        self._canary = canary
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the threads and the child processes."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for decoder in self._decoders:
-            decoder.close()
-
-    def read(
-        self, sources: Sequence[Source], outcomes: list[Seen | ImageError | None], batch_size: int
-    ) -> Generator[Batch, None, None]:
-        """Yield the images in batches, in no promised order, and write into `outcomes` what was seen of each source.
-
-        Raises:
-            StorageError: if sources are refused and the canary too.
-        """
-        ahead = Fetches(self._pool, sources, self._ahead)
-        ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=2)
-        stopped = threading.Event()
-        workers = [
-            threading.Thread(
-                target=self._decode, args=(decoder, ahead, outcomes, batch_size, ready, stopped), daemon=True
-            )
-            for decoder in self._decoders
-        ]
-        for worker in workers:
-            worker.start()
-        try:
-            running = len(workers)
-            while running:
-                found = ready.get()
-                if isinstance(found, BaseException):
-                    raise found
-                if found is None:
-                    running -= 1
-                elif found.rows:
-                    yield found
-        finally:
-            stopped.set()
-            with suppress(queue.Empty):
-                while True:
-                    ready.get_nowait()
-            for worker in workers:
-                worker.join()
-        Refusals(self._canary).settle(outcomes)
-
-    def _decode(
-        self,
-        decoder: DecoderProcess,
-        ahead: Fetches,
-        outcomes: list[Seen | ImageError | None],
-        batch_size: int,
-        ready: queue.Queue[Batch | BaseException | None],
-        stopped: threading.Event,
-    ) -> None:
-        def hand_over(item: Batch | BaseException | None) -> None:
-            while not stopped.is_set():
-                with suppress(queue.Full):
-                    ready.put(item, timeout=0.2)
-                    return
-
-        try:
-            batch, refusals = self._empty(batch_size), Refusals(self._canary)
-            while not stopped.is_set() and (found := ahead.next()) is not None:
-                row = found.row
-                try:
-                    header = decoder.decode(found.result(), batch.pixels[len(batch.rows)])
-                except ImageError as error:
-                    outcomes[row] = error
-                    refusals.count(error)
-                    continue
-                refusals.count(None)
-                outcomes[row] = header
-                batch.rows.append(row)
-                if len(batch.rows) == batch_size:
-                    hand_over(batch)
-                    batch = self._empty(batch_size)
-            hand_over(batch)
-            hand_over(None)
-        except BaseException as error:  # whatever it is, the thread that waits must hear of it
-            hand_over(error)
-
-    def _empty(self, batch_size: int) -> Batch:
-        return Batch(np.empty((batch_size, self.size, self.size, 3), np.uint8))
 
 
 class Refusals:
@@ -229,7 +89,7 @@ class Fetch:
 
     row: int
     size: int
-    group: Future[list[bytes | memoryview | ImageError]]
+    group: Future[list[Fetched]]
     place: int
 
     def result(self) -> bytes | memoryview:
@@ -240,13 +100,49 @@ class Fetch:
         return found
 
 
+class FetchThreads:
+    """Threads that fetch. They keep no process from ending, as those of an executor would: a server may be slow.
+
+    Args:
+        count: of the threads.
+    """
+
+    def __init__(self, count: int = FETCHERS) -> None:
+        self.count = count
+        self._waiting: queue.SimpleQueue[tuple[Future[list[Fetched]], Sequence[Source]] | None] = queue.SimpleQueue()
+        for _ in range(count):
+            threading.Thread(target=self._work, name="artylyze-fetch", daemon=True).start()
+
+    def submit(self, group: Sequence[Source]) -> Future[list[Fetched]]:
+        """Fetch one after the other, each failure in its place."""
+        future: Future[list[Fetched]] = Future()
+        self._waiting.put((future, group))
+        return future
+
+    def close(self) -> None:
+        """End each thread once it has nothing in hand; what waits is not fetched."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
+        for _ in range(self.count):
+            self._waiting.put(None)
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            future, group = item
+            try:
+                future.set_result([_fetch(source) for source in group])
+            except BaseException as error:  # whoever waits for the images gets it
+                future.set_exception(error)
+
+
 class Fetches:
     """Fetches in the order of the sources, a bounded number of images and bytes ahead of whoever takes them."""
 
-    def __init__(self, pool: ThreadPoolExecutor, sources: Sequence[Source], ahead: int) -> None:
-        self._pool = pool
+    def __init__(self, threads: FetchThreads, sources: Sequence[Source]) -> None:
+        self._threads = threads
         self._sources = sources
-        self._ahead = ahead
+        self._ahead = 2 * threads.count
         self._next = 0
         self._bytes = 0
         self._waiting: deque[Fetch] = deque()
@@ -275,7 +171,7 @@ class Fetches:
         return following[: max(1, sum(end <= GROUP_BYTES for end in ends))]
 
     def _submit(self, group: Sequence[Source]) -> None:
-        fetched = self._pool.submit(_fetch_all, group)
+        fetched = self._threads.submit(group)
         for place, source in enumerate(group):
             self._waiting.append(Fetch(self._next, _size(source), fetched, place))
             self._bytes += _size(source)
@@ -286,15 +182,11 @@ def _size(source: Source) -> int:
     return MEAN_BYTES if source.size is None else source.size
 
 
-def _fetch_all(group: Sequence[Source]) -> list[bytes | memoryview | ImageError]:
-    """Fetch one after the other, each failure in its place."""
-    found: list[bytes | memoryview | ImageError] = []
-    for source in group:
-        try:
-            found.append(fetch(source.uri, source.validator))
-        except ImageError as error:
-            found.append(error)
-    return found
+def _fetch(source: Source) -> Fetched:
+    try:
+        return fetch(source.uri, source.validator)
+    except ImageError as error:
+        return error
 
 
 def all_of(outcomes: Sequence[Seen | ImageError | None]) -> list[Seen | ImageError]:

@@ -1,9 +1,8 @@
-"""One supervised child that decodes images and tags them: the whole work of a CPU worker but fetching and committing.
+"""The parent's half of a supervised child that decodes images, and tags them if it has a model.
 
 Decoder and model in one process cost no copy of pixels and no other process's turn between them. If an image brings the
-child down, it is that image's row; a new child takes up what had not been tagged.
-
-This is the parent's half, `artylyze.workers.child` the child's.
+child down, it is that image's row; a new child takes up what was not answered. `artylyze.workers.child` is the child's
+half, `artylyze.workers.protocol` what the two say.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +23,9 @@ from artylyze.images import MAX_PIXELS
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs
 from artylyze.workers import child
-from artylyze.workers.decoder import Seen, check_size, read_header, timed_out
-from artylyze.workers.fetching import FETCHERS, Fetch, Fetches, Refusals, Source, all_of
-from artylyze.workers.supervision import LENGTH, Child, receive, receive_into, send_until_answered
+from artylyze.workers.fetching import Fetch, Fetches, FetchThreads, Refusals, Source, all_of
+from artylyze.workers.protocol import LENGTH, Seen, read_header
+from artylyze.workers.supervision import LARGEST_FILE, Child, receive, receive_into, send_until_answered
 
 if TYPE_CHECKING:
     import socket
@@ -38,6 +36,72 @@ BATCH, BATCH_BYTES = 16, 16 * 2**20
 AHEAD = 2
 """Requests that are sent before the answer to the first is there: the child never waits for its parent's turn."""
 
+Deliver = Callable[[Sequence[int], npt.NDArray[Any]], None]
+"""Takes the numbers of some sources, and a row for each: its pixels, or the outputs of the model."""
+
+
+class ImageProcess:
+    """A child process that decodes images, started when first needed and again after each death.
+
+    Not for several threads at once, but for `close`.
+
+    Args:
+        size: side of the square that images are decoded to, pixels.
+        bundle: returns a model, for a child that tags too; called when a child starts.
+        width: float32 values in a row of the model: its embedding and the logits of all tasks.
+        deadline: seconds that one image may take to decode, or a batch to be tagged.
+        max_pixels: as in `images.decode`.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        bundle: Callable[[], Bundle] | None = None,
+        width: int = 0,
+        deadline: float = 60.0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        payload = bytes if bundle is None else lambda: pickle.dumps(bundle())
+        self.child = Child(child.__name__, (size, max_pixels, deadline), payload)
+        self.deadline = deadline
+        self._row: tuple[tuple[int, ...], type[np.generic]] = (
+            ((size, size, 3), np.uint8) if bundle is None else ((width,), np.float32)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the child now, not with the first image. Raises ChildStartError."""
+        self.child.connect()
+
+    def close(self) -> None:
+        """End the child for good; a `run` that is going on in another thread fails soon."""
+        self.child.end()
+
+    def empty(self, count: int) -> npt.NDArray[Any]:
+        """Room for `count` rows: uint8 (count, size, size, 3), or float32 (count, width) with a model."""
+        shape, dtype = self._row
+        return np.empty((count, *shape), dtype)
+
+    def run(
+        self, fetches: Fetches, outcomes: list[Seen | ImageError | None], refusals: Refusals, deliver: Deliver
+    ) -> None:
+        """Take images from `fetches` until there are no more, write what was seen of each, and deliver their rows.
+
+        Rows come in batches of at most BATCH, in no promised order.
+
+        Raises:
+            StorageError: if images are refused and the canary too.
+            RuntimeError: if the child dies again and again once it has decoded an image.
+            ChildStartError: if it does not come up, or was closed.
+        """
+        _Talk(self, fetches, outcomes, refusals, deliver).run()
+
 
 class TaggerProcess:
     """A child with a model, and the threads that fetch for it, kept for shard after shard.
@@ -46,9 +110,9 @@ class TaggerProcess:
         bundle: returns the model; called when a child starts.
         tasks: of the model.
         embedding_dim: of the model.
+        size: side of the square that the model takes, pixels.
         deadline: seconds that one image may take to decode, or a batch to be tagged.
         canary: as `Reader` has it.
-        fetchers: number of fetching threads.
     """
 
     def __init__(
@@ -56,27 +120,26 @@ class TaggerProcess:
         bundle: Callable[[], Bundle],
         tasks: Sequence[Task],
         embedding_dim: int,
+        size: int,
         *,
         deadline: float = 60.0,
         canary: str | None = None,
-        fetchers: int = FETCHERS,
     ) -> None:
         self._widths = {task.name: len(task.terms) for task in tasks}
         self._dim = embedding_dim
-        self._deadline = deadline
         self._canary = canary
-        self._child = Child(child.__name__, (MAX_PIXELS, deadline), lambda: pickle.dumps(bundle()))
-        self._pool = ThreadPoolExecutor(fetchers, thread_name_prefix="artylyze-fetch")
-        self._ahead = 2 * fetchers
+        width = embedding_dim + sum(self._widths.values())
+        self.process = ImageProcess(size, bundle=bundle, width=width, deadline=deadline)
+        self._threads = FetchThreads()
 
     def start(self) -> None:
         """Start the child now, not with the first image. Raises ChildStartError."""
-        self._child.connect()
+        self.process.start()
 
     def close(self) -> None:
         """End the child and the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._child.kill()
+        self._threads.close()
+        self.process.close()
 
     def read_and_tag(self, sources: Sequence[Source]) -> tuple[list[Seen | ImageError], Outputs]:
         """Read and tag images.
@@ -91,11 +154,16 @@ class TaggerProcess:
         """
         outcomes: list[Seen | ImageError | None] = [None] * len(sources)
         refusals = Refusals(self._canary)
-        fetches = Fetches(self._pool, sources, self._ahead)
-        talk = _Talk(self._child, fetches, refusals, outcomes, self._deadline, self._dim + sum(self._widths.values()))
-        talk.run()
+        order: list[int] = []
+        parts = [self.process.empty(0)]
+
+        def deliver(rows: Sequence[int], outputs: npt.NDArray[Any]) -> None:
+            order.extend(rows)
+            parts.append(outputs)
+
+        self.process.run(Fetches(self._threads, sources), outcomes, refusals, deliver)
         refusals.settle(outcomes)
-        return all_of(outcomes), self._split(talk.outputs())
+        return all_of(outcomes), self._split(np.concatenate(parts)[np.argsort(order)])
 
     def _split(self, rows: npt.NDArray[np.float32]) -> Outputs:
         ends = np.cumsum([self._dim, *self._widths.values()])
@@ -112,48 +180,42 @@ class _Image:
 class _Talk:
     """What parent and child say about the images of one shard.
 
-    The parent sends images in batches; the child answers each batch with the headers of all, and then the outputs of
-    those that could be decoded. If the child dies over a batch, its images are sent again one by one, and the one over
-    which it dies again is to blame: what others cause, the system's want of memory for instance, costs no image.
+    The parent sends images in batches; the child answers each batch with the headers of all, and then the rows of those
+    that could be decoded. If the child dies over a batch, its images are sent again one by one, and the one over which
+    it dies again is to blame: what others cause, the system's want of memory for instance, costs no image.
     """
 
     def __init__(
         self,
-        child: Child,
+        process: ImageProcess,
         fetches: Fetches,
-        refusals: Refusals,
         outcomes: list[Seen | ImageError | None],
-        deadline: float,
-        width: int,
+        refusals: Refusals,
+        deliver: Deliver,
     ) -> None:
-        self._child = child
+        self._process = process
+        self._child = process.child
+        self._deadline = process.deadline
         self._fetches = fetches
-        self._refusals = refusals
         self._outcomes = outcomes
-        self._deadline = deadline
-        self._width = width
-        self._order: list[int] = []
-        self._outputs = [np.empty((0, width), np.float32)]
+        self._refusals = refusals
+        self._deliver = deliver
         self._link: socket.socket
         self._next_fetch: Fetch | None = None
         self._filling: list[_Image] = []  # not yet a batch
         self._sent: deque[list[_Image]] = deque()  # or about to be, and not yet answered
         self._unsent: deque[bytes | memoryview] = deque()  # of them, what the socket had no room for
         self._again: deque[list[_Image]] = deque()  # what a dead child left
-        self._died_tagging = 0
+        self._died_later = 0
 
     def run(self) -> None:
-        """Talk until every image has an outcome, and every one that could be decoded its outputs."""
+        """Talk until every image has an outcome, and the row of every one that could be decoded is delivered."""
         try:
             while self._send_batches():
                 self._take_answer()
         except BaseException:  # half an answer may be in the socket
             self._child.kill()
             raise
-
-    def outputs(self) -> npt.NDArray[np.float32]:
-        """Return the outputs of the images that could be decoded, float32 (n, width), in the order of the sources."""
-        return np.concatenate(self._outputs)[np.argsort(self._order)]
 
     def _send_batches(self) -> bool:
         """Prepare what may be sent, and wait for a fetch only where no answer is due. False where nothing is left."""
@@ -177,32 +239,35 @@ class _Talk:
         try:
             send_until_answered(self._link, self._unsent, end)
             (size,) = LENGTH.unpack(receive(self._link, LENGTH.size, end))
-            said = io.BytesIO(receive(self._link, size, end))
-            headers += [read_header(said.read) for _ in batch]
-            rows = np.empty((sum(isinstance(one, Seen) for one in headers), self._width), np.float32)
+            answer = io.BytesIO(receive(self._link, size, end))
+            headers += [read_header(answer.read) for _ in batch]
+            rows = self._process.empty(sum(isinstance(header, Seen) for header in headers))
             if len(rows):
                 receive_into(self._link, rows.data.cast("B"), end + self._deadline)
         except TimeoutError:
             self._child.kill()
-            self._start_over(timed_out(self._deadline), tagging=bool(headers))
+            error = ImageError(ErrorCode.TIMEOUT, f"not decoded within {self._deadline:g} s")
+            self._start_over(error, decoded=bool(headers))
         except (OSError, EOFError):
             error = ImageError(ErrorCode.CRASHED_DECODER, self._child.cause_of_death())
-            self._start_over(error, tagging=bool(headers))
+            self._start_over(error, decoded=bool(headers))
         else:
             self._sent.popleft()
-            self._died_tagging = 0
-            self._outputs.append(rows)
+            self._died_later = 0
             for image, header in zip(batch, headers, strict=True):
                 self._outcomes[image.row] = header
-                if isinstance(header, Seen):
-                    self._order.append(image.row)
+            if len(rows):
+                decoded = [image.row for image in batch if isinstance(self._outcomes[image.row], Seen)]
+                self._deliver(decoded, rows)
 
-    def _start_over(self, error: ImageError, *, tagging: bool) -> None:
+    def _start_over(self, error: ImageError, *, decoded: bool) -> None:
         """The child is dead: find out which image it was, or blame it, or the model. Keep the others for the next."""
         first, *rest = self._sent
-        if len(first) == 1 and tagging:
-            self._died_tagging += 1
-            if self._died_tagging > 1:
+        if self._child.ended:
+            raise error
+        if len(first) == 1 and decoded:
+            self._died_later += 1
+            if self._died_later > 1:
                 raise RuntimeError(f"the process of the model ends while it tags: {error.detail}")
         elif len(first) == 1:
             self._outcomes[first.pop().row] = error
@@ -236,7 +301,8 @@ class _Talk:
             self._next_fetch = None
             try:
                 data = following.result()
-                check_size(data)
+                if len(data) > LARGEST_FILE:
+                    raise ImageError(ErrorCode.TOO_LARGE, f"a file of {len(data) / 1e6:.0f} MB")
             except ImageError as error:
                 self._outcomes[following.row] = error
                 self._refusals.count(error)

@@ -1,7 +1,6 @@
 """A child process that may die or hang without harm: started when needed, bounded in memory, ended at a deadline.
 
-Work that an image can bring down is done in one. Parent and child talk over a socket; what they say is theirs, each
-module that is run as a child (`python -m MODULE`) brings both halves.
+Work that an image can bring down is done in one. Parent and child talk over a socket.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import resource
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +25,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from artylyze.workers.protocol import LENGTH
+
 MEMORY = 4 << 30
 """Bytes of address space the child may add to what it has when it is ready: an image of the most pixels that are
 decoded takes about a third of it."""
@@ -36,9 +36,6 @@ LARGEST_FILE = MEMORY // 4
 
 START_SECONDS = 120.0
 """How long a child may take to come up: 0.2 s here, minutes on a cold network file system."""
-
-LENGTH = struct.Struct("!Q")
-"""Of what follows: bytes, or images of a batch."""
 
 PARENT_EVERY = 1.0
 """Seconds between two looks for the parent."""
@@ -53,10 +50,12 @@ class ChildStartError(RuntimeError):
 
 
 class Child:
-    """One child process, started when first needed and again after each death. Not for several threads at once.
+    """One child process, started when first needed and again after each death.
+
+    Not for several threads at once, but for `end`.
 
     Args:
-        module: that is run; its `main(arguments)` calls `serve`.
+        module: that is run, with `accept` and `ready`.
         arguments: for it, besides the number of the socket.
         payload: makes the bytes that it is given once, before it is ready.
     """
@@ -65,6 +64,7 @@ class Child:
         self._module = module
         self._arguments = list(map(str, arguments))
         self._payload = payload
+        self._ended = False
         self.process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
@@ -88,6 +88,9 @@ class Child:
             )
             self._socket = ours
             theirs.close()
+            if self._ended:
+                self.kill()
+                raise ChildStartError(f"{self._module} was ended")
             self._await_ready(ours, stderr)
         return ours
 
@@ -119,6 +122,19 @@ class Child:
         except ValueError:
             return f"killed by signal {-status}"
 
+    def end(self) -> None:
+        """End the child for good, from any thread: one that talks to it sees it die."""
+        self._ended = True
+        process = self.process
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    @property
+    def ended(self) -> bool:
+        """Whether `end` was called."""
+        return self._ended
+
     def kill(self, patience: float = 0.0) -> None:
         """End the child now, or after `patience` seconds if it does not end by itself. It may be started again."""
         process, self.process = self.process, None
@@ -130,6 +146,15 @@ class Child:
                 process.wait(patience)
             process.kill()
             process.wait()
+
+
+def cores() -> int:
+    """Cores that this process may use, by its affinity and by the quota of its control group (version 2)."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no such file, or `max`: no quota
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        count = min(count, max(1, quota // period))
+    return count
 
 
 def _environment() -> dict[str, str]:

@@ -19,7 +19,7 @@ from artylyze.collection.manifest import COLUMNS, open_manifest, open_rows, read
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.models.runtimes import Outputs
 from artylyze.tagging.shard import ShardSettings, commit_rows, to_tag
-from artylyze.workers.decoder import Seen
+from artylyze.workers.protocol import Seen
 
 DIM = 3
 

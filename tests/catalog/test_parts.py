@@ -21,7 +21,7 @@ from artylyze.collection.manifest import COLUMNS
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage import ConflictError, Store, open_store
 from artylyze.storage.local import LocalStore
-from artylyze.workers.decoder import Seen
+from artylyze.workers.protocol import Seen
 
 if TYPE_CHECKING:
     from tests.conftest import S3

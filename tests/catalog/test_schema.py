@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from artylyze.catalog.schema import build_rows, catalog_schema
 from artylyze.collection.manifest import COLUMNS
 from artylyze.errors import ErrorCode, ImageError
-from artylyze.workers.decoder import Seen
+from artylyze.workers.protocol import Seen
 
 SEEN = Seen(640, 480, "JPEG")
 BAD = ImageError(ErrorCode.CORRUPT, "no good")

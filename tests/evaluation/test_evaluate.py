@@ -41,8 +41,9 @@ from artylyze.sample import write_sample
 from artylyze.tables import Reading
 from artylyze.training.fitting import fit_heads
 from artylyze.training.heads import HeadSettings
-from artylyze.workers.decoder import Seen
-from artylyze.workers.fetching import Reader, Source
+from artylyze.workers.fetching import Source
+from artylyze.workers.protocol import Seen
+from artylyze.workers.reading import Reader
 
 COUNT, SIZE = 72, 64
 TRAINING = {"mode": "frozen", "learning_rate": 0.01, "epochs": 15, "batch_size": 32, "mirror": False}

@@ -95,7 +95,7 @@ def command(pid: int) -> str:
 
 def ours(pid: int) -> bool:
     """Whether it is a process that a worker of artylyze started."""
-    return any(name in command(pid) for name in ("artylyze.workers.child", "artylyze.workers.decoder"))
+    return "artylyze.workers.child" in command(pid)
 
 
 def runs(pid: int) -> bool:

@@ -16,11 +16,10 @@ from artylyze.collection.scan import scan
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
 from artylyze.storage import open_store
 from artylyze.tagging.job import drive, judge, run
+from artylyze.tagging.local_engine import LocalEngine
 from artylyze.tagging.planning import plan
 from artylyze.tagging.request import TagRequest
 from tests.tagging.conftest import Quiet, fill, picture
-
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def ids(catalog: str) -> list[str]:
@@ -32,10 +31,18 @@ def parts(catalog: str) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in Path(catalog).glob("runs/*/parts/*.parquet")}
 
 
+@pytest.fixture(params=["local", "ray"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Both must keep every promise."""
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+    return str(request.param)
+
+
 @pytest.fixture
-def request_for(tmp_path: Path, model: Path) -> TagRequest:
+def request_for(tmp_path: Path, model: Path, engine: str) -> TagRequest:
     fill(tmp_path / "images", 50)
-    return TagRequest(str(tmp_path / "images"), str(tmp_path / "out"), model=str(model), shard_size=10)
+    return TagRequest(str(tmp_path / "images"), str(tmp_path / "out"), model=str(model), engine=engine, shard_size=10)
 
 
 def test_tags_every_image_once(request_for: TagRequest, watcher: Quiet) -> None:
@@ -121,7 +128,7 @@ def test_a_run_that_is_being_driven_is_refused(request_for: TagRequest, watcher:
     assert prepared is not None
     store = run_store(request_for.output, prepared.spec.run_id)
     with Lease(store, 50, conditional=True), pytest.raises(StorageError, match="is being driven by"):
-        drive(request_for, prepared, watcher, conditional=True)
+        drive(request_for, prepared, LocalEngine(), watcher, conditional=True)
 
 
 def test_update_tags_new_and_changed_images_only(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:
@@ -263,7 +270,7 @@ def test_a_snapshot_that_another_run_replaced_is_not_overwritten(
     snapshot = json.loads(store.read("catalog.json") or b"")
     store.put("catalog.json", json.dumps(snapshot | {"run_id": "another"}).encode())
     with pytest.raises(StorageError, match="Another run has replaced"):
-        drive(request, prepared, watcher, conditional=True)
+        drive(request, prepared, LocalEngine(), watcher, conditional=True)
 
 
 def test_a_collection_that_has_gone_writes_no_rows(request_for: TagRequest, watcher: Quiet, tmp_path: Path) -> None:

@@ -4,19 +4,18 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import ray
 
 from artylyze import errors
 from artylyze.catalog.plan import Shard
-from artylyze.catalog.snapshot import read_catalog
 from artylyze.errors import ArtylyzeError, ErrorCode, ImageError, StorageError
+from artylyze.tagging.engine import Workers
 from artylyze.tagging.job import run
-from artylyze.tagging.ray_engine import Workers, _ours, _stage, build
+from artylyze.tagging.ray_engine import _ours, _stage, build
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings
-from tests.faults.poison import hang_jpeg, segv_jpeg, worker_killing_jpeg
+from tests.faults.poison import worker_killing_jpeg
 from tests.tagging.conftest import Quiet, fill
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -37,41 +36,13 @@ def operators(workers: Workers) -> list[str]:
 
 
 def test_on_cpus_one_stage_does_all() -> None:
-    assert operators(Workers("cpu", "float32", 2, 2, 1.0, separate=False)) == ["Input", "MapBatches(FusedStage)"]
+    assert operators(Workers("cpu", "float32", 2, 2, separate=False)) == ["Input", "MapBatches(FusedStage)"]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_with_gpus_the_stages_stay_apart(device: str) -> None:
     expected = ["Input", "MapBatches(ReadStage)", "MapBatches(TagStage)", "MapBatches(CommitStage)"]
-    assert operators(Workers(device, "float32", 1, 2, 0.4, separate=True)) == expected
-
-
-@pytest.mark.parametrize("separate", [False, True])
-def test_a_poisoned_collection_gives_one_row_for_each_image(
-    tmp_path: Path, model: Path, watcher: Quiet, separate: bool
-) -> None:
-    images = fill(tmp_path / "images", 60)
-    (images / "0007.jpg").write_bytes(segv_jpeg())
-    (images / "0023.jpg").write_bytes(hang_jpeg())
-    (images / "0040.jpg").write_bytes(b"")
-    (images / "0059.jpg").write_bytes(b"no image at all")
-    request = TagRequest(
-        str(images), str(tmp_path / "out"), model=str(model), deadline=2.0, separate=separate, max_error_rate=1
-    )
-    outcome = run(request, watcher)
-    rows = read_catalog(request.output).to_pylist()
-    assert [row["image_id"] for row in sorted(rows, key=lambda row: row["image_id"])] == [
-        f"{n:04d}.jpg" for n in range(60)
-    ]
-    codes = {row["image_id"]: row["error_code"] for row in rows if row["status"] == "error"}
-    assert codes == {
-        "0007.jpg": "crashed_decoder",
-        "0023.jpg": "timeout",
-        "0040.jpg": "empty",
-        "0059.jpg": "unsupported",
-    }
-    assert dict(outcome.snapshot.errors) == {"crashed_decoder": 1, "empty": 1, "timeout": 1, "unsupported": 1}
-    assert all(row["embedding"] is None and row["genre"] is None for row in rows if row["status"] == "error")
+    assert operators(Workers(device, "float32", 1, 2, separate=True)) == expected
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -80,24 +51,11 @@ def test_a_shard_that_kills_its_worker_every_time_ends_the_run_and_is_named(
 ) -> None:
     images = fill(tmp_path / "images", 12)
     (images / "0006.jpg").write_bytes(worker_killing_jpeg())
-    request = TagRequest(str(images), str(tmp_path / "out"), model=str(model), separate=separate, shard_size=4)
+    request = TagRequest(
+        str(images), str(tmp_path / "out"), model=str(model), engine="ray", separate=separate, shard_size=4
+    )
     with pytest.raises(StorageError, match=r"^Shard 1 \(4 images, 0004\.jpg to 0007\.jpg\) killed its worker 4 times"):
         run(request, watcher)
-
-
-def test_both_plans_give_the_same_catalog(tmp_path: Path, model: Path, watcher: Quiet) -> None:
-    images = fill(tmp_path / "images", 40)
-    tables = []
-    for separate in (False, True):
-        request = TagRequest(str(images), str(tmp_path / str(separate)), model=str(model), separate=separate)
-        run(request, watcher)
-        tables.append(read_catalog(request.output).sort_by("image_id"))
-    fused, apart = (
-        table.drop_columns(["embedding", "genre_score", "style_score", "genre_top", "style_top"]) for table in tables
-    )
-    assert fused.equals(apart)
-    first, second = (np.stack(table.column("embedding").to_numpy()) for table in tables)
-    np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 OURS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]

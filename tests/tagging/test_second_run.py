@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,24 +23,28 @@ from artylyze.catalog.snapshot import read_catalog, read_snapshot
 from artylyze.errors import ErrorCode, ImageError, InputError, StorageError, UsageError
 from artylyze.models.runtimes import Outputs
 from artylyze.storage import fetch
-from artylyze.tagging import ray_engine as pipeline
+from artylyze.tagging.engine import Workers
 from artylyze.tagging.job import drive
 from artylyze.tagging.planning import check, nothing_to_do, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Rows, ShardSettings, commit_rows, sources, to_tag
-from artylyze.workers.decoder import Seen
+from artylyze.workers.protocol import Seen
 from tests.tagging.conftest import Quiet
-
-WORKERS = pipeline.Workers("cpu", "float32", taggers=1, readers=1, reader_cpus=0.4, separate=False)
 
 
 @dataclass
-class Workers:
-    """Stand for Ray: an image is a text file with a number, which becomes its embedding. They count what they read."""
+class Counting:
+    """An engine for which an image is a text file with a number: its embedding. It counts what it reads."""
 
     left: int | None = None
     read: list[str] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
+
+    def resolve_device(self, device: str) -> Literal["cpu"]:  # noqa: ARG002 - the interface
+        return "cpu"
+
+    def choose_workers(self, *_: object) -> Workers:
+        return Workers("cpu", "float32", taggers=1, readers=1, separate=False)
 
     def tag_shards(self, settings: ShardSettings, bundle: Any, shards: Sequence[Shard], _: object) -> Iterator[Receipt]:
         """Commit shards, and stop as Ctrl-C does when no more are left to do."""
@@ -74,7 +78,7 @@ class Museum:
     folder: Path
     catalog: str
     model: str
-    workers: Workers
+    engine: Counting
     clock: int = 10**18
     contents: dict[str, int] = field(default_factory=dict)
 
@@ -102,7 +106,7 @@ class Museum:
     def give(self, *, stop_after: int | None = None, **changes: Any) -> Quiet:
         """Give a command; return what it said. Stopped after so many shards it ends as an interrupted one does."""
         watcher = Quiet()
-        self.workers.left, self.workers.read = stop_after, []
+        self.engine.left, self.engine.read = stop_after, []
         request = self.request(**changes)
         check(request)
         planned = plan(request, watcher, str(self.fresh_folder()))
@@ -110,7 +114,7 @@ class Museum:
             watcher.say(nothing_to_do(request))
             return watcher
         try:
-            drive(request, planned, watcher, conditional=True)
+            drive(request, planned, self.engine, watcher, conditional=True)
         except KeyboardInterrupt:
             assert stop_after is not None
         return watcher
@@ -138,13 +142,10 @@ class Museum:
 
 
 @pytest.fixture
-def new_museum(model: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
+def new_museum(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     def make() -> Museum:
-        root, workers = tmp_path_factory.mktemp("museum"), Workers()
-        monkeypatch.setattr(pipeline, "tag_shards", workers.tag_shards)
-        monkeypatch.setattr(pipeline, "choose_workers", lambda *_, **__: WORKERS)
-        monkeypatch.setattr(pipeline, "cluster_device", lambda _: "cpu")
-        return Museum(root / "images", str(root / "catalog"), str(model), workers)
+        root = tmp_path_factory.mktemp("museum")
+        return Museum(root / "images", str(root / "catalog"), str(model), Counting())
 
     return make
 
@@ -184,7 +185,7 @@ def test_however_often_it_is_stopped_and_changed_each_image_is_read_once(
         else:
             refusal = museum.try_to_give(what, stop_after=argument)
             assert re.search("^$|no complete catalog|would leave", refusal)
-            read.update((name, (museum.folder / name).stat().st_mtime_ns) for name in museum.workers.read)
+            read.update((name, (museum.folder / name).stat().st_mtime_ns) for name in museum.engine.read)
     assert {name: row["width"] for name, row in museum.rows().items()} == museum.contents
     assert {one: count for one, count in read.items() if count > 1} == {}
 
@@ -205,18 +206,18 @@ def test_replace_makes_the_catalog_anew_and_reads_everything(museum: Museum) -> 
     museum.give(limit=3, replace=True)
     assert sorted(museum.rows()) == ["a.jpg", "b.jpg", "c.jpg"]
     museum.give(replace=True)
-    assert len(museum.workers.read) == len(museum.rows()) == 10
+    assert len(museum.engine.read) == len(museum.rows()) == 10
     museum.give(replace=True)
-    assert len(museum.workers.read) == 10
+    assert len(museum.engine.read) == 10
 
 
 def test_a_replacement_that_was_stopped_goes_on_where_it_was(museum: Museum) -> None:
     museum.give()
     museum.give(replace=True, stop_after=2)
-    assert len(museum.workers.read) == 6
+    assert len(museum.engine.read) == 6
     museum.put("k.jpg", 10)
     museum.give(replace=True)
-    assert len(museum.workers.read) == 5
+    assert len(museum.engine.read) == 5
     assert len(museum.rows()) == 11
 
 
@@ -231,17 +232,17 @@ def test_other_rows_than_those_of_the_catalog_are_refused(museum: Museum, change
 def test_the_same_command_on_a_complete_catalog_reads_nothing(museum: Museum) -> None:
     museum.give()
     said = museum.give().messages
-    assert museum.workers.read == []
+    assert museum.engine.read == []
     assert any("is complete already" in line for line in said)
 
 
 def test_the_same_command_after_updates_keeps_what_they_brought(museum: Museum) -> None:
-    museum.workers.failing = {"d.jpg"}
+    museum.engine.failing = {"d.jpg"}
     museum.give()
-    museum.workers.failing = set()
+    museum.engine.failing = set()
     museum.give(retry_failed=True)
     museum.give()
-    assert museum.workers.read == []
+    assert museum.engine.read == []
     assert {row["status"] for row in museum.rows().values()} == {"ok"}
 
 
@@ -249,20 +250,20 @@ def test_a_larger_collection_is_tagged_where_it_is_new(museum: Museum) -> None:
     museum.give()
     museum.put("k.jpg", 10)
     said = museum.give().messages
-    assert museum.workers.read == ["k.jpg"]
+    assert museum.engine.read == ["k.jpg"]
     assert any("10 images are in the catalog already: 1 new, 0 changed, 0 removed" in line for line in said)
 
 
 def test_one_image_more_after_an_interruption_reads_nothing_twice(museum: Museum) -> None:
     museum.give(stop_after=2)
-    first = list(museum.workers.read)
+    first = list(museum.engine.read)
     assert len(first) == 6
     museum.put("aa.jpg", 20)
     said = museum.give(stop_after=2).messages
     assert any("Taking over 6 images that an interrupted run committed" in line for line in said)
-    second = list(museum.workers.read)
+    second = list(museum.engine.read)
     said = museum.give().messages
-    assert sorted([*first, *second, *museum.workers.read]) == sorted(museum.contents)
+    assert sorted([*first, *second, *museum.engine.read]) == sorted(museum.contents)
     assert {name: row["width"] for name, row in museum.rows().items()} == museum.contents
 
 
@@ -271,10 +272,10 @@ def test_one_image_more_after_an_interrupted_update_reads_nothing_twice(museum: 
     for number in range(6):
         museum.put(f"n{number}.jpg", number)
     museum.give(update=True, stop_after=1)
-    read = list(museum.workers.read)
+    read = list(museum.engine.read)
     museum.put("z.jpg", 9)
     museum.give(update=True)
-    assert sorted([*read, *museum.workers.read]) == sorted(["z.jpg", *(f"n{number}.jpg" for number in range(6))])
+    assert sorted([*read, *museum.engine.read]) == sorted(["z.jpg", *(f"n{number}.jpg" for number in range(6))])
 
 
 def test_an_interrupted_update_whose_changes_are_gone_leaves_nothing_to_do(museum: Museum) -> None:
@@ -286,7 +287,7 @@ def test_an_interrupted_update_whose_changes_are_gone_leaves_nothing_to_do(museu
         museum.remove(f"{name}.jpg")
     for options in ({"update": True}, {"retry_failed": True}, {}):
         museum.give(**options)
-        assert museum.workers.read == []
+        assert museum.engine.read == []
     assert len(list(Path(museum.catalog, "runs").iterdir())) == 2
 
 
@@ -324,17 +325,17 @@ def test_a_catalog_json_that_was_deleted_is_written_again_without_reading(museum
     Path(museum.catalog, "catalog.json").unlink()
     museum.put("k.jpg", 10)
     museum.give()
-    assert museum.workers.read == ["k.jpg"]
+    assert museum.engine.read == ["k.jpg"]
 
 
 @pytest.mark.parametrize("options", [{"retry_failed": True}, {"update": True, "retry_failed": True}])
 def test_a_restored_image_is_read_though_the_catalog_was_made_again(museum: Museum, options: dict[str, bool]) -> None:
-    museum.workers.failing = {"d.jpg"}
+    museum.engine.failing = {"d.jpg"}
     museum.give()
     catalog = Path(museum.catalog, "catalog.json").read_bytes()
     museum.give(**options)
     Path(museum.catalog, "catalog.json").write_bytes(catalog)
-    museum.workers.failing = set()
+    museum.engine.failing = set()
     museum.give(**options)
     assert museum.rows()["d.jpg"]["status"] == "ok"
 
@@ -343,10 +344,10 @@ def test_an_update_is_made_again_when_the_catalog_is_that_of_its_parent_again(mu
     museum.give()
     catalog = Path(museum.catalog, "catalog.json").read_bytes()
     museum.put("k.jpg", 10)
-    museum.workers.failing = {"k.jpg"}
+    museum.engine.failing = {"k.jpg"}
     museum.give(update=True)
     Path(museum.catalog, "catalog.json").write_bytes(catalog)
-    museum.workers.failing = set()
+    museum.engine.failing = set()
     museum.give(update=True)
     assert museum.rows()["k.jpg"]["status"] == "ok"
 
@@ -364,7 +365,7 @@ def test_a_run_that_was_complete_but_not_published_is_published(
         museum.give(update=True, stop_after=9)
     assert "k.jpg" not in museum.rows()
     museum.give(update=True)
-    assert museum.workers.read == []
+    assert museum.engine.read == []
     assert len(museum.rows()) == 11
 
 
@@ -379,12 +380,12 @@ def test_a_retry_with_nothing_that_can_pass_says_so(museum: Museum) -> None:
 def test_force_reads_again_what_matches(museum: Museum) -> None:
     museum.give()
     museum.give(update=True, force=("c*", "*/e.jpg"))
-    assert sorted(museum.workers.read) == ["c.jpg", "e.jpg"]
+    assert sorted(museum.engine.read) == ["c.jpg", "e.jpg"]
     museum.give(update=True, force=("*",), stop_after=2)
-    read = list(museum.workers.read)
+    read = list(museum.engine.read)
     museum.put("k.jpg", 10)
     museum.give(update=True, force=("*",))
-    assert sorted([*read, *museum.workers.read]) == sorted(museum.contents)
+    assert sorted([*read, *museum.engine.read]) == sorted(museum.contents)
     with pytest.raises(InputError, match="--force x: no image_id and no uri"):
         museum.give(update=True, force=("x",))
     assert read_snapshot(museum.catalog).rows == 11

@@ -15,18 +15,18 @@ from typer.testing import CliRunner
 from artylyze.cli.app import app
 from artylyze.datasets.dataset import Dataset, labels, write_dataset
 from artylyze.errors import InputError, UsageError
+from artylyze.images import decode
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load
 from artylyze.models.runtimes import resolve_device
 from artylyze.models.scores import score
-from artylyze.tagging.shard import Tagger, read_images
+from artylyze.tagging.shard import Tagger
 from artylyze.training.finetune import Finetuned
 from artylyze.training.heads import Head
 from artylyze.training.job import prepare
 from artylyze.training.request import TrainRequest
 from artylyze.training.train import Trained, _finetuned, describe, judged, train
 from artylyze.tuning.trials import score_of
-from artylyze.workers.fetching import Reader
 from tests.small import Listener, collection
 
 COUNT, BROKEN = 72, 34
@@ -64,8 +64,9 @@ def test_the_bundle_tags_images_with_what_it_learned(
 ) -> None:
     bundle = load(request_.output)
     table = dataset[1].table.filter(np.arange(COUNT) % 2 == 1)
-    with Reader(bundle.preprocessing.size) as reader:
-        outputs = Tagger(bundle).tag(read_images(reader, table).pixels)
+    images = [decode(Path(uri).read_bytes(), bundle.preprocessing.size) for uri in table["uri"].to_pylist()]
+    pixels = np.stack([image.pixels for image in images])
+    outputs = Tagger(bundle).tag(pixels)
     for task in bundle.tasks:
         known = labels(table, task.name, task.terms)
         best = score(outputs.logits[task.name], task).terms[:, 0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.images import decode
-from artylyze.workers.decoder import Seen
-from artylyze.workers.fetching import Fetches, Reader, Source
+from artylyze.workers.fetching import Fetches, FetchThreads, Source
+from artylyze.workers.protocol import Seen
+from artylyze.workers.reading import Reader
 from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import fill, picture
 
@@ -73,8 +75,8 @@ def test_fetches_come_in_order_and_fail_alone_in_whatever_groups(
 ) -> None:
     (tmp_path / "there").write_bytes(b"an image")
     sources = [Source(str(tmp_path / ("gone" if n in missing else "there")), size=size) for n, size in enumerate(sizes)]
-    with ThreadPoolExecutor(3) as pool:
-        fetches = Fetches(pool, sources, 6)
+    with closing(FetchThreads(3)) as threads:
+        fetches = Fetches(threads, sources)
         for row in range(len(sizes)):
             found = fetches.next()
             assert found is not None
@@ -85,6 +87,18 @@ def test_fetches_come_in_order_and_fail_alone_in_whatever_groups(
             else:
                 assert found.result() == b"an image"
         assert fetches.next() is None
+
+
+def test_closed_threads_end_and_keep_no_process_alive(tmp_path: Path) -> None:
+    before = threading.active_count()
+    threads = FetchThreads(3)
+    assert threads.submit([Source(str(tmp_path))]).result()
+    threads.close()
+    for thread in threading.enumerate():
+        if thread.name == "artylyze-fetch":
+            assert thread.daemon
+            thread.join(10)
+    assert threading.active_count() <= before
 
 
 def test_an_image_that_changed_since_the_scan_is_told(tmp_path: Path) -> None:

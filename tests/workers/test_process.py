@@ -18,9 +18,9 @@ from artylyze.images import decode
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load
 from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
-from artylyze.workers.decoder import Seen
 from artylyze.workers.fetching import Source
 from artylyze.workers.process import BATCH, TaggerProcess
+from artylyze.workers.protocol import Seen
 from artylyze.workers.supervision import ChildStartError
 from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import fill, picture
@@ -33,7 +33,7 @@ def bundle(model: Path) -> Bundle:
 
 @pytest.fixture
 def process(bundle: Bundle) -> Iterator[TaggerProcess]:
-    found = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim)
+    found = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, bundle.preprocessing.size)
     yield found
     found.close()
 
@@ -75,7 +75,7 @@ def test_every_image_has_its_own_outcome_whatever_its_neighbours_are(
             (folder / f"{n:04d}.jpg").write_bytes(data[kind])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(PLUGINS))
-        process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim)
+        process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, bundle.preprocessing.size)
         outcomes, outputs = process.read_and_tag(in_folder(folder, len(kinds)))
         process.close()
     said = {"segv": {"crashed_decoder"}, "corrupt": {"corrupt", "truncated", "unsupported"}}
@@ -90,7 +90,7 @@ def test_an_image_that_hangs_is_given_up_at_the_deadline(
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
     fill(tmp_path, 7)
     (tmp_path / "0005.jpg").write_bytes(hang_jpeg())
-    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, deadline=2.0)
+    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, bundle.preprocessing.size, deadline=2.0)
     outcomes, outputs = process.read_and_tag(in_folder(tmp_path, 7))
     process.close()
     assert codes(outcomes) == ["ok"] * 5 + ["timeout", "ok"]
@@ -106,7 +106,7 @@ def test_the_image_that_kills_or_hangs_is_blamed_though_a_huge_one_is_on_its_way
         (tmp_path / f"{n:04d}.jpg").write_bytes(picture(n) + bytes(9_000_000))
     (tmp_path / "0002.jpg").write_bytes(segv_jpeg())
     (tmp_path / "0007.jpg").write_bytes(hang_jpeg())
-    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, deadline=2.0)
+    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, bundle.preprocessing.size, deadline=2.0)
     outcomes, outputs = process.read_and_tag(in_folder(tmp_path, 12))
     process.close()
     assert codes(outcomes) == ["ok"] * 2 + ["crashed_decoder"] + ["ok"] * 4 + ["timeout"] + ["ok"] * 4
@@ -121,7 +121,7 @@ def test_an_answer_is_that_of_its_image_whenever_the_child_dies(
     for n, kind in enumerate(kinds):
         data = {"ok": picture(n), "corrupt": picture(n)[:40], "segv": segv_jpeg()}[kind]
         (tmp_path / f"{n:04d}.jpg").write_bytes(data)
-    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, deadline=5.0)
+    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, bundle.preprocessing.size, deadline=5.0)
     outcomes, outputs = process.read_and_tag(in_folder(tmp_path, 70))
     process.close()
     said = {"segv": "crashed_decoder", "corrupt": "truncated"}
@@ -132,9 +132,9 @@ def test_an_answer_is_that_of_its_image_whenever_the_child_dies(
 def test_a_child_killed_between_shards_costs_nothing(process: TaggerProcess, tmp_path: Path) -> None:
     fill(tmp_path, 6)
     before = process.read_and_tag(in_folder(tmp_path, 6))[1]
-    assert process._child.process is not None
-    process._child.process.kill()
-    process._child.process.wait()
+    assert process.process.child.process is not None
+    process.process.child.process.kill()
+    process.process.child.process.wait()
     outcomes, after = process.read_and_tag(in_folder(tmp_path, 6))
     assert codes(outcomes) == ["ok"] * 6
     np.testing.assert_array_equal(before.embedding, after.embedding)
@@ -143,8 +143,8 @@ def test_a_child_killed_between_shards_costs_nothing(process: TaggerProcess, tmp
 def test_a_child_killed_while_it_works_costs_one_image_at_most(process: TaggerProcess, tmp_path: Path) -> None:
     fill(tmp_path, 60)
     process.start()
-    assert process._child.process is not None
-    timer = threading.Timer(0.1, os.kill, (process._child.process.pid, signal.SIGKILL))
+    assert process.process.child.process is not None
+    timer = threading.Timer(0.1, os.kill, (process.process.child.process.pid, signal.SIGKILL))
     timer.start()
     outcomes, outputs = process.read_and_tag(in_folder(tmp_path, 60))
     timer.join()
@@ -162,14 +162,16 @@ def test_a_model_that_cannot_be_loaded_is_an_error_of_the_run(bundle: Bundle) ->
     from dataclasses import replace
 
     broken = replace(bundle, onnx=b"not a graph")
-    process = TaggerProcess(lambda: broken, broken.tasks, broken.embedding_dim)
+    process = TaggerProcess(lambda: broken, broken.tasks, broken.embedding_dim, bundle.preprocessing.size)
     with pytest.raises(ChildStartError, match="InputError: ONNX Runtime cannot load the model"):
         process.start()
 
 
 def test_storage_that_refuses_everybody_stops_the_run(bundle: Bundle) -> None:
     sources = [Source(f"http://127.0.0.1:9/{n}.jpg") for n in range(2)]
-    process = TaggerProcess(lambda: bundle, bundle.tasks, bundle.embedding_dim, canary=sources[0].uri)
+    process = TaggerProcess(
+        lambda: bundle, bundle.tasks, bundle.embedding_dim, bundle.preprocessing.size, canary=sources[0].uri
+    )
     with pytest.raises(StorageError, match="refuses every image"):
         process.read_and_tag(sources)
     process.close()

@@ -1,0 +1,263 @@
+"""One machine, without Ray: threads of this process drive supervised child processes.
+
+On CPUs each thread has a child that decodes and tags, and commits what comes back. With a GPU three groups of threads
+do the same steps: each reader has a child that decodes, each GPU a thread that tags, and two threads for each commit
+behind it; bounded queues between them hold whole shards of uint8 pixels.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from artylyze.catalog.parts import Receipt
+from artylyze.catalog.plan import Shard
+from artylyze.catalog.run import RunSpec
+from artylyze.errors import ArtylyzeError, InputError
+from artylyze.models.bundle import Bundle
+from artylyze.models.runtimes import Outputs, resolve_device
+from artylyze.tagging.engine import Workers, as_run_error
+from artylyze.tagging.shard import Images, Rows, ShardReader, ShardSettings, Tagger, commit_rows, sources, to_tag
+from artylyze.workers.process import TaggerProcess
+from artylyze.workers.supervision import cores
+
+if TYPE_CHECKING:
+    from artylyze.models.runtimes import Device
+
+COMMITTERS = 2
+"""Threads that commit, for each GPU: one fills several shards a second."""
+
+CLOSING = 3.0
+"""Seconds that threads have to end when a run is stopped."""
+
+POLL = 0.2
+"""Seconds after which a thread that waits looks whether the run was stopped."""
+
+
+class LocalEngine:
+    """Drives the shards of a run on this machine."""
+
+    def resolve_device(self, device: str) -> Device:
+        """Resolve `auto` to what this machine has."""
+        return resolve_device(device)
+
+    def choose_workers(self, spec: RunSpec, taggers: int | None, readers: int | None, separate: bool | None) -> Workers:
+        """Choose the number of workers where it is None: see `Engine`."""
+        readers = readers or cores()
+        if spec.device == "cpu":
+            return Workers(spec.device, spec.precision, taggers or cores(), readers, bool(separate))
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if (taggers or 1) > gpus:
+            raise InputError(
+                f"The run needs {taggers or 1} GPUs and this machine has {gpus}. Ask for fewer --workers; to begin on "
+                "CPUs give --device cpu."
+            )
+        return Workers(spec.device, spec.precision, taggers or gpus, readers, separate=True)
+
+    def tag_shards(
+        self, settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers
+    ) -> Iterator[Receipt]:
+        """Tag shards and yield their receipts as they are committed: see `Engine`."""
+        bundle = bundle.for_device(workers.device)
+        if not workers.separate:
+            return _through(shards, [_Stage(lambda _: _Fused(settings, bundle), workers.taggers)])
+        return _through(
+            shards,
+            [
+                _Stage(lambda _: _Read(settings), workers.readers),
+                _Stage(lambda number: _Tag(bundle, workers, number), workers.taggers),
+                _Stage(lambda _: _Commit(settings), COMMITTERS * workers.taggers),
+            ],
+        )
+
+
+class _Worker(Protocol):
+    """What one thread of a stage uses, and nobody else but for `stop`."""
+
+    def __call__(self, item: Any, /) -> Any:
+        """Do the stage's step."""
+
+    def stop(self) -> None:
+        """Let a call that is going on fail soon. Called by another thread."""
+
+
+class _Fused:
+    """Reads, tags and commits shards."""
+
+    def __init__(self, settings: ShardSettings, bundle: Bundle) -> None:
+        self._settings = settings
+        self._rows = Rows(settings)
+        self._process = TaggerProcess(
+            lambda: bundle,
+            settings.tasks,
+            settings.embedding_dim,
+            settings.size,
+            deadline=settings.deadline,
+            canary=settings.canary,
+        )
+        self._process.start()
+
+    def __call__(self, shard: Shard) -> Receipt:
+        planned = self._rows.planned(shard)
+        outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
+        return commit_rows(self._settings, shard, planned, outcomes, outputs)
+
+    def stop(self) -> None:
+        self._process.close()
+
+
+@dataclass(frozen=True)
+class _ShardImages:
+    shard: Shard
+    images: Images
+
+
+@dataclass(frozen=True)
+class _ShardOutputs:
+    shard: Shard
+    images: Images
+    outputs: Outputs
+
+
+class _Read:
+    """Reads the images of shards."""
+
+    def __init__(self, settings: ShardSettings) -> None:
+        self._rows = Rows(settings)
+        self._reader = ShardReader(settings)
+
+    def __call__(self, shard: Shard) -> _ShardImages:
+        return _ShardImages(shard, self._reader.read(to_tag(self._rows.planned(shard))))
+
+    def stop(self) -> None:
+        self._reader.close()
+
+
+class _Tag:
+    """Tags the images of shards on one device."""
+
+    def __init__(self, bundle: Bundle, workers: Workers, number: int) -> None:
+        if workers.device == "cuda":
+            import torch
+
+            torch.cuda.set_device(number)  # of this thread
+        self._tagger = Tagger(bundle, workers.device, workers.precision)
+
+    def __call__(self, item: _ShardImages) -> _ShardOutputs:
+        outputs = self._tagger.tag(item.images.pixels)
+        return _ShardOutputs(item.shard, replace(item.images, pixels=item.images.pixels[:0]), outputs)
+
+    def stop(self) -> None: ...
+
+
+class _Commit:
+    """Commits the rows of shards."""
+
+    def __init__(self, settings: ShardSettings) -> None:
+        self._settings = settings
+        self._rows = Rows(settings)
+
+    def __call__(self, item: _ShardOutputs) -> Receipt:
+        planned = self._rows.planned(item.shard)
+        return commit_rows(self._settings, item.shard, planned, item.images.outcomes, item.outputs)
+
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Threads that do one step: `make` returns the worker of each, which is given its number, in that thread."""
+
+    make: Callable[[int], _Worker]
+    count: int
+
+
+def _through(shards: Sequence[Shard], stages: Sequence[_Stage]) -> Iterator[Receipt]:
+    """Send shards through the stages and yield what comes out of the last, in no promised order.
+
+    Between two stages wait at most as many items as the later one has threads.
+    """
+    run = _Run()
+    source: queue.Queue[Any] = queue.Queue()
+    for shard in shards:
+        source.put(shard)
+    try:
+        for number, stage in enumerate(stages):
+            sink: queue.Queue[Any] = run.results if stage is stages[-1] else queue.Queue(stages[number + 1].count)
+            for place in range(min(stage.count, len(shards))):
+                run.start(stage, place, source, sink)
+            source = sink
+        for _ in shards:
+            result = run.results.get()
+            if isinstance(result, BaseException):
+                raise _explained(result) from result
+            yield result
+    finally:
+        run.stop()
+
+
+class _StoppedError(Exception):
+    """The run is over: nobody waits for results any more."""
+
+
+class _Run:
+    """The threads of a run, and the queue of what comes out of them: receipts, or an error."""
+
+    def __init__(self) -> None:
+        self.results: queue.Queue[Any] = queue.Queue()
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._workers: list[_Worker] = []
+
+    def start(self, stage: _Stage, number: int, source: queue.Queue[Any], sink: queue.Queue[Any]) -> None:
+        """Start a thread of a stage."""
+        thread = threading.Thread(target=self._work, args=(stage, number, source, sink), daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End all threads and their child processes, soon: they keep no process from ending."""
+        self._stopped.set()
+        for worker in list(self._workers):
+            worker.stop()
+        end = time.monotonic() + CLOSING
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _work(self, stage: _Stage, number: int, source: queue.Queue[Any], sink: queue.Queue[Any]) -> None:
+        try:
+            worker = stage.make(number)
+            self._workers.append(worker)
+            while True:
+                self._hand_over(sink, worker(self._take(source)))
+        except _StoppedError:
+            return
+        except BaseException as error:  # whoever waits for receipts gets it
+            self.results.put(error)
+
+    def _take(self, source: queue.Queue[Any]) -> Any:
+        while not self._stopped.is_set():
+            with suppress(queue.Empty):
+                return source.get(timeout=POLL)
+        raise _StoppedError
+
+    def _hand_over(self, sink: queue.Queue[Any], item: Any) -> None:
+        while not self._stopped.is_set():
+            with suppress(queue.Full):
+                return sink.put(item, timeout=POLL)
+        raise _StoppedError
+
+
+def _explained(error: BaseException) -> BaseException:
+    known = as_run_error(error)
+    if known is not None or not isinstance(error, Exception):
+        return known or error
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return ArtylyzeError(f"A worker failed: {what}. The same command resumes; if it fails again, this is a defect.")
