@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,bench
+EXTRAS := dev,bench,docs
 DATA ?= ../shared/data
 MINUTES ?= 60
 
@@ -41,7 +41,7 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: browser demo test lint format bench soak starter pictures constraints clean help
+.PHONY: browser demo test docs lint format bench soak starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -61,6 +61,9 @@ browser: ## Install Chromium for the browser tests, where apt and root allow it
 test: $(VENV)/.dev $(VENV)/.cuml browser ## Run the tests
 	$(BIN)/python -m compileall -q artylyze benchmarks
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/.dev ## Build the documentation into build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/docs
 
 lint: $(VENV)/.dev ## Check style, formatting and types
 	$(BIN)/ruff check .
@@ -84,7 +87,7 @@ starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=f
 	  --tasks genre,style --classes 10 --balance none --group none
 	OMP_NUM_THREADS=1 $(BIN)/python -m artylyze.training.starter build/starter/dataset.parquet --results benchmarks/results/starter.json
 
-pictures: demo ## Make the README's pictures again, from the demo
+pictures: demo ## Make the documentation's pictures again, from the demo
 	$(BIN)/python docs/pictures.py demo
 
 constraints: $(VENV)/.uv ## Pin the newest versions again into constraints.txt

@@ -1,11 +1,10 @@
 """From measured figures to verdicts and tables.
 
-python benchmarks/report.py [RESULTS]     # prints the Markdown of `tag`, writes that of the soak into README.md
+python benchmarks/report.py [RESULTS]     # writes the tables of README.md and docs/ (pages.py says which) from the JSON
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -253,7 +252,7 @@ def scale_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def scale_section(result: Mapping[str, Any]) -> str:
-    """The README's section on millions of images: the table, and what it was measured on."""
+    """The section on millions of images: the table, and what it was measured on."""
     machine = result["machine"]
     on = f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']:g} GiB"
     return f"{markdown(*scale_rows(result))}\n\n({on})"
@@ -288,24 +287,19 @@ def _settings(result: Mapping[str, Any]) -> str:
 
 
 def placed(text: str, section: str, made: str) -> str:
-    """The README with what was made for a section between its two marks. Raises ValueError where it has no marks."""
+    """A page with what was made for a section between its two marks. Raises ValueError where it has no marks."""
     marks = re.compile(rf"(<!-- {section}: [^\n]*? -->).*?(<!-- {section} ends -->)", re.DOTALL)
     if not marks.search(text):
-        raise ValueError(f"README.md must have the lines <!-- {section}: ... --> and <!-- {section} ends -->")
+        raise ValueError(f"The page must have the lines <!-- {section}: ... --> and <!-- {section} ends -->")
     return marks.sub(lambda found: f"{found[1]}\n\n{made}\n\n{found[2]}", text, count=1)
 
 
-def main(folder: str) -> None:
-    from benchmarks import soak_figures
+def main(folder: Path) -> None:
+    """Write the tables of the README and of the documentation."""
+    from benchmarks import pages
 
-    files = [Path(folder, f"tag-{name}.json") for name in BENCHMARKS]
-    print(document(json.loads(file.read_text()) for file in files if file.exists()))
-    readme = ROOT / "README.md"
-    for section, made in (("soak", soak_figures.paragraph), ("scale", scale_section)):
-        result = Path(folder, f"{section}.json")
-        if result.exists():
-            readme.write_text(placed(readme.read_text(), section, made(json.loads(result.read_text()))))
+    pages.write(folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parent / "results"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "benchmarks" / "results")

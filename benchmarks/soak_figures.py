@@ -168,7 +168,7 @@ def _steps(samples: Sequence[Sample], least: float = 5.0) -> list[tuple[float, f
 
 
 def paragraph(result: Mapping[str, Any]) -> str:
-    """What the README says of it."""
+    """What the documentation says of it."""
     machine, pairs = result["machine"], len(result["attempts"]) // 2
     missed = [f"{check['what']} ({check['value']:g})" for check in result["checks"] if not check["passed"]]
     rise = result["mib_per_10000_images"]
@@ -189,7 +189,7 @@ def paragraph(result: Mapping[str, Any]) -> str:
         f"the temporary folder ({result['of_it_ray_sessions']} of Ray's sessions: "
         f"{result['of_it_ray_sessions_mib']:,.0f} MiB), {result['cache_growth_mib']:,.0f} MiB more in the cache.",
     ]
-    picture = "![Rows committed each second, and memory, over time](benchmarks/results/soak.png)"
+    picture = "![Rows committed each second, and memory, over time](../../benchmarks/results/soak.png)"
     return f"**soak** {' '.join(sentences)}\n\n{picture}"
 
 

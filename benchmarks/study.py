@@ -4,7 +4,7 @@ python benchmarks/study.py --data ../shared/data --out benchmarks/results [--tas
 
 Curates the ten most frequent classes of each task with no artist on both sides, trains through `artylyze tune`'s own
 function, and writes train-study.json with the columns that `tune` prints. A killed study goes on where it stopped, in
-the same --work. `python benchmarks/study_table.py` makes the README's section of it.
+the same --work. `python benchmarks/report.py` makes the section of docs/benchmarks/quality.md of it.
 
 ImageNet weights of MobileNet, DenseNet121 and VGG16, which the study ranks too, cannot be had without a network: what
 random weights of theirs would score says nothing, so they are not in the table.

@@ -1,20 +1,12 @@
-"""The README's section about the study, from what study.py measured.
-
-python benchmarks/study_table.py [RESULTS]     # writes the section into README.md, between its two marks
-"""
+"""The section about the study, from what study.py measured; `python benchmarks/report.py` writes it into docs/."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from benchmarks.report import markdown, placed
-
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.report import markdown
 
 STUDY = {"genre": (0.64, 12), "style": (0.51, 13)}
 """Accuracy and number of classes in the study, on other data, split at random."""
@@ -95,14 +87,3 @@ def section(result: Mapping[str, Any]) -> str:
 def _cells(row: Row) -> list[str]:
     figures = [f"{row['test'][name]:.3f}" for name in FIGURES]
     return [NAMES[row["contestant"]], f"{row['learning_rate']:g}", str(row["epochs"]), *figures]
-
-
-def main(folder: Path) -> None:
-    """Write the section into the README."""
-    readme = ROOT / "README.md"
-    made = section(json.loads((folder / "train-study.json").read_text()))
-    readme.write_text(placed(readme.read_text(), "study", made))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "benchmarks" / "results")

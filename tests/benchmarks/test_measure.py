@@ -186,7 +186,7 @@ def test_committed_results_render() -> None:
         assert report.document([json.loads(file.read_text())])
 
 
-def test_a_section_of_the_readme_takes_its_place_and_nothing_elses() -> None:
+def test_a_section_of_a_page_takes_its_place_and_nothing_elses() -> None:
     begin, end = "<!-- one: made by `it` -->", "<!-- one ends -->"
     text = f"before\n{begin}\nold\n{end}\n<!-- other: kept --> kept <!-- other ends -->"
 

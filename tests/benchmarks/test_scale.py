@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import pages
 from benchmarks.report import SCALE_MIB, placed, scale_checks, scale_rows, scale_section
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scale.py"
@@ -40,9 +41,9 @@ def test_what_is_measured_at_one_size_is_judged_by_its_memory() -> None:
     assert cells == ["20", "10", "300", "", "yes"]
 
 
-def test_a_table_goes_between_its_marks_in_the_readme() -> None:
-    readme = (SCRIPT.parents[1] / "README.md").read_text()
-    found = placed(readme, "scale", scale_section(result(plan={"1000000": figures(10, 300)})))
+def test_a_table_goes_between_its_marks() -> None:
+    page = (SCRIPT.parents[1] / pages.SCALE).read_text()
+    found = placed(page, "scale", scale_section(result(plan={"1000000": figures(10, 300)})))
     assert "| plan of a run, its manifest copied | 20 | 10 | 300 |  | yes |" in found
 
 

@@ -137,7 +137,7 @@ def a_result() -> dict[str, object]:
     }
 
 
-def test_the_readme_says_what_was_counted() -> None:
+def test_the_page_says_what_was_counted() -> None:
     text = soak_figures.paragraph(a_result())
 
     assert "exactly one row for each image" in text
@@ -145,7 +145,7 @@ def test_the_readme_says_what_was_counted() -> None:
     assert report.placed("a <!-- soak: made by x --> old <!-- soak ends --> z", "soak", text).count(text) == 1
 
 
-def test_the_readme_says_what_was_missed() -> None:
+def test_the_page_says_what_was_missed() -> None:
     result = a_result()
     checks = soak_figures.checks(Counts(doubled=2), [], None)
 

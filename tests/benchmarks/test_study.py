@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,7 @@ import pytest
 from artylyze.datasets.dataset import schema, write_dataset
 from artylyze.tuning.leaderboard import COMPLETE, FAILED, Board, Row
 from artylyze.tuning.sweep import TuneRequest
-from benchmarks import report, study, study_table
-
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks import study, study_table
 
 
 def figures(accuracy: float, n: int = 400) -> dict[str, Any]:
@@ -113,10 +110,3 @@ def test_verdicts_say_where_the_order_holds_and_where_not() -> None:
         "(-10.0 points).",
         "genre, fine-tuned over frozen: worse (-30.0 points).",
     ]
-
-
-def test_the_readme_says_what_the_committed_figures_say() -> None:
-    result = json.loads((ROOT / "benchmarks" / "results" / study.RESULT).read_text())
-    readme = (ROOT / "README.md").read_text()
-
-    assert report.placed(readme, "study", study_table.section(result)) == readme

@@ -1,4 +1,4 @@
-"""A real cluster of this machine's own for jobs, submitted as the README submits them."""
+"""A real cluster of this machine's own for jobs, submitted as the documentation submits them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job as the README submits it, with the real command line, to a real cluster of this machine's own."""
+"""The job as the documentation submits it, with the real command line, to a real cluster of this machine's own."""
 
 from __future__ import annotations
 
