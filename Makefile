@@ -41,7 +41,7 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: browser demo test docs lint format bench soak starter pictures constraints clean help
+.PHONY: browser gpu-check demo test docs lint format bench soak starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -78,6 +78,11 @@ bench: $(VENV)/.dev ## Measure against peers and limits (DATA=folder with real i
 	$(BIN)/python benchmarks/tag.py --data $(DATA) --out benchmarks/results
 	$(BIN)/python benchmarks/soak.py --minutes 5 --out benchmarks/results/soak.json
 
+# Any python with torch will do: where there is no virtual environment, that of the system.
+gpu-check: ## Measure decoding, the model, the engine and clustering on a GPU (DATA=folder with images, OUT=folder)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/gpu_check.py $(if $(wildcard $(DATA)),--data $(DATA)) \
+	  --out $(or $(OUT),benchmarks/results)
+
 soak: $(VENV)/.dev ## Tag and update 100,000 images for an hour, killing the driver each time; then count (MINUTES=60)
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) --out benchmarks/results/soak-hour.json
 
@@ -98,4 +103,4 @@ clean: ## Remove the virtual environment, caches and the demo
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help: ## List these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

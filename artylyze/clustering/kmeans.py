@@ -1,4 +1,4 @@
-"""KMeans: on CPUs scikit-learn's, from coarse to fine; on a GPU cuML's. One call fits either.
+"""KMeans: on CPUs scikit-learn's, from coarse to fine; on a GPU cuML's, or Lloyd's steps in torch. One call fits any.
 
 On CPUs most of the work is done on `COARSE` principal components of a sample, then on those of all rows, and the end in
 full: Lloyd's steps in full cost d / COARSE times as much, and from there a few are enough.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from artylyze.clustering.starts import Starts, drawn
 from artylyze.features.vectors import sampled, unit_of
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from artylyze.clustering.starts import Keys
@@ -29,6 +31,13 @@ SAMPLE = 10_000
 STARTS = 4
 REFINEMENTS = 5
 CHUNK = 8_192
+STEPS, TOLERANCE = 300, 1e-4
+"""Of Lloyd's on a GPU: at most so many, and the squared shift of the centroids, as a share of the rows' mean variance,
+at which they end. scikit-learn's and cuML's own."""
+SHARE = 0.4
+"""Of a GPU's free memory, that the matrix may take: distances lie beside it."""
+TOGETHER = 65_536
+"""Rows whose distances are computed together on a GPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +65,9 @@ def kmeans_for(matrix: Matrix, seed: int, device: str, keys: Keys | None = None)
     `keys` are the rows' own (`starts.keys_of`): with them no row changes what is drawn of the others. Without them a
     row's number is its key.
     """
-    return GpuKMeans(matrix, seed) if device == "cuda" else CpuKMeans(matrix, seed, keys)
+    if device == "cpu":
+        return CpuKMeans(matrix, seed, keys)
+    return CumlKMeans(matrix, seed) if find_spec("cuml") else TorchKMeans(matrix, seed, keys, device)
 
 
 def principal(matrix: Matrix, count: int, seed: int, keys: Keys | None = None) -> Projection:
@@ -110,21 +121,17 @@ class CpuKMeans:
         return min(fits, key=lambda fitted: fitted.inertia_)
 
 
-class GpuKMeans:
+class CumlKMeans:
     """cuML's KMeans; it has not run on a GPU yet.
 
     A matrix beyond the GPU's memory is fitted on a sample, and assigned chunk by chunk.
     """
 
-    SHARE = 0.4
-    """Of the GPU's free memory, that the matrix may take: cuML holds distances beside it."""
-
     def __init__(self, matrix: Matrix, seed: int) -> None:
         import cupy
 
-        free = int(cupy.cuda.runtime.memGetInfo()[0])
         self._matrix, self._seed = matrix, seed
-        self._rows = sampled(len(matrix), rows_within(matrix, int(free * self.SHARE)), seed)
+        self._rows = sampled(len(matrix), rows_within(matrix, cupy.cuda.runtime.memGetInfo()[0]), seed)
 
     def sketch(self, k: int) -> Fit:
         """On the GPU there is no need for less than `fit`."""
@@ -132,21 +139,88 @@ class GpuKMeans:
 
     def fit(self, k: int) -> Fit:
         """Fit on what fits into memory, and assign all rows."""
-        from cuml.cluster import KMeans as CumlKMeans
+        from cuml.cluster import KMeans
 
         sample = self._matrix if len(self._rows) == len(self._matrix) else self._matrix[self._rows]
-        fitted = CumlKMeans(**cuml_arguments(k, self._seed)).fit(sample)
+        fitted = KMeans(**cuml_arguments(k, self._seed)).fit(sample)
         centroids = np.asarray(fitted.cluster_centers_, np.float32)
         labels, distances = assign(self._matrix, centroids)
         return Fit(centroids, labels, squares(distances))
+
+
+class TorchKMeans:
+    """Lloyd's steps on a GPU by torch: from the best of some starts on a sample, then on all rows.
+
+    A matrix beyond the GPU's memory is fitted on a sample, and assigned chunk by chunk.
+    """
+
+    def __init__(self, matrix: Matrix, seed: int, keys: Keys | None = None, device: str = "cuda") -> None:
+        import torch
+
+        self._matrix = matrix
+        keys = np.arange(len(matrix), dtype=np.uint64) if keys is None else keys
+        self._rows = drawn(keys, SAMPLE, seed)
+        sample = matrix[self._rows].astype(np.float64)
+        self._starts = [Starts(sample, keys[self._rows], seed, number) for number in range(STARTS)]
+        fitting = len(matrix) if device == "cpu" else rows_within(matrix, torch.cuda.mem_get_info()[0])
+        chosen = drawn(keys, fitting, seed)
+        self._points = torch.from_numpy(matrix if len(chosen) == len(matrix) else matrix[chosen]).to(device)
+        self._sample = torch.from_numpy(matrix[self._rows]).to(device)
+
+    def sketch(self, k: int) -> Fit:
+        """On the GPU there is no need for less than `fit`."""
+        return self.fit(k)
+
+    def fit(self, k: int) -> Fit:
+        """Fit on what fits into memory, and assign all rows."""
+        fits = [lloyd(self._sample, self._sample[one.first(k)]) for one in self._starts]
+        _, centroids = min(fits, key=lambda fitted: fitted[0])
+        _, centroids = lloyd(self._points, centroids)
+        found = np.asarray(centroids.cpu(), np.float32)
+        labels, distances = assign(self._matrix, found)
+        return Fit(found, labels, squares(distances))
+
+
+def lloyd(points: torch.Tensor, centroids: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """Lloyd's steps until the centroids move by less than scikit-learn's tolerance, on whatever device.
+
+    Args:
+        points: float32 (n, d).
+        centroids: float32 (k, d), where it begins.
+
+    Returns:
+        The sum of squared distances before the last step, but for a constant, and the centroids, float32 (k, d). An
+        empty cluster keeps its centroid. Sums are products with indicators, so that the same input gives the same bits.
+    """
+    import torch
+
+    middle = points.mean(dim=0)
+    centroids = centroids - middle
+    tolerance = TOLERANCE * float(points.var(dim=0, correction=0).mean())
+    inertia = 0.0
+    for _ in range(STEPS):
+        sums, counts, inertia = torch.zeros_like(centroids), centroids.new_zeros(len(centroids)), 0.0
+        lengths = centroids.square().sum(dim=1)
+        for start in range(0, len(points), TOGETHER):
+            rows = points[start : start + TOGETHER] - middle
+            nearest = (lengths - 2 * (rows @ centroids.T)).min(dim=1)
+            member = torch.nn.functional.one_hot(nearest.indices, len(centroids)).to(rows.dtype)
+            sums += member.T @ rows
+            counts += member.sum(dim=0)
+            inertia += float(nearest.values.sum(dtype=torch.float64))
+        means = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centroids)
+        moved, centroids = float((means - centroids).square().sum()), means
+        if moved <= tolerance:
+            break
+    return inertia, centroids + middle
 
 
 def cuml_arguments(k: int, seed: int) -> dict[str, Any]:
     """What cuML's KMeans is made with; a test holds it against the signature in cuML's own wheel."""
     return {
         "n_clusters": k,
-        "max_iter": 300,
-        "tol": 1e-4,
+        "max_iter": STEPS,
+        "tol": TOLERANCE,
         "random_state": seed,
         "init": "k-means++",
         "n_init": STARTS,
@@ -154,9 +228,9 @@ def cuml_arguments(k: int, seed: int) -> dict[str, Any]:
     }
 
 
-def rows_within(matrix: Matrix, budget: int) -> int:
-    """Rows of a matrix that fit into a budget of bytes; one at least."""
-    return max(1, budget // int(matrix.shape[1] * matrix.itemsize))
+def rows_within(matrix: Matrix, free: int) -> int:
+    """Rows of a matrix that fit into SHARE of the free bytes of a GPU; one at least."""
+    return max(1, int(free * SHARE) // int(matrix.shape[1] * matrix.itemsize))
 
 
 def refine(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Fit:

@@ -7,10 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.cluster import KMeans as SklearnKMeans
 
 from artylyze.clustering import kmeans
-from artylyze.clustering.kmeans import CpuKMeans, assign, cuml_arguments, means_of, principal, rows_within
+from artylyze.clustering.kmeans import (
+    CpuKMeans,
+    TorchKMeans,
+    assign,
+    cuml_arguments,
+    lloyd,
+    means_of,
+    principal,
+    rows_within,
+)
 from tests.fixtures import blobs
 
 
@@ -64,7 +74,7 @@ def test_means_of_clusters_and_of_an_empty_one() -> None:
 
 
 def test_a_budget_of_memory_in_rows() -> None:
-    assert rows_within(np.zeros((10, 4), np.float32), 64) == 4
+    assert rows_within(np.zeros((10, 4), np.float32), 160) == 4
     assert rows_within(np.zeros((10, 4), np.float32), 1) == 1
 
 
@@ -83,8 +93,34 @@ def test_the_calls_fit_cumls_own_signature() -> None:
     assert "def fit(self, X," in body
 
 
+@pytest.mark.parametrize(("rows", "together"), [(2_000, 65_536), (2_000, 300), (401, 7)])
+def test_torch_finds_what_scikit_learn_finds(rows: int, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kmeans, "SAMPLE", 400)
+    monkeypatch.setattr(kmeans, "TOGETHER", together)
+    matrix, _ = blobs(rows, 12, 9)
+    theirs = SklearnKMeans(9, random_state=0, n_init=4).fit(matrix)
+    found = TorchKMeans(matrix, 0, device="cpu").fit(9)
+    assert found.inertia <= theirs.inertia_ * 1.001
+    again = TorchKMeans(matrix, 0, device="cpu").fit(9)
+    assert np.array_equal(found.centroids, again.centroids)
+
+
+def test_lloyds_steps_are_those_of_scikit_learn() -> None:
+    matrix, _ = blobs(500, 6, 5, seed=3)
+    theirs = SklearnKMeans(5, init=matrix[:5], n_init=1, algorithm="lloyd", tol=0).fit(matrix)
+    _, centroids = lloyd(torch.from_numpy(matrix), torch.from_numpy(matrix[:5]))
+    np.testing.assert_allclose(centroids.numpy(), theirs.cluster_centers_, atol=1e-3)
+
+
+def test_an_empty_cluster_keeps_its_centroid() -> None:
+    matrix, _ = blobs(200, 6, 2)
+    far = np.full((1, 6), 1e4, np.float32)
+    _, centroids = lloyd(torch.from_numpy(matrix), torch.from_numpy(np.concatenate([matrix[:2], far])))
+    np.testing.assert_allclose(centroids[2].numpy(), far[0], rtol=1e-3)
+
+
 def test_the_gpu_finds_what_the_cpu_finds() -> None:
-    pytest.importorskip("cuml")
-    pytest.importorskip("cupy")
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
     matrix, _ = blobs(2_000)
     assert kmeans.kmeans_for(matrix, 0, "cuda").fit(4).inertia <= CpuKMeans(matrix, 0).fit(4).inertia * 1.001
