@@ -22,10 +22,10 @@ from artylyze.errors import InputError
 from artylyze.evaluation.evaluate import EvaluateRequest, Evaluation, evaluate
 from artylyze.evaluation.figures import write_report as write_evaluation
 from artylyze.images import decode
-from artylyze.profiles.profile_files import write_profiles
-from artylyze.profiles.profiling import make_profiles
+from artylyze.profiling.profile_files import write_profiles
+from artylyze.profiling.profiling import make_profiles
 from artylyze.progress import Watcher
-from artylyze.report.page import ReportRequest, write_report
+from artylyze.reporting.page import ReportRequest, write_report
 from artylyze.sample import write_sample
 from artylyze.storage import fetch
 from artylyze.tagging.job import run

@@ -257,7 +257,7 @@ def _elbow_artylyze(rows: Matrix) -> dict[str, Any]:
 def _nystroem_sklearn(pixels: NDArray[np.uint8]) -> dict[str, Any]:
     from sklearn.decomposition import KernelPCA
 
-    from artylyze.features.transform import flat
+    from artylyze.extraction.transform import flat
 
     rows = flat(pixels)
     gamma = 1 / float(2 * rows.var(axis=0).sum())
@@ -266,7 +266,7 @@ def _nystroem_sklearn(pixels: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def _nystroem_artylyze(pixels: NDArray[np.uint8]) -> dict[str, Any]:
-    from artylyze.features.fitting import fit
+    from artylyze.extraction.fitting import fit
     from benchmarks.cluster_stream import Silent
 
     return _timed(lambda: {"array": fit("kernel_pca", pixels, 0.95, SEED, Silent())[1][:, :LEADING]})

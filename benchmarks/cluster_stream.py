@@ -35,7 +35,7 @@ class Silent:
 
 def write(path: Path, drawn: NDArray[np.float32], rows: int) -> None:
     """Write rows as `artylyze features` does, in its row groups."""
-    from artylyze.features.vectors import GROUP, METADATA
+    from artylyze.extraction.vectors import GROUP, METADATA
 
     about = json.dumps({"method": "embedding", "model_id": "drawn"})
     fields = [("image_id", pa.string()), ("record_id", pa.string()), ("features", pa.list_(pa.float32()))]

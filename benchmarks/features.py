@@ -30,8 +30,8 @@ from PIL import Image
 from safetensors import safe_open
 from sklearn.metrics.pairwise import rbf_kernel
 
-from artylyze.features.pixels import images_folder
-from artylyze.features.vectors import read_vectors
+from artylyze.extraction.pixels import images_folder
+from artylyze.extraction.vectors import read_vectors
 from benchmarks.inputs import SEED, paintings
 from benchmarks.measure import ARTYLYZE, busy, machine, run_contestant
 from benchmarks.report import Check

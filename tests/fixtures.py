@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from artylyze.features.vectors import write_features
+from artylyze.extraction.vectors import write_features
 from tests.pictures import Gallery, clustered, collection, paintings
 
 

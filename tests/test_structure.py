@@ -20,11 +20,11 @@ FLOORS = """
     drawing tables
     collection
     catalog
-    datasets features
+    datasets extraction
     tagging clustering training
     tuning evaluation
-    profiles
-    report
+    profiling
+    reporting
     sample
     demo
     cli

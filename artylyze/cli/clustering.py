@@ -80,8 +80,8 @@ def cluster(
     from dataclasses import asdict
 
     from artylyze.clustering import cluster as room
-    from artylyze.profiles.profile_files import write_profiles
-    from artylyze.profiles.profiling import make_profiles
+    from artylyze.profiling.profile_files import write_profiles
+    from artylyze.profiling.profiling import make_profiles
     from artylyze.storage import open_store
 
     with Reporter() as reporter:
@@ -122,9 +122,9 @@ def features(
 
     Example: artylyze features catalog -o pca.parquet --method pca
     """
-    from artylyze.features.features import FeaturesRequest
-    from artylyze.features.features import features as run
-    from artylyze.features.vectors import in_words
+    from artylyze.extraction.features import FeaturesRequest
+    from artylyze.extraction.features import features as run
+    from artylyze.extraction.vectors import in_words
     from artylyze.progress import Reporter
 
     request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
@@ -162,7 +162,7 @@ def compare_features(
     Example: artylyze compare-features catalog pca.parquet vgg16.parquet --labels objects.csv --id-column number
     """
     from artylyze.clustering.request import parse_covariance
-    from artylyze.profiles.comparison import CompareRequest, as_dicts, compare, tables
+    from artylyze.profiling.comparison import CompareRequest, as_dicts, compare, tables
     from artylyze.progress import Reporter
 
     wanted = None if columns is None else tuple(part.strip() for part in columns.split(",") if part.strip())

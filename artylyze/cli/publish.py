@@ -45,8 +45,8 @@ def profiles(
 
     Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
     """
-    from artylyze.profiles.profile_files import write_profiles
-    from artylyze.profiles.profiling import make_profiles, marks_in_words
+    from artylyze.profiling.profile_files import write_profiles
+    from artylyze.profiling.profiling import make_profiles, marks_in_words
     from artylyze.progress import Reporter
 
     with Reporter() as reporter:
@@ -98,10 +98,10 @@ def influences(
     Example: artylyze influences clusters 1975.1.3 -o influences
     """
     from artylyze.clustering.store import read_clusters
-    from artylyze.profiles.influence_files import write_influences
-    from artylyze.profiles.influences import check, describe
-    from artylyze.profiles.influences import influences as run
-    from artylyze.profiles.works import read_works
+    from artylyze.profiling.influence_files import write_influences
+    from artylyze.profiling.influences import check, describe
+    from artylyze.profiling.influences import influences as run
+    from artylyze.profiling.works import read_works
     from artylyze.progress import Reporter
     from artylyze.storage import check_output
 
@@ -149,7 +149,7 @@ def report(
     Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
     """
     from artylyze.progress import Reporter
-    from artylyze.report.page import ReportRequest, write_report
+    from artylyze.reporting.page import ReportRequest, write_report
 
     request = ReportRequest(
         catalog,

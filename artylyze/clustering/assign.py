@@ -35,7 +35,7 @@ from artylyze.workers.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from artylyze.clustering.mixture import Mixture
-    from artylyze.features.vectors import Vectors
+    from artylyze.extraction.vectors import Vectors
     from artylyze.progress import Watcher
 
 UNUSABLE = "without_usable_vector"

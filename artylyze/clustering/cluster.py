@@ -24,7 +24,7 @@ from artylyze.clustering.stability import preferred, stability
 from artylyze.clustering.starts import keys_of
 from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, check_folder, read_clusters, write_clusters
 from artylyze.errors import InputError
-from artylyze.features.vectors import WHY, Vectors, in_words, read_vectors, sampled, unit_of
+from artylyze.extraction.vectors import WHY, Vectors, in_words, read_vectors, sampled, unit_of
 from artylyze.models.runtimes import resolve_device
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 
 from artylyze.clustering.kmeans import SAMPLE, assign
 from artylyze.clustering.mixture import Covariance, Mixture, Projection
-from artylyze.features.vectors import sampled
+from artylyze.extraction.vectors import sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

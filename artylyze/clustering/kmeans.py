@@ -15,7 +15,7 @@ import numpy as np
 
 from artylyze.clustering.mixture import CACHED, Projection
 from artylyze.clustering.starts import Starts, drawn
-from artylyze.features.vectors import sampled, unit_of
+from artylyze.extraction.vectors import sampled, unit_of
 
 if TYPE_CHECKING:
     import torch

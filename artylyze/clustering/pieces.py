@@ -14,7 +14,7 @@ from artylyze.catalog.snapshot import Part, read_parts, read_snapshot
 from artylyze.clustering.starts import keys_of, uniform
 from artylyze.collection.manifest import open_rows
 from artylyze.errors import InputError
-from artylyze.features.vectors import Vectors, about_of, batches_of, in_order, lists_of, usable
+from artylyze.extraction.vectors import Vectors, about_of, batches_of, in_order, lists_of, usable
 from artylyze.storage import open_store
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
 
 from artylyze.clustering.kmeans import Fit, own_distances, squares
-from artylyze.features.vectors import sampled
+from artylyze.extraction.vectors import sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from artylyze.features.cached import Features
+    from artylyze.extraction.cached import Features
     from artylyze.models.bundle import Bundle, Task
 
 FIGURES = ("accuracy", "precision", "recall", "f1", "top5", "ece", "accuracy_at_80", "unflagged", "unflagged_accuracy")

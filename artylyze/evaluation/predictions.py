@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.datasets.dataset import labels
-from artylyze.features.cached import Features, embed, features_folder
+from artylyze.extraction.cached import Features, embed, features_folder
 from artylyze.models.cache import cached
 from artylyze.models.scores import probabilities
 from artylyze.training.heads import Head

@@ -12,7 +12,7 @@ import safetensors.torch
 
 from artylyze.datasets.examples import check_classes
 from artylyze.datasets.folds import cut_folds
-from artylyze.features.cached import embed, features_folder
+from artylyze.extraction.cached import embed, features_folder
 from artylyze.models.build import features_bundle
 from artylyze.models.cache import cached
 from artylyze.models.folder import load
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artylyze.datasets.examples import Examples
-    from artylyze.features.cached import Features
+    from artylyze.extraction.cached import Features
     from artylyze.models.backbones import Backbone
     from artylyze.models.bundle import Bundle
     from artylyze.progress import Watcher

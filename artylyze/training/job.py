@@ -17,7 +17,7 @@ import numpy as np
 from artylyze.datasets.examples import Examples, examples_of
 from artylyze.datasets.holdout import halve, hold_out
 from artylyze.errors import InputError, UsageError
-from artylyze.features.pixels import images_folder, read_images
+from artylyze.extraction.pixels import images_folder, read_images
 from artylyze.models import cnn3
 from artylyze.models.runtimes import resolve_device
 from artylyze.training.loop import Part, Recipe

@@ -19,7 +19,7 @@ import numpy as np
 from artylyze.datasets.dataset import read_dataset
 from artylyze.datasets.examples import Examples, examples_of
 from artylyze.datasets.folds import DISJOINT, RANDOM, classes_untaught, cut_folds
-from artylyze.features.cached import embed, features_folder
+from artylyze.extraction.cached import embed, features_folder
 from artylyze.models.backbones import OFFLINE_BACKBONE, load_backbone
 from artylyze.models.build import build_bundle, features_bundle
 from artylyze.models.scores import probabilities

@@ -14,7 +14,7 @@ import numpy as np
 from artylyze.datasets.dataset import MEASURABLE, Dataset, read_dataset
 from artylyze.datasets.examples import Examples, examples_of
 from artylyze.drawing.plots import curves
-from artylyze.features.cached import embed
+from artylyze.extraction.cached import embed
 from artylyze.models.build import build_bundle, features_bundle
 from artylyze.models.bundle import DESCRIPTION
 from artylyze.models.card import notes_on

@@ -27,7 +27,7 @@ from artylyze.catalog.snapshot import (
     write_snapshot,
 )
 from artylyze.drawing.table import write_csv
-from artylyze.report.catalog import QUEUE, reviews, tags
+from artylyze.reporting.catalog import QUEUE, reviews, tags
 from tests.pieces import DIM, Cut, catalogs, few_examples
 
 if TYPE_CHECKING:

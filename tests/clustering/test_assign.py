@@ -20,8 +20,8 @@ from artylyze.clustering.pieces import open_pieces
 from artylyze.clustering.request import ClusterRequest
 from artylyze.clustering.store import Clusters, read_clusters
 from artylyze.errors import InputError, UsageError
-from artylyze.features import vectors
-from artylyze.features.vectors import read_vectors
+from artylyze.extraction import vectors
+from artylyze.extraction.vectors import read_vectors
 from tests.catalog.conftest import Library
 from tests.fixtures import Quiet
 

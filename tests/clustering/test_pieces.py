@@ -19,8 +19,8 @@ from artylyze.clustering.assign import assign_pieces, left_out
 from artylyze.clustering.pieces import Pieces, open_pieces, read_piece, read_sample
 from artylyze.clustering.starts import keys_of, uniform
 from artylyze.clustering.store import Clusters, read_clusters, write_clusters
-from artylyze.features import vectors as vectors_module
-from artylyze.features.vectors import METADATA, read_vectors
+from artylyze.extraction import vectors as vectors_module
+from artylyze.extraction.vectors import METADATA, read_vectors
 from tests.fixtures import Quiet
 from tests.pieces import Cut, catalogs, few_examples
 

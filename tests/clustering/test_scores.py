@@ -10,7 +10,7 @@ from artylyze.clustering import scores
 from artylyze.clustering.choice import elbow
 from artylyze.clustering.kmeans import CpuKMeans, Fit, means_of
 from artylyze.clustering.scores import calinski_harabasz, davies_bouldin, silhouettes, total_squares
-from artylyze.features.vectors import sampled
+from artylyze.extraction.vectors import sampled
 from tests.fixtures import blobs
 
 

@@ -14,7 +14,7 @@ from artylyze.clustering.store import ELBOW, RUN, TOLD
 from artylyze.collection.products import ANY_FILE, PRODUCTS
 from artylyze.collection.scan import scan
 from artylyze.evaluation.figures import METRICS
-from artylyze.profiles.profile_files import PROFILES
+from artylyze.profiling.profile_files import PROFILES
 from artylyze.training.bundling import CURVES
 from artylyze.tuning.leaderboard import JSON, PLOT
 from tests.conftest import S3

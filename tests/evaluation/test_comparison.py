@@ -13,7 +13,7 @@ from scipy.stats import binom
 from artylyze.errors import UsageError
 from artylyze.evaluation.comparison import Side, apart, groups_of, refit, settings_of
 from artylyze.evaluation.predictions import Answers
-from artylyze.features.cached import Features
+from artylyze.extraction.cached import Features
 from artylyze.models.bundle import Bundle, Preprocessing, Task
 
 TERMS = ("Baroque", "Cubism", "Rococo")

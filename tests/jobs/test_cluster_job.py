@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from artylyze.clustering.store import read_clusters
-from artylyze.features.vectors import write_features
+from artylyze.extraction.vectors import write_features
 from tests.jobs.conftest import Cluster
 
 

@@ -15,7 +15,7 @@ import torch
 
 from artylyze.datasets.dataset import Dataset
 from artylyze.errors import InputError, UsageError
-from artylyze.features.pixels import read_images
+from artylyze.extraction.pixels import read_images
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load
 from artylyze.models.taps import extract

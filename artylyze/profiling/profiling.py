@@ -1,0 +1,194 @@
+"""Profiles of a stored clustering: its works joined to what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from artylyze.clustering.store import Clusters, read_clusters, read_responsibilities
+from artylyze.drawing.contact_sheet import Tile
+from artylyze.drawing.thumbnails import Thumbnail, read_thumbnails
+from artylyze.errors import UsageError
+from artylyze.profiling.columns import Texts
+from artylyze.profiling.profile_plots import Bar
+from artylyze.profiling.profiles import Profile, profile
+from artylyze.profiling.works import Works, read_works
+from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.workers.fetching import Source
+
+Algorithm = Literal["kmeans", "gmm"]
+NOTHING_SAID = (
+    "Nothing is said of the works by which the clusters could be described: give --labels FILE, or scan with "
+    "--metadata FILE. The typical and marginal works are shown."
+)
+
+_TYPICAL, _MARGINAL = 12, 6
+
+
+@dataclass(frozen=True, eq=False)
+class Profiled:
+    """The profiles of a clustering.
+
+    Attributes:
+        clusters: the clustering.
+        algorithm: whose clusters they are.
+        works: its works.
+        profiles: one for each cluster, by number.
+    """
+
+    clusters: Clusters
+    algorithm: Algorithm
+    works: Works
+    profiles: Sequence[Profile]
+
+    @property
+    def members(self) -> npt.NDArray[np.int32]:
+        """The cluster of each image, -1 for none."""
+        return members_of(self.clusters, self.algorithm)
+
+    @property
+    def note(self) -> str | None:
+        """A sentence where nothing is said of the works, else None."""
+        return None if self.works.said.columns else NOTHING_SAID
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values, works by their ids."""
+        return {
+            "clusters": self.clusters.folder,
+            "catalog": self.works.catalog,
+            "algorithm": self.algorithm,
+            "columns": [column.name for column in self.works.said.columns],
+            "left_out": dict(self.works.said.left_out),
+            "note": self.note,
+            "profiles": [
+                one.as_dict()
+                | {kind: [work_of(self.works, row) for row in getattr(one, kind)] for kind in ("typical", "marginal")}
+                for one in self.profiles
+            ],
+        }
+
+
+def make_profiles(
+    folder: str,
+    catalog: str | None = None,
+    labels: Sequence[str] = (),
+    artists: str | None = None,
+    algorithm: str | None = None,
+    columns: Sequence[str] = (),
+    id_column: str | None = None,
+    reading: Reading = DEFAULT_READING,
+) -> Profiled:
+    """Profile the clusters of a folder.
+
+    Args:
+        folder: of the clustering.
+        catalog: that was clustered; None: the one that the clustering names.
+        labels: tables that say more of its images.
+        artists: a table of artists with nationality and years.
+        algorithm: kmeans or gmm; None: kmeans where it was run.
+        columns: those to profile; none: all that are categorical.
+        id_column: of a table of labels, that names an image or its record; None: it is found.
+        reading: how tables of labels are to be read.
+
+    Raises:
+        UsageError: no catalog is known, the algorithm was not run, or a column is not there or not categorical.
+        InputError: a clustering, catalog or table that cannot be used.
+    """
+    clusters = read_clusters(folder, responsibilities=False)
+    works = read_works(clusters, catalog, labels, artists, columns, id_column, reading)
+    return profiled(clusters, works, _chosen(clusters, algorithm))
+
+
+def profiled(clusters: Clusters, works: Works, algorithm: Algorithm) -> Profiled:
+    """Profile clusters whose works are known."""
+    k = len(clusters.centroids) if algorithm == "kmeans" and clusters.centroids is not None else 0
+    if clusters.mixture is not None and algorithm == "gmm":
+        k = len(clusters.mixture.weights)
+    records = Texts(works.table.column("record_id"))
+    members = members_of(clusters, algorithm)
+    found = profile(
+        members, k, _distance(clusters, works, algorithm), records, works.said.columns, (_TYPICAL, _MARGINAL)
+    )
+    return Profiled(clusters, algorithm, works, found)
+
+
+def members_of(clusters: Clusters, algorithm: Algorithm) -> npt.NDArray[np.int32]:
+    """The cluster of each image, -1 for none."""
+    return np.asarray(pc.fill_null(clusters.assignments.column(algorithm), -1).to_numpy(), np.int32)
+
+
+def work_of(works: Works, row: int) -> dict[str, Any]:
+    """Return what identifies a work, as JSON values."""
+    ids = {name: works.table.column(name)[row].as_py() for name in ("image_id", "record_id")}
+    return ids | {"title": works.said.titles[row], "artist": works.said.artists[row]}
+
+
+def thumbnails_of(works: Works, rows: Sequence[int]) -> dict[int, Thumbnail]:
+    """Read the pictures of some works, by their rows."""
+    wanted = sorted(set(rows))
+    chosen = works.rows.take(wanted, ["uri", "validator"])
+    pairs = zip(chosen.column("uri").to_pylist(), chosen.column("validator").to_pylist(), strict=True)
+    return dict(zip(wanted, read_thumbnails([Source(*pair) for pair in pairs]), strict=True))
+
+
+def tile_of(works: Works, row: int, picture: Thumbnail, *lines: str) -> Tile:
+    """Return a work for a contact sheet: its title (or its record), its artist, and what else is to be said."""
+    title = works.said.titles[row] or works.table.column("record_id")[row].as_py()
+    said = [title, works.said.artists[row] or "", *lines] + ([picture.why] if picture.why else [])
+    return Tile(picture.pixels, picture.aspect, said)
+
+
+def marks_in_words(one: Profile) -> str:
+    """Return the terms that mark a cluster, with their lift."""
+    return "; ".join(f"{mark.column}: {mark.share.term} (x {mark.share.lift:.1f})" for mark in one.marks)
+
+
+def bars_of(one: Profile) -> list[tuple[str, list[Bar]]]:
+    """Return the distributions of a cluster as bars."""
+    return [
+        (each.column, [Bar(term.term, term.share, term.overall, term.lift, term.marks) for term in each.terms])
+        for each in one.distributions
+    ]
+
+
+def _chosen(clusters: Clusters, algorithm: str | None) -> Algorithm:
+    run = [name for name, there in (("kmeans", clusters.centroids), ("gmm", clusters.mixture)) if there is not None]
+    if algorithm not in (None, "kmeans", "gmm"):
+        raise UsageError(f"--algorithm {algorithm}: give kmeans or gmm.")
+    if not run or (algorithm is not None and algorithm not in run):
+        raise UsageError(
+            f"{clusters.folder} has no clusters of {algorithm or 'any algorithm'}: run `artylyze cluster`."
+        )
+    return cast("Algorithm", algorithm or run[0])
+
+
+def _distance(
+    clusters: Clusters, works: Works, algorithm: Algorithm
+) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
+    """How far each image is from the middle of its cluster, (n,).
+
+    For KMeans the Euclidean distance to the centroid; for the mixture the negative log density of the image in its
+    component, where the features are the catalog's embeddings, else what the component's responsibility lacks to 1.
+    """
+    table = clusters.assignments
+    if algorithm == "kmeans":
+        return np.asarray(pc.fill_null(table.column("distance"), np.inf).to_numpy(), np.float32)
+    members = pc.fill_null(table.column("gmm"), 0).to_numpy()
+    mixture = clusters.mixture
+    same = clusters.run.get("method") == "embedding" and mixture is not None
+    found = np.full(len(members), np.inf)  # of an image that has no embedding any more
+    if same and mixture is not None and works.rows.snapshot.dim == len(mixture.projection.mean):
+        for images, matrix in works.rows.vectors():
+            for start in range(0, len(images), 8192):
+                rows = images[start : start + 8192]
+                logs = mixture.log_densities(matrix[start : start + 8192])
+                found[rows] = -logs[np.arange(len(logs)), members[rows]]
+        return found
+    for rows, shares in read_responsibilities(clusters.folder):
+        found[rows] = 1.0 - shares[np.arange(len(rows)), members[rows]]
+    return found
