@@ -11,10 +11,11 @@ from PIL import Image
 from ..errors import UsageError
 from .awkward import TRAITS
 from .scenes import SCENES
-from .styles import paint, palette
+from .styles import STYLES, paint, palette
 
 LARGE_SHARE = 0.03  # of the images of a mixed sample: 2,000 to 4,000 pixels long
 AWKWARD_SHARE = 0.12  # of the images of an awkward sample
+MISLABELED_SHARE = 0.06  # of all images: in some style that may not be that of their label
 ARTISTS = {  # invented: nationality, years they paint in, and the one or two styles they paint in
     "Odile Marchevent": ("French", 1868, 1901, ("Impressionism",)),
     "Hester Quillfeather": ("British", 1879, 1909, ("Impressionism", "Pointillism")),
@@ -93,8 +94,9 @@ def render(spec: Spec, index: int) -> Image.Image:
     record, rng = describe(spec, index), np.random.default_rng([spec.seed, index, 2])
     hand = np.random.default_rng([*ARTISTS].index(record.artist))  # each artist has a palette and shifts it a little
     number, hue, value = int(hand.integers(2)), hand.uniform(-0.03, 0.03), hand.uniform(0.93, 1.05)
-    colors = palette(record.style, number if rng.random() < 0.8 else 1 - number, hue, value)
-    return paint(record.genre, record.style, (record.width, record.height), colors, rng)
+    # Labels err, as those of real collections do: without mistakes to show, a demo shows little.
+    style = record.style if rng.random() > MISLABELED_SHARE else [*STYLES][rng.integers(len(STYLES))]
+    return paint(record.genre, style, (record.width, record.height), palette(style, number, hue, value), rng)
 
 
 def _size(size: str, rng: np.random.Generator) -> tuple[int, int]:
@@ -108,6 +110,5 @@ def _size(size: str, rng: np.random.Generator) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     width, height = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 32 <= min(width, height) <= max(width, height) <= min(8000, 4 * min(width, height)):
-        limits = "32 to 8000 pixels, at most four times as long as wide"
-        raise UsageError(f"size {size!r} is neither 'mixed' nor WIDTHxHEIGHT, such as 640x480 ({limits})")
+        raise UsageError(f"size {size!r} is neither 'mixed' nor WIDTHxHEIGHT of 32 to 8000 pixels, at most 4 to 1")
     return width, height
