@@ -78,7 +78,7 @@ def test_an_ordinary_sample_has_no_column_for_expectations(tmp_path: Path) -> No
     write_sample(tmp_path / "s", 1, size=SMALL)
     assert "expected" not in rows(tmp_path / "s")[0]
     readme = (tmp_path / "s" / "README.md").read_text(encoding="utf-8")
-    assert "generated" in readme
+    assert "drawn by a program" in readme
     assert "--count 1 --size 64x48 --seed 0" in readme
     assert "Do not judge" in readme
 

@@ -115,7 +115,7 @@ def _table(records: list[Record], awkward: bool) -> bytes:
 
 _README = """# A generated sample
 
-{count:,} pictures drawn by a program, and labelled in `metadata.csv`; artists and titles are invented. Made by
+{count:,} pictures drawn by a program and labelled in `metadata.csv`, one style in 20 wrongly; all is invented. Made by
 
     artylyze sample {name} --count {count} --size {size} --seed {seed}{odd}
 
