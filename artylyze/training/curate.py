@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
+from artylyze.collection import is_table
 from artylyze.errors import UsageError
 from artylyze.manifest import split_target
 from artylyze.progress import Watcher
 from artylyze.publish.charts import Bar, class_bars
 from artylyze.storage import check_output, open_store
-from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tables import DEFAULT_READING, Reading, check_options
 from artylyze.training.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
 from artylyze.training.artists import ArtistsFile, read_artists
 from artylyze.training.classes import check_units, choose_classes, random_order, undersample
@@ -83,6 +84,8 @@ class CurateRequest:
         if not self.tasks or len(set(self.tasks)) != len(self.tasks):
             raise UsageError("--tasks: name each task once, for example --tasks genre,style.")
         schema(self.tasks)
+        tables = bool(self.labels) or (self.images is not None and is_table(self.images))
+        check_options("a table of LABELS", tables, self.reading)
         if self.balance not in ("undersample", "none"):
             raise UsageError(f"--balance {self.balance!r}: choose undersample or none.")
         if self.group not in ("artist", "none"):

@@ -13,7 +13,7 @@ from artylyze.errors import InputError, UsageError
 from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import resolve_device
 from artylyze.storage import check_output
-from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tables import DEFAULT_READING, Reading, check_options
 from artylyze.training.catalogs import labels_of, limits, of_catalog, snapshot_of
 from artylyze.training.comparison import Side, apart, refit, review_of, training_groups
 from artylyze.training.dataset import read_dataset
@@ -64,8 +64,7 @@ class EvaluateRequest:
             raise UsageError(f"--folds {self.folds}: give 2 or more, or 0 for none.")
         if self.labels and not self.of_catalog:
             raise UsageError("A dataset has its own labels: leave --labels away.")
-        if self.id_column is not None and not self.labels:
-            raise UsageError("--id-column names a column of the table that --labels gives.")
+        check_options("--labels TABLE", bool(self.labels), self.reading, self.id_column)
 
     @property
     def of_catalog(self) -> bool:
