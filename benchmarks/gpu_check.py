@@ -68,7 +68,7 @@ class Size:
     clusters: int
 
 
-FULL, QUICK = Size(12.0, 200_000, 1_280, 64), Size(1.0, 3_000, 96, 8)
+FULL, QUICK = Size(8.0, 200_000, 1_280, 64), Size(1.0, 3_000, 96, 8)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 from artylyze.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
     from numpy.typing import NDArray
@@ -92,6 +92,9 @@ class TorchRuntime:
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             self._pinned = [torch.empty(shape, dtype=torch.uint8, pin_memory=True) for _ in range(2)]
             self._sent = [torch.cuda.Event() for _ in self._pinned]  # type: ignore[no-untyped-call]
+        self._forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = (
+            _Graphs(self._network) if device == "cuda" else self._network
+        )
 
     def run(self, pixels: Pixels) -> Outputs:
         """uint8 RGB (n, size, size, 3), n >= 1 -> Outputs for the n images, in order. Raises ValueError otherwise."""
@@ -103,7 +106,7 @@ class TorchRuntime:
                 self._send(pixels) if self._device.type == "cuda" else map(torch.tensor, _batches(pixels, self._batch))
             )
             # (n, size, size, 3) seen as (n, 3, size, size) is channels_last already: nothing moves.
-            parts = [self._network(part.permute(0, 3, 1, 2)) for part in sent]
+            parts = [self._forward(part.permute(0, 3, 1, 2)) for part in sent]
             return _outputs(self._bundle, [torch.cat(tensors).cpu().numpy() for tensors in zip(*parts, strict=True)])
 
     def _send(self, pixels: Pixels) -> Iterator[torch.Tensor]:
@@ -121,6 +124,50 @@ class TorchRuntime:
             compute.wait_event(event)
             on_device.record_stream(compute)  # its memory must outlive the kernels that read it
             yield on_device
+
+
+class _Graphs:
+    """A network on a GPU as CUDA graphs, one for each of the first few sizes of batches that come twice.
+
+    A batch is then one launch. Launched one by one, its hundreds of kernels each wait for the interpreter's lock, for
+    which the threads of a whole machine ask: the GPU waits for them.
+    """
+
+    MOST = 4
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._network = network
+        self._most = self.MOST
+        self._seen: set[int] = set()
+        self._captured: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor, tuple[torch.Tensor, ...]]] = {}
+
+    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the network answers, in tensors of its own."""
+        count = len(images)
+        if count not in self._captured and count in self._seen and len(self._captured) < self._most:
+            self._capture(images)
+        self._seen.add(count)
+        if count not in self._captured:
+            answer: tuple[torch.Tensor, ...] = self._network(images)
+            return answer
+        graph, static, outputs = self._captured[count]
+        static.copy_(images)
+        graph.replay()
+        return tuple(output.clone() for output in outputs)
+
+    def _capture(self, images: torch.Tensor) -> None:
+        import torch
+
+        static = images.clone()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                outputs = self._network(static)
+        except RuntimeError:  # a network that looks at its values on the way cannot be captured
+            torch.cuda.synchronize()
+            self._most = 0
+            return
+        self._captured[len(images)] = graph, static, outputs
 
 
 def resolve_device(device: str = "auto") -> Device:
