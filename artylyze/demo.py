@@ -38,7 +38,7 @@ LEAST = 300
 """Images below which some style would have an artist too few to learn from one and be judged on another."""
 
 QUERIES = 4
-"""Works on the contact sheet, each beside the works most like it."""
+"""Works on the contact sheet, each of another genre and beside the works most like it."""
 
 NEIGHBOURS = 5
 
@@ -133,7 +133,8 @@ def _draw(catalog: str, sheet: Path) -> None:
     rows = {row["image_id"]: row for row in read_catalog(catalog).to_pylist() if row["status"] == "ok"}
     ids, matrix = embeddings(catalog)
     nearest = _nearest(matrix)
-    chosen = np.linspace(0, len(ids) - 1, QUERIES + 2).astype(int)[1:-1]
+    genres = [rows[image]["genre"] for image in ids]
+    chosen = [genres.index(genre) for genre in sorted(set(genres))[:QUERIES]]
     tiles = [_tile(rows[ids[row]]) for one in chosen for row in [one, *nearest[one]]]
     title = "Each row: a work, then the works most like it by their embeddings, with the tags they were given"
     contact_sheet(title, tiles, NEIGHBOURS + 1).save(sheet)

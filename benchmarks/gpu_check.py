@@ -52,7 +52,7 @@ from artylyze.workers.protocol import Seen
 from artylyze.workers.reading import Reader
 from artylyze.workers.supervision import cores
 
-HEAVY = "vit_base_patch16_224"
+HEAVY = "vit_large_patch16_224"
 """A model that takes a GPU more time than decoding takes the cores; its weights are random, which costs the same."""
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".jp2", ".webp"}

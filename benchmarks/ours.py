@@ -1,42 +1,53 @@
 """artylyze with what its command line does not offer: three separate stages on a CPU, and a slow model.
 
-Run by tag.py: `python ours.py JOB.json`. The fused plan needs no script: it is `artylyze tag`.
+Run by tag.py: `python ours.py JOB.json ENGINE`. The fused plan needs no script: it is `artylyze tag`.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-
-import pyarrow as pa
+from typing import Any
 
 from artylyze.progress import Reporter
-from artylyze.tagging import ray_engine as pipeline
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
 from benchmarks.peers import Job, read_job
 
 
-def slowed(seconds: float) -> type[pipeline.TagStage]:
-    """TagStage that takes `seconds` more for each image, without using a core, so that reading outruns it."""
+def slow_down(engine: str, seconds: float) -> None:
+    """Let tagging take `seconds` more for each image, without using a core, so that reading outruns it."""
+    if engine == "local":
+        from artylyze.tagging.shard import Tagger
 
-    class SlowTagStage(pipeline.TagStage):
-        def __call__(self, block: pa.Table) -> pa.Table:
+        tag = Tagger.tag
+
+        def slow_tag(self: Tagger, pixels: Any) -> Any:
+            time.sleep(seconds * len(pixels))
+            return tag(self, pixels)
+
+        Tagger.tag = slow_tag  # type: ignore[method-assign]
+        return
+    from artylyze.tagging import ray_engine
+
+    class SlowTagStage(ray_engine.TagStage):
+        def __call__(self, block: Any) -> Any:
             time.sleep(seconds * (block.column("stop")[0].as_py() - block.column("start")[0].as_py()))
             return super().__call__(block)
 
-    return SlowTagStage
+    setattr(ray_engine, "TagStage", SlowTagStage)  # noqa: B010 - build() looks it up there
 
 
-def main(job: Job) -> None:
+def main(job: Job, engine: str) -> None:
     if "slow_seconds" in job.options:
-        setattr(pipeline, "TagStage", slowed(job.options["slow_seconds"]))  # noqa: B010 - build() looks it up there
+        slow_down(engine, job.options["slow_seconds"])
     with Reporter() as reporter:
         request = TagRequest(
             source=job.folder,
             output=job.out,
             model=job.bundle,
             device="cpu",
+            engine=engine,
             separate=True,
             shard_size=job.options.get("shard_size"),
         )
@@ -44,4 +55,4 @@ def main(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(read_job(sys.argv[1]))
+    main(read_job(sys.argv[1]), sys.argv[2])

@@ -21,7 +21,9 @@ BENCHMARKS = ("paintings", "masters", "memory", "models", "embeddings", "startup
 DOCUMENTED = ("dataloader", "ray", "daft")
 PEERS = (*DOCUMENTED, "draft")
 HELP = "artylyze --help"
+TWENTY = "artylyze tag, 20 images"
 FUSED, SEPARATE, LIMIT = "artylyze", "artylyze-separate", "limit"
+RAY_FUSED, RAY_SEPARATE = "artylyze-ray", "artylyze-ray-separate"
 NAMES = {
     "dataloader": "PyTorch DataLoader",
     "ray": "Ray Data batch inference",
@@ -29,6 +31,8 @@ NAMES = {
     "draft": "DataLoader with `draft`",
     FUSED: "artylyze, fused",
     SEPARATE: "artylyze, separate stages",
+    RAY_FUSED: "artylyze on Ray, fused",
+    RAY_SEPARATE: "artylyze on Ray, separate stages",
     LIMIT: "limit: two bare processes",
     "fused": "artylyze, fused",
     "slow": "artylyze, separate, slow model",
@@ -97,7 +101,11 @@ class Check:
 def checks(benchmark: str, found: Figures) -> list[Check]:
     """The issue's targets that the contestants measured so far allow to judge."""
     if benchmark == "paintings":
-        return [*_against_peers(found, PEERS, "fastest peer", steady=3, overall=2), *_against_limit(found, 0.9, 0.75)]
+        return [
+            *_against_peers(found, PEERS, "fastest peer", steady=3, overall=3),
+            *_against_limit(found, 0.95, 0.75),
+            *_startup(found, 2.5),
+        ]
     if benchmark == ANY:  # other images, other lengths: the targets are for those above and below
         present = [peer for peer in PEERS if peer in found]
         return [*_against_peers(found, present, "fastest peer", steady=None), *_against_limit(found, None, None)]
@@ -105,7 +113,7 @@ def checks(benchmark: str, found: Figures) -> list[Check]:
         return [
             *_against_peers(found, DOCUMENTED, "fastest documented peer", steady=5),
             *_against_peers(found, ("draft",), "DataLoader with draft", steady=2),
-            *_against_limit(found, None, None),
+            *_against_limit(found, 0.95, None),
         ]
     if benchmark == "memory":
         return list(_growth(found))
@@ -114,6 +122,7 @@ def checks(benchmark: str, found: Figures) -> list[Check]:
         return [
             Check(f"seconds of {HELP}", found[HELP]["seconds"], most=0.4),
             Check("of ray, torch and timm, imported by it", len(forbidden), most=0),
+            *([Check(f"seconds of {TWENTY}", found[TWENTY]["seconds"], most=4)] if TWENTY in found else []),
         ]
     return []
 
@@ -131,8 +140,13 @@ def _against_peers(
             yield Check(f"artylyze / {called} ({fastest}), {name}", ratio, least=target)
 
 
+def _startup(found: Figures, most: float) -> Iterable[Check]:
+    if found.get(FUSED, {}).get("startup_seconds") is not None:
+        yield Check("seconds of start-up, artylyze", found[FUSED]["startup_seconds"], most=most)
+
+
 def _against_limit(found: Figures, fused: float | None, separate: float | None) -> Iterable[Check]:
-    for name, target in ((FUSED, fused), (SEPARATE, separate)):
+    for name, target in ((FUSED, fused), (SEPARATE, separate), (RAY_FUSED, None), (RAY_SEPARATE, None)):
         rates = [found[one]["steady_per_second"] for one in (name, LIMIT) if one in found]
         if len(rates) == 2 and None not in rates:
             ratio = rates[0] / rates[1]

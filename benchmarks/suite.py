@@ -152,7 +152,7 @@ def _alone() -> Iterator[None]:
     roots = [str(Path(file).resolve().parent.parent) for file in (__file__, str(artylyze.__file__))]
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="b-", ignore_cleanup_errors=True) as ray:  # Ray's sockets: short paths
-        for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON"):
+        for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
             os.environ.pop(name, None)
         path = [*dict.fromkeys(roots), *filter(None, [before.get("PYTHONPATH")])]
         os.environ.update(PYTHONPATH=os.pathsep.join(path), RAY_TMPDIR=ray)

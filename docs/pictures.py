@@ -10,8 +10,8 @@ from PIL import Image
 PICTURES = {"contact-sheet.png": "contact-sheet.png", "evaluation/style-confusion.png": "style-confusion.png"}
 """Of the demo's folder -> of this one."""
 
-WIDTH, COLOURS = 840, 128
-"""What a README's column shows, pixels; colours that tell the drawn pictures apart in a sixth of the bytes."""
+WIDTH, COLOURS = 840, 256
+"""What a README's column shows, pixels; colours that tell the drawn pictures apart in a fraction of the bytes."""
 
 
 def shrunk(path: Path) -> Image.Image:

@@ -27,6 +27,7 @@ from artylyze.tables import (
     EXTENSIONS,
     Loaded,
     Reading,
+    check_options,
     column_named,
     count,
     listed,
@@ -72,8 +73,14 @@ class Metadata:
         file_separator: str | None = None,
         reading: Reading = DEFAULT_READING,
     ) -> Metadata | None:
-        """Return what the options of a command line say; None without a table."""
+        """Return what the options of a command line say; None without a table and the options that are about it."""
         if table is None:
+            names = {"--id-column": id_column, "--file-column": file_column, "--file-separator": file_separator}
+            if without := next((option for option, name in names.items() if name is not None), None):
+                raise UsageError(
+                    f"{without} says how --metadata is joined to images: give --metadata TABLE too. Of a list of "
+                    "addresses `artylyze scan LIST --id-column COLUMN` makes a manifest."
+                )
             return None
         if not id_column:
             raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
@@ -163,7 +170,9 @@ def scan(
     if not target.lower().endswith(".parquet"):
         raise UsageError("A manifest is a .parquet file: name it so with -o.")
     check_output(target)
-    catalogue = Metadata.of(metadata, id_column, file_column, file_separator, reading)
+    listed_rows = metadata is None and is_table(source)  # whose own column --id-column names
+    catalogue = Metadata.of(metadata, None if listed_rows else id_column, file_column, file_separator, reading)
+    check_options("--metadata TABLE", metadata is not None or is_table(source), reading)
     check_there(source)
     passed_over = 0
     found: dict[str, Any] = {}

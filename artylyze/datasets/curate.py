@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from artylyze.collection.artists import ArtistsFile, read_artists
 from artylyze.collection.labels import Artists, Labels, filled, read_artists_of, read_labels
+from artylyze.collection.scan import is_table
 from artylyze.datasets.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
 from artylyze.datasets.classes import check_units, choose_classes, name_tasks, random_order, undersample
 from artylyze.datasets.dataset import SPLITS, Dataset, schema, write_dataset
@@ -24,7 +25,7 @@ from artylyze.drawing.charts import Bar, class_bars
 from artylyze.errors import UsageError
 from artylyze.progress import Watcher
 from artylyze.storage import check_output, open_store, split_target
-from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tables import DEFAULT_READING, Reading, check_options
 
 _ARTIST = ("artist", "artist_name", "artists", "creator", "maker", "painter", "author")
 _TELLS = {"nationality": "a column of nationalities", "period": "years of birth and death"}
@@ -81,6 +82,8 @@ class CurateRequest:
         if not self.tasks or len(set(self.tasks)) != len(self.tasks):
             raise UsageError("--tasks: name each task once, for example --tasks genre,style.")
         schema(self.tasks)
+        tables = bool(self.labels) or (self.images is not None and is_table(self.images))
+        check_options("a table of LABELS", tables, self.reading)
         if self.balance not in ("undersample", "none"):
             raise UsageError(f"--balance {self.balance!r}: choose undersample or none.")
         if self.group not in ("artist", "none"):

@@ -182,7 +182,7 @@ def _take_images(database: duckdb.DuckDBPyConnection, images: str, reading: Read
         scanned = not (images.lower().endswith(".parquet") and looks_like_manifest(images))
         manifest = str(Path(folder, "manifest.parquet")) if scanned else images
         if scanned:
-            scan(images, manifest, reading=reading)
+            scan(images, manifest, reading=reading if is_table(images) else DEFAULT_READING)
         with open_rows(manifest) as file:
             rows = file.read()
     database.register("rows", rows)

@@ -17,7 +17,7 @@ from artylyze.evaluation.predictions import Answers, Predictions, labelled_rows,
 from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import resolve_device
 from artylyze.storage import check_output
-from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tables import DEFAULT_READING, Reading, check_options
 from artylyze.training.metrics import SMALL, Kept, TaskMetrics, scores_of
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ class EvaluateRequest:
             raise UsageError(f"--folds {self.folds}: give 2 or more, or 0 for none.")
         if self.labels and not self.of_catalog:
             raise UsageError("A dataset has its own labels: leave --labels away.")
-        if self.id_column is not None and not self.labels:
-            raise UsageError("--id-column names a column of the table that --labels gives.")
+        check_options("--labels TABLE", bool(self.labels), self.reading, self.id_column)
 
     @property
     def of_catalog(self) -> bool:

@@ -24,7 +24,7 @@ from artylyze.errors import InputError, UsageError, check_seed
 from artylyze.extraction.vectors import Vectors, read_vectors
 from artylyze.profiling.columns import folded, labels_of
 from artylyze.profiling.works import said_of
-from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tables import DEFAULT_READING, Reading, check_options
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,8 +72,8 @@ class CompareRequest:
             raise UsageError(f"--k {self.k}: compare at least 2 clusters.")
         check_covariance(self.covariance)
         check_seed(self.seed)
-        if self.id_column is not None and not (self.labels and is_table(self.labels)):
-            raise UsageError("--id-column names a column of the table that --labels gives.")
+        labelled = self.labels is not None and is_table(self.labels)
+        check_options("--labels TABLE", labelled, self.reading, self.id_column)
 
 
 @dataclass(frozen=True)

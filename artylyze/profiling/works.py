@@ -20,7 +20,7 @@ from artylyze.datasets.sources import Wanted, join
 from artylyze.errors import InputError, UsageError
 from artylyze.profiling.columns import Described, Said, asked_for, chosen, describe, folded
 from artylyze.profiling.rows import Rows, locate
-from artylyze.tables import DEFAULT_READING, Reading, load_table, open_database
+from artylyze.tables import DEFAULT_READING, Reading, check_options, load_table, open_database
 
 _NAMES = ("image_id", "record_id", "uri", "validator")
 _OURS = ("recordid", "described")
@@ -77,9 +77,11 @@ def read_works(
         reading: how tables of labels are to be read.
 
     Raises:
-        UsageError: no catalog is known, or a column is not there or not categorical.
+        UsageError: no catalog is known, a column is not there or not categorical, or an option is about labels
+            where there are none.
         InputError: a clustered image is not in the catalog, or a table cannot be used.
     """
+    check_options("--labels TABLE", bool(labels), reading, id_column)
     catalog = catalog or clusters.run.get("catalog")
     if not catalog:
         raise UsageError(f"{clusters.folder} does not say which catalog it was made from: give --catalog CATALOG.")

@@ -22,12 +22,12 @@ from artylyze.reporting.content import Content
 from artylyze.reporting.gallery import gallery
 from artylyze.reporting.model import model
 from artylyze.storage import check_output, open_store
-from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tables import DEFAULT_READING, Reading, check_options
 
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """What a report is asked to show. Raises UsageError for an output that is no HTML file.
+    """What a report is asked to show. Raises UsageError for an output that is no HTML, or options without effect.
 
     Attributes:
         catalog: its address.
@@ -63,6 +63,7 @@ class ReportRequest:
             raise UsageError(
                 "--labels, --artists, --columns and --record are about clusters: give --clusters CLUSTERS too."
             )
+        check_options("--labels TABLE", bool(self.labels), self.reading, self.id_column)
 
 
 def write_report(request: ReportRequest, watcher: Watcher) -> int:

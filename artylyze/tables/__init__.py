@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from artylyze.errors import InputError
+from artylyze.errors import InputError, UsageError
 from artylyze.storage import open_store, split_target
 from artylyze.storage.nearest import did_you_mean
 from artylyze.tables.delimited import Delimited, find_header, read_delimited
@@ -52,6 +52,26 @@ class Reading:
 
 
 DEFAULT_READING = Reading()
+
+
+def check_options(tables: str, given: bool, reading: Reading, id_column: str | None = None) -> None:
+    """Raise UsageError for options that say how tables are read, where no table is given.
+
+    Args:
+        tables: the option or argument that gives them, such as `--labels TABLE`.
+        given: whether it was given.
+        reading: what the user says of reading them.
+        id_column: their column that identifies a record.
+    """
+    options = {
+        "--id-column": id_column is not None,
+        "--encoding": reading.encoding is not None,
+        "--sheet": reading.sheet is not None,
+        "--skip-bad-rows": reading.skip_bad_rows,
+    }
+    without = next((option for option, used in options.items() if used and not given), None)
+    if without is not None:
+        raise UsageError(f"{without} says how a table is to be read, and there is none: give {tables} too.")
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 from rich.filesize import decimal
@@ -20,6 +20,7 @@ from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import CPU_BATCH, GPU_BATCH, resolve_device, resolve_precision
 from artylyze.progress import Watcher
 from artylyze.storage import fetch, is_url
+from artylyze.tagging.engine import choose_engine
 from artylyze.tagging.planning import Plan, check, is_manifest, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Tagger, rows_to_read, sources
@@ -27,6 +28,7 @@ from artylyze.wording import counted
 from artylyze.workers.fetching import FETCHERS, Source
 from artylyze.workers.protocol import Seen
 from artylyze.workers.reading import Reader
+from artylyze.workers.supervision import cores
 
 PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""
@@ -54,9 +56,10 @@ class Forecast:
         taggers: workers that would hold the model.
         readers: workers that would fetch and decode for them; 0 where each does its own.
         seconds: expected, without the start of Ray.
-        memory_bytes: expected peak, Ray's own processes not counted.
+        memory_bytes: expected peak of the workers, Ray's own processes not counted.
         cores_per_model: decode cores that keep one such model worker busy.
         failed: of the probed images, those that could not be read.
+        engine: that would drive the run.
     """
 
     images: int
@@ -75,6 +78,7 @@ class Forecast:
     memory_bytes: int
     cores_per_model: float
     failed: int
+    engine: Literal["local", "ray"] = "local"
 
 
 @dataclass(frozen=True)
@@ -174,20 +178,20 @@ def dry_run(request: TagRequest, watcher: Watcher) -> Forecast | None:
         if planned is None:
             return None
         device = resolve_device(request.device)
-        cores = os.cpu_count() or 1
-        return forecast(
+        expected = forecast(
             planned,
             output=request.output,
             scanned=request.source is not None and not is_manifest(request.source),
             device=device,
-            taggers=request.workers or (1 if device == "cuda" else cores),
-            readers=(request.readers or cores) if device == "cuda" else 0,
+            taggers=request.workers or (1 if device == "cuda" else cores()),
+            readers=(request.readers or cores()) if device == "cuda" else 0,
         )
+        return replace(expected, engine=choose_engine(request.engine))
 
 
 def describe(found: Forecast) -> str:
     """Return a forecast in words."""
-    minutes = found.seconds / 60
+    minutes, on_ray = found.seconds / 60, found.engine == "ray"
     lines = [
         f"Images     {counted(found.images, 'image')} to tag, {decimal(found.bytes)}"
         + (f"; {found.copied:,} rows copied" if found.copied else ""),
@@ -196,8 +200,9 @@ def describe(found: Forecast) -> str:
         f"Probe      {found.fetch_seconds * 1e3:.1f} ms to fetch an image, {found.decode_seconds * 1e3:.1f} to decode "
         f"it, {found.inference_seconds * 1e3:.1f} to tag it; {found.failed} could not be read",
         f"Time       about {f'{minutes:,.0f} minutes' if minutes >= 2 else f'{found.seconds:,.0f} s'} with "
-        f"{counted(found.taggers + found.readers, 'worker')}, besides the start of Ray",
-        f"Memory     about {decimal(found.memory_bytes)} for the workers, besides Ray's own processes",
+        f"{counted(found.taggers + found.readers, 'worker')}{', besides the start of Ray' if on_ray else ''}",
+        f"Memory     about {decimal(found.memory_bytes)}"
+        + (" for the workers, besides Ray's own processes" if on_ray else ""),
         f"Balance    {_balance(found)}",
     ]
     return "\n".join(lines)
@@ -206,11 +211,11 @@ def describe(found: Forecast) -> str:
 def _balance(found: Forecast) -> str:
     """Say what binds, and what to change."""
     if not found.readers:
-        cores = counted(ceil(found.decode_seconds * 1000), "core")
+        many = counted(ceil(found.decode_seconds * 1000), "core")
         slower = "decoding" if found.decode_seconds > found.inference_seconds else "the model"
         return (
             f"each worker decodes and tags, and {slower} takes most of its time; more cores make it faster in "
-            f"proportion. A GPU that tags 1,000 images/s would need {cores} to decode for it."
+            f"proportion. A GPU that tags 1,000 images/s would need {many} to decode for it."
         )
     needed = ceil(found.taggers * found.cores_per_model)
     workers = counted(found.taggers, "model worker")

@@ -235,6 +235,8 @@ class _Run:
         try:
             worker = stage.make(number)
             self._workers.append(worker)
+            if self._stopped.is_set():  # meanwhile: `stop` may have missed it
+                worker.stop()
             while True:
                 self._hand_over(sink, worker(self._take(source)))
         except _StoppedError:

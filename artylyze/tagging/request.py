@@ -8,7 +8,7 @@ from artylyze.collection.scan import Metadata, is_table
 from artylyze.errors import UsageError
 from artylyze.storage import same_place
 from artylyze.storage.staging import local_path
-from artylyze.tables import DEFAULT_READING, Reading
+from artylyze.tables import DEFAULT_READING, Reading, check_options
 from artylyze.tagging.engine import ENGINES
 
 MOST_IN_A_SHARD = 65_536
@@ -93,6 +93,8 @@ class TagRequest:
                 "--metadata is joined to a folder or a bucket of images. A list of addresses and a manifest bring "
                 "their own; `artylyze scan FOLDER --metadata TABLE` makes a manifest."
             )
+        listed = self.source is not None and is_table(self.source)
+        check_options("--metadata TABLE", listed or self.metadata is not None, self.reading)
         if self.replace and (self.update or self.retry_failed):
             raise UsageError("--replace makes the catalog anew: it goes with neither --update nor --retry-failed.")
         if self.force and not self.update:

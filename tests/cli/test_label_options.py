@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from artylyze.cli.app import app
-from artylyze.errors import InputError
+from artylyze.errors import InputError, UsageError
 from tests.pictures import Gallery, paintings
 
 MOODS = [(f"k0-{number}", "gläubig" if number % 2 else "heiter") for number in range(1, 7)]
@@ -70,3 +70,26 @@ def test_a_table_of_labels_is_read_as_the_user_says(
             place = line.index(option)
             without = line[:place] + line[place + (2 if option == "--sheet" else 1) :]
             assert isinstance(CliRunner().invoke(app, without).exception, InputError)
+
+
+OPTIONS = (["--id-column", "number"], ["--encoding", "latin-1"], ["--sheet", "Objects"], ["--skip-bad-rows"])
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "evaluate", "report alone", "compare with a catalog"])
+@pytest.mark.parametrize("option", OPTIONS, ids=[option[0] for option in OPTIONS])
+def test_options_of_a_table_of_labels_are_refused_where_there_is_none(
+    gallery: Gallery, tmp_path: Path, command: str, option: list[str]
+) -> None:
+    """Somebody who forgets --labels would take the catalog's own metadata for the table's."""
+    out = str(tmp_path / "evaluation")
+    others = {
+        "evaluate": ["evaluate", "bundle", gallery.catalog, "-o", out],
+        "report alone": ["report", gallery.catalog, "-o", str(tmp_path / "report.html")],
+        "compare with a catalog": ["compare-features", gallery.catalog, "--k", "3", "--labels", gallery.catalog],
+    }
+    line = others[command] if command in others else COMMANDS[command](gallery, tmp_path)
+    refused = CliRunner().invoke(app, [*line, *option]).exception
+    assert isinstance(refused, UsageError)
+    assert option[0] in str(refused)
+    assert "give --labels TABLE too" in str(refused)
+    assert not list(tmp_path.iterdir())

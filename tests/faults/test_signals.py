@@ -156,23 +156,45 @@ def slow() -> Iterator[Server]:
 
 
 @contextmanager
-def tagging(server: Server, folder: Path, model: Path) -> Iterator[Command]:
+def tagging(server: Server, folder: Path, model: Path, engine: str) -> Iterator[Command]:
     """A `tag` in the middle of its work, its workers and their children busy."""
     addresses = folder / "addresses.csv"
     addresses.write_text("uri\n" + "".join(f"{server.url}/{n}.jpg\n" for n in range(1000)))
-    with running("tag", addresses, "-o", folder / "out", "--model", model, "--shard-size", "10") as command:
+    options = ["--model", model, "--engine", engine, "--shard-size", "10"]
+    with running("tag", addresses, "-o", folder / "out", *options) as command:
         command.until(lambda: len(list(folder.glob("out/runs/*/parts/*.parquet"))) > 1)
         yield command
 
 
-def test_tag_leaves_no_process_when_its_group_is_killed(slow: Server, tmp_path: Path, model: Path) -> None:
-    with tagging(slow, tmp_path, model) as command:
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_tag_leaves_no_process_when_its_group_is_killed(slow: Server, tmp_path: Path, model: Path, engine: str) -> None:
+    with tagging(slow, tmp_path, model, engine) as command:
         os.killpg(command.process.pid, signal.SIGKILL)
         assert command.left() == []
 
 
+def test_children_end_when_their_command_alone_is_killed(slow: Server, tmp_path: Path, model: Path) -> None:
+    with tagging(slow, tmp_path, model, "local") as command:
+        assert command.living("artylyze.workers.child")
+        os.kill(command.process.pid, signal.SIGKILL)
+        assert command.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_tag_on_one_machine_ends_soon_when_it_is_asked_to(
+    slow: Server, tmp_path: Path, model: Path, number: signal.Signals
+) -> None:
+    with tagging(slow, tmp_path, model, "local") as command:
+        command.process.send_signal(number)
+        code, said = command.ended()
+        assert code == 130, said
+        assert said.splitlines()[-1] == "artylyze: interrupted. The same command resumes where it stopped."
+        assert "Traceback" not in said
+        assert command.left() == []
+
+
 def test_workers_and_their_children_end_with_their_node(slow: Server, tmp_path: Path, model: Path) -> None:
-    with tagging(slow, tmp_path, model) as command:
+    with tagging(slow, tmp_path, model, "ray") as command:
         workers = "ray::MapWorker(", "artylyze.workers.child"
         assert all(command.living(name) for name in workers)
         ((raylet, _),) = command.living("raylet/raylet")
@@ -199,7 +221,7 @@ def test_fine_tuning_ends_in_ray_train_when_it_is_asked_to_where_ctrl_c_is_ignor
 
 def test_a_command_ends_while_ray_starts(tmp_path: Path, model: Path) -> None:
     images = fill(tmp_path / "images", 20)
-    with running("tag", images, "-o", tmp_path / "out", "--model", model) as command:
+    with running("tag", images, "-o", tmp_path / "out", "--model", model, "--engine", "ray") as command:
         command.until(lambda: bool(command.living("gcs_server")))
         command.process.send_signal(signal.SIGTERM)
         code, said = command.ended()

@@ -36,7 +36,7 @@ class Cluster:
     url: str
     environment: dict[str, str]
 
-    def submit(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def submit(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run `ray job submit` as from a checkout, and wait for the job's end; stdout holds the job's log."""
         return subprocess.run(
             [BIN / "ray", "job", "submit", "--working-dir", ".", "--", *command],
@@ -44,7 +44,7 @@ class Cluster:
             env={**self.environment, "RAY_ADDRESS": self.url},
             text=True,
             capture_output=True,
-            timeout=300,
+            timeout=timeout,
         )
 
 

@@ -90,15 +90,14 @@ def test_fetches_come_in_order_and_fail_alone_in_whatever_groups(
 
 
 def test_closed_threads_end_and_keep_no_process_alive(tmp_path: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     threads = FetchThreads(3)
     assert threads.submit([Source(str(tmp_path))]).result()
     threads.close()
-    for thread in threading.enumerate():
-        if thread.name == "artylyze-fetch":
-            assert thread.daemon
-            thread.join(10)
-    assert threading.active_count() <= before
+    for thread in set(threading.enumerate()) - before:
+        assert thread.daemon
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_an_image_that_changed_since_the_scan_is_told(tmp_path: Path) -> None:
