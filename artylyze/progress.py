@@ -1,16 +1,23 @@
-"""How a run tells what it does: a bar on a terminal, one JSON line every few seconds elsewhere. Always on stderr."""
+"""How a run tells what it does: to a command line always on stderr, to Python where a person looks.
+
+On a terminal that is a bar, in a notebook a line that is rewritten; a command prints one JSON line every few seconds
+elsewhere, and Python nothing.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
@@ -21,6 +28,9 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 5.0
 """Seconds between two JSON lines."""
+
+WIDTH, REFRESH = 30, 0.2
+"""Of a bar in a notebook: characters, and seconds between two updates."""
 
 
 class Watcher(Protocol):
@@ -94,18 +104,7 @@ class Reporter:
         if done:
             self.say(f"Resuming: {done:,} of {rows:,} images are already committed.")
         if self._console.is_terminal:
-            self._bar = _Bar(
-                TextColumn(what),
-                BarColumn(bar_width=None),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-                _Rate(self),
-                TextColumn("[red]{task.fields[errors]:,} errors"),
-                TimeRemainingColumn(),
-                console=self._console,
-                expand=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(what, total=rows, completed=done, errors=0)
+            self._bar, self._task = _started(self._console, what, rows, done, self.rate)
         elif not self._thread.is_alive():
             self._thread.start()
 
@@ -151,6 +150,114 @@ class Reporter:
         self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+class Display:
+    """Shows a person at a terminal or in a notebook what a call says and how far it is. Use as a context manager.
+
+    What is said also goes to the logger `artylyze` at level INFO. Where nobody looks, that is all.
+
+    Args:
+        shown: whether to show anything.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self._notebook = shown and Console().is_jupyter
+        self._console = Console(stderr=not self._notebook, force_jupyter=False, highlight=False, soft_wrap=True)
+        self._shown = shown and (self._notebook or self._console.is_terminal)
+        self._bar: Progress | _NotebookLine | None = None
+        self._task: TaskID | None = None
+        self._what = ""
+        self._rows = self._done = self._errors = self._resumed = 0
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, message: str) -> None:
+        """Show one sentence."""
+        logging.getLogger("artylyze").info(message)
+        if self._shown:
+            self._console.print(message, markup=False)
+
+    def start(self, rows: int, done: int, what: str) -> None:
+        """Begin to count: `done` of `rows` steps of `what` are behind us."""
+        self._what, self._rows, self._done, self._resumed, self._errors = what, rows, done, done, 0
+        self._began = time.monotonic()
+        self.__exit__()
+        if self._notebook:
+            self._bar = _NotebookLine(self._text)
+        elif self._shown:
+            self._bar, self._task = _started(self._console, what, rows, done, self._rate)
+
+    def advance(self, rows: int, errors: int) -> None:
+        """Count steps that were taken now."""
+        self._done += rows
+        self._errors += errors
+        if isinstance(self._bar, Progress) and self._task is not None:
+            self._bar.update(self._task, completed=self._done, errors=self._errors)
+        elif isinstance(self._bar, _NotebookLine):
+            self._bar.update()
+
+    def _rate(self) -> float:
+        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._began)
+
+    def _text(self) -> str:
+        filled = round(WIDTH * self._done / max(1, self._rows))
+        bar = "\N{FULL BLOCK}" * filled + "\N{LIGHT SHADE}" * (WIDTH - filled)
+        errors = f"  {self._errors:,} errors" if self._errors else ""
+        return f"{self._what} {bar} {self._done:,}/{self._rows:,}  {self._rate():,.1f} images/s{errors}"
+
+
+@contextmanager
+def watching(progress: bool | Watcher) -> Iterator[Watcher]:
+    """Yield the watcher that an argument `progress` means: a Display, a silent one for False, or what was given."""
+    if isinstance(progress, bool):
+        with Display(shown=progress) as display:
+            yield display
+    else:
+        yield progress
+
+
+class _NotebookLine:
+    """A line of text that is rewritten in place, by IPython alone: rich's bars need ipywidgets in a notebook."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        from IPython.display import display
+
+        self._text = text
+        self._at = time.monotonic()
+        self._handle: Any = display({"text/plain": text()}, raw=True, display_id=True)
+
+    def update(self) -> None:
+        """Write the line anew, unless that was done just now."""
+        if time.monotonic() - self._at >= REFRESH:
+            self.stop()
+
+    def stop(self) -> None:
+        """Write the line as it is now."""
+        self._at = time.monotonic()
+        self._handle.update({"text/plain": self._text()}, raw=True)
+
+
+def _started(console: Console, what: str, rows: int, done: int, rate: Callable[[], float]) -> tuple[Progress, TaskID]:
+    """A bar on a terminal, and the task that it counts."""
+    bar = _Bar(
+        TextColumn(what),
+        BarColumn(bar_width=None),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        _Rate(rate),
+        TextColumn("[red]{task.fields[errors]:,} errors"),
+        TimeRemainingColumn(),
+        console=console,
+        expand=True,
+    )
+    bar.start()
+    return bar, bar.add_task(what, total=rows, completed=done, errors=0)
+
+
 class _Bar(Progress):
     """Leaves room at the end of the line for `^C`, as which the terminal echoes Ctrl-C: it would begin another line."""
 
@@ -167,9 +274,9 @@ class _Narrow:
 
 
 class _Rate(ProgressColumn):
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, rate: Callable[[], float]) -> None:
         super().__init__()
-        self._reporter = reporter
+        self._rate = rate
 
     def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
-        return Text(f"{self._reporter.rate():,.1f} images/s")
+        return Text(f"{self._rate():,.1f} images/s")

@@ -26,6 +26,7 @@ FLOORS = """
     profiling
     reporting
     sample
+    api
     demo
     cli
 """

@@ -173,12 +173,13 @@ def read_catalog(catalog: str, columns: Sequence[str] | None = None) -> pa.Table
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def embeddings(catalog: str) -> tuple[list[str], npt.NDArray[np.float32]]:
+def embeddings(catalog: str, snapshot: Snapshot | None = None) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Return the image ids and the embeddings, float32 (n, d), of the images that could be read.
 
-    An id takes some 100 bytes here and an embedding 4 d: where the whole is not needed, take `embedding_pieces`.
+    They are those of a snapshot that was read before, where it is given. An id takes some 100 bytes here and an
+    embedding 4 d: where the whole is not needed, take `embedding_pieces`.
     """
-    snapshot = read_snapshot(catalog)
+    snapshot = snapshot or read_snapshot(catalog)
     matrix = np.empty((snapshot.ok, snapshot.dim), np.float32)
     ids: list[str] = []
     for names, vectors in _pieces(catalog, snapshot):
@@ -215,10 +216,13 @@ def _pieces(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.StringArray, 
         raise InputError(f"{catalog}: the parts hold {read:,} embeddings, catalog.json says {snapshot.ok:,}.")
 
 
-def failures(catalog: str) -> Iterator[dict[str, Any]]:
-    """Return one row for each image that could not be read; raise InputError at once if there is no catalog."""
+def failures(catalog: str, snapshot: Snapshot | None = None) -> Iterator[dict[str, Any]]:
+    """Return one row for each image that could not be read; raise InputError at once if there is no catalog.
+
+    They are those of a snapshot that was read before, where it is given.
+    """
     columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail"]
-    parts = [part for part in read_snapshot(catalog).parts if part.ok < part.rows]
+    parts = [part for part in (snapshot or read_snapshot(catalog)).parts if part.ok < part.rows]
     return _failed(catalog, parts, columns)
 
 

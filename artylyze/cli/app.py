@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -24,6 +24,7 @@ from artylyze.cli.options import (
     SkipBadRows,
     reading,
     separator,
+    tell,
 )
 from artylyze.cli.publish import commands as publish_commands
 from artylyze.cli.training import commands
@@ -117,7 +118,7 @@ def sample(
     from artylyze.storage.staging import local_path
 
     summary = asdict(write_sample(local_path(folder, "FOLDER"), count, size=size, seed=seed, awkward=awkward))
-    _tell(summary, as_json, f"Wrote {count:,} generated images with their metadata.csv to {folder}.")
+    tell(summary, as_json, f"Wrote {count:,} generated images with their metadata.csv to {folder}.")
 
 
 @app.command()
@@ -162,7 +163,7 @@ def scan(
     for note in report.notes:
         typer.echo(f"artylyze: {note}", err=True)
     text = f"{collection.describe(report, metadata)}\nManifest: {output}"
-    _tell(asdict(report) | {"manifest": output}, as_json, text)
+    tell(asdict(report) | {"manifest": output}, as_json, text)
 
 
 @app.command()
@@ -285,7 +286,7 @@ def _tag(request: TagRequest, as_json: bool) -> None:
         "resumed": outcome.resumed,
         "seconds": round(outcome.seconds, 2),
     }
-    _tell(found, as_json, describe(request, outcome))
+    tell(found, as_json, describe(request, outcome))
     judge(request, outcome)
 
 
@@ -299,9 +300,9 @@ def _dry_run(request: TagRequest, as_json: bool) -> None:
     with Reporter() as reporter:
         found = dry_run(request, reporter)
     if found is None:
-        _tell({"images": 0}, as_json, nothing_to_do(request))
+        tell({"images": 0}, as_json, nothing_to_do(request))
         return
-    _tell(asdict(found), as_json, describe(found))
+    tell(asdict(found), as_json, describe(found))
 
 
 @app.command()
@@ -315,7 +316,7 @@ def status(catalog: Catalog, as_json: Json = False) -> None:
     from artylyze.catalog.status import describe, run_states
 
     states = run_states(catalog)
-    _tell({"catalog": catalog, "runs": [state.as_dict() for state in states]}, as_json, describe(catalog, states))
+    tell({"catalog": catalog, "runs": [state.as_dict() for state in states]}, as_json, describe(catalog, states))
 
 
 @app.command()
@@ -382,8 +383,4 @@ def demo(
     here = local_path(folder, "FOLDER")
     with Reporter() as reporter:
         result = run_demo(here, count, reporter)
-    _tell(result.as_dict(), as_json, describe(result))
-
-
-def _tell(found: dict[str, Any], as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+    tell(result.as_dict(), as_json, describe(result))

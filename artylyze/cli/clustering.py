@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from artylyze.cli.options import Encoding, Sheet, SkipBadRows, reading
+from artylyze.cli.options import Encoding, Sheet, SkipBadRows, reading, tell
 from artylyze.clustering.request import COMPONENTS, DEFAULT_K
 from artylyze.errors import UsageError
 
@@ -64,25 +63,20 @@ def cluster(
         few_rows=k is None,
     )
     if assign is not None:
-        if request != ClusterRequest(source, output, device=device, few_rows=True):
-            raise UsageError("--assign takes clusters as they were fitted: leave out the options of a fit.")
+        request.check_assigns()
         if dry_run:
             raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
         from artylyze.clustering.assign import assign as run_assign
+        from artylyze.clustering.assign import describe
 
         with Reporter() as reporter:
             done = run_assign(assign, source, output, reporter)
-        text = f"{done['rows']:,} images were given clusters of {assign}: {output}"
-        if left := sum(done["left_out"].values()):
-            text += f"\nLeft out: {left:,} without a usable vector"
-        typer.echo(json.dumps({"clusters": output, **done}, ensure_ascii=False) if as_json else text)
+        tell({"clusters": output, **done}, as_json, describe(done, output))
         return
     from dataclasses import asdict
 
     from artylyze.clustering import cluster as room
-    from artylyze.profiling.profile_files import write_profiles
-    from artylyze.profiling.profiling import make_profiles
-    from artylyze.storage import open_store
+    from artylyze.profiling.profile_files import profile_if_there
 
     with Reporter() as reporter:
         if dry_run:
@@ -90,13 +84,10 @@ def cluster(
             found, text = asdict(planned), room.describe_plan(planned)
         else:
             clusters = room.cluster(request, reporter)
-            if (catalog := clusters.run["catalog"]) is not None and open_store(catalog).version("catalog.json") is None:
-                reporter.say(f"No profiles: the catalog {catalog} is not there. Give its place to `artylyze profiles`.")
-            elif catalog is not None:
-                write_profiles(make_profiles(output), reporter)
+            profile_if_there(clusters, reporter)
             found = {"clusters": output, **clusters.run, "scores": clusters.scores}
             text = room.describe(clusters)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+    tell(found, as_json, text)
 
 
 @commands.command()
@@ -122,18 +113,23 @@ def features(
 
     Example: artylyze features catalog -o pca.parquet --method pca
     """
-    from artylyze.extraction.features import FeaturesRequest
-    from artylyze.extraction.features import features as run
-    from artylyze.extraction.vectors import in_words
+    from artylyze.api import commands as api
     from artylyze.progress import Reporter
 
-    request = FeaturesRequest(source, output, method, variance, image_size, weights, random_weights, transform, seed)
     with Reporter() as reporter:
-        found = run(request, reporter)
-    text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {output}"
-    if found["left_out"]:
-        text += f"\nLeft out: {in_words(found['left_out'])}"
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+        found = api.features(
+            source,
+            output,
+            method=method,
+            variance=variance,
+            image_size=image_size,
+            weights=weights,
+            random_weights=random_weights,
+            transform=transform,
+            seed=seed,
+            progress=reporter,
+        )
+    tell(found.figures, as_json, found.text)
 
 
 @commands.command("compare-features")
@@ -178,4 +174,4 @@ def compare_features(
     )
     with Reporter() as reporter:
         rows = compare(request, reporter)
-    typer.echo(json.dumps({"rows": as_dicts(rows)}, ensure_ascii=False) if as_json else tables(rows))
+    tell({"rows": as_dicts(rows)}, as_json, tables(rows))

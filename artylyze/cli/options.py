@@ -1,8 +1,10 @@
-"""Options that several commands share: how a user's own tables are read and joined."""
+"""What several commands share: options on how a user's own tables are read and joined, and printing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +31,11 @@ SkipBadRows = Annotated[
 FileSeparator = Annotated[
     str | None, typer.Option(help="What stands between several file names in a cell, for example ';'.")
 ]
+
+
+def tell(values: Mapping[str, Any], as_json: bool, text: str) -> None:
+    """Print what a command found: one JSON object, or the text."""
+    typer.echo(json.dumps(values, ensure_ascii=False) if as_json else text)
 
 
 def reading(encoding: str | None, sheet: str | None, skip_bad_rows: bool) -> Reading:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from artylyze.cli.options import Encoding, Sheet, SkipBadRows, reading
+from artylyze.cli.options import Encoding, Sheet, SkipBadRows, tell
+
+if TYPE_CHECKING:
+    from artylyze.profiling.profiling import Algorithm
 
 commands = typer.Typer()
 
@@ -45,38 +47,32 @@ def profiles(
 
     Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
     """
-    from artylyze.profiling.profile_files import write_profiles
-    from artylyze.profiling.profiling import make_profiles, marks_in_words
+    from artylyze.api import commands as api
     from artylyze.progress import Reporter
 
     with Reporter() as reporter:
-        found = make_profiles(
+        found = api.profiles(
             clusters,
-            catalog,
-            labels or (),
-            artists,
-            algorithm,
-            _names(columns),
-            id_column,
-            reading(encoding, sheet, skip_bad_rows),
+            catalog=catalog,
+            labels=labels or (),
+            id_column=id_column,
+            encoding=encoding,
+            sheet=sheet,
+            skip_bad_rows=skip_bad_rows,
+            artists=artists,
+            algorithm=cast("Algorithm | None", algorithm),
+            columns=columns or (),
+            progress=reporter,
         )
-        for note in found.works.notes:
-            reporter.say(note)
-        files = write_profiles(found, reporter)
-    if as_json:
-        typer.echo(json.dumps({"files": files, **found.as_dict()}, ensure_ascii=False))
-        return
-    for one in found.profiles:
-        typer.echo(f"cluster {one.cluster:>3}  {one.images:>8,} works  {marks_in_words(one)}".rstrip())
-    if found.note:
-        typer.echo(found.note)
-    typer.echo(f"Wrote {len(files)} files to {clusters}/profiles/{found.algorithm}.")
+    tell(found.figures, as_json, found.text)
 
 
 @commands.command()
 def influences(
     clusters: _Clusters,
-    record: Annotated[str, typer.Argument(metavar="RECORD_ID", help="Of the painting: a record's or an image's id.")],
+    record_id: Annotated[
+        str, typer.Argument(metavar="RECORD_ID", help="Of the painting: a record's or an image's id.")
+    ],
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Where picture and JSON go. Default: CLUSTERS/influences.")
     ] = None,
@@ -97,30 +93,26 @@ def influences(
 
     Example: artylyze influences clusters 1975.1.3 -o influences
     """
-    from artylyze.clustering.store import read_clusters
-    from artylyze.profiling.influence_files import write_influences
-    from artylyze.profiling.influences import check, describe
-    from artylyze.profiling.influences import influences as run
-    from artylyze.profiling.works import read_works
+    from artylyze.api import commands as api
     from artylyze.progress import Reporter
-    from artylyze.storage import check_output
 
-    where = output or f"{clusters.rstrip('/')}/influences"
-    check_output(where)
     with Reporter() as reporter:
-        stored = read_clusters(clusters, responsibilities=False)
-        check(stored, threshold)
-        reporter.say(f"Joining the works of {clusters} to what is said of them")
-        how = reading(encoding, sheet, skip_bad_rows)
-        works = read_works(stored, catalog, labels or (), artists, _names(columns), id_column, how)
-        for note in works.notes:
-            reporter.say(note)
-        found = run(stored, works, record, threshold)
-        files = write_influences(found, where)
-    if as_json:
-        typer.echo(json.dumps({"output": where, "files": files, **found.as_dict()}, ensure_ascii=False))
-    else:
-        typer.echo(f"{describe(found)}\nWrote {' and '.join(files)} to {where}.")
+        found = api.influences(
+            clusters,
+            record_id,
+            output,
+            threshold=threshold,
+            catalog=catalog,
+            labels=labels or (),
+            id_column=id_column,
+            encoding=encoding,
+            sheet=sheet,
+            skip_bad_rows=skip_bad_rows,
+            artists=artists,
+            columns=columns or (),
+            progress=reporter,
+        )
+    tell(found.figures, as_json, found.text)
 
 
 @commands.command()
@@ -148,29 +140,24 @@ def report(
 
     Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
     """
+    from artylyze.api import commands as api
     from artylyze.progress import Reporter
-    from artylyze.reporting.page import ReportRequest, write_report
 
-    request = ReportRequest(
-        catalog,
-        output,
-        clusters,
-        model,
-        evaluation,
-        tuple(labels or ()),
-        artists,
-        _names(columns),
-        record,
-        id_column,
-        reading(encoding, sheet, skip_bad_rows),
-    )
     with Reporter() as reporter:
-        size = write_report(request, reporter)
-    if as_json:
-        typer.echo(json.dumps({"report": output, "bytes": size}, ensure_ascii=False))
-    else:
-        typer.echo(f"Wrote {output} ({size / 2**20:.1f} MiB): one file, to be opened in any browser or sent on.")
-
-
-def _names(columns: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (columns or "").split(",") if name.strip())
+        found = api.report(
+            catalog,
+            output,
+            clusters=clusters,
+            model=model,
+            evaluation=evaluation,
+            labels=labels or (),
+            id_column=id_column,
+            encoding=encoding,
+            sheet=sheet,
+            skip_bad_rows=skip_bad_rows,
+            artists=artists,
+            columns=columns or (),
+            record=record,
+            progress=reporter,
+        )
+    tell(found.figures, as_json, found.text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from artylyze.cli.options import Encoding, FileSeparator, Sheet, SkipBadRows, reading, separator
+from artylyze.cli.options import Encoding, FileSeparator, Sheet, SkipBadRows, reading, separator, tell
 
 if TYPE_CHECKING:
     from artylyze.training.request import Mode
@@ -65,37 +66,34 @@ def curate(
 
     Example: artylyze curate labels.csv --images scans/ -o dataset.parquet --tasks genre,style --classes 10
     """
-    from artylyze.datasets.account import describe
-    from artylyze.datasets.classes import name_tasks
-    from artylyze.datasets.curate import CurateRequest, parse_left_out, parse_split
-    from artylyze.datasets.curate import curate as run
+    from artylyze.api import commands as api
+    from artylyze.datasets.curate import parse_split
     from artylyze.progress import Reporter
-    from artylyze.training.request import parse_tasks
 
-    named = name_tasks(parse_tasks(tasks) or ())
-    request = CurateRequest(
-        labels=tuple(labels or ()),
-        images=images,
-        output=output,
-        tasks=tuple(named),
-        task_columns=tuple(named.items()),
-        artists=artists,
-        classes=classes,
-        leave_out=parse_left_out(leave_out or ()),
-        min_artists=min_artists,
-        balance=balance,
-        split=parse_split(split),
-        group=group,
-        seed=seed,
-        id_column=id_column,
-        file_column=file_column,
-        file_separator=separator(file_separator),
-        label_separator=separator(label_separator),
-        reading=reading(encoding, sheet, skip_bad_rows),
-    )
     with Reporter() as reporter:
-        account = run(request, reporter).account
-    typer.echo(json.dumps(account.as_dict(), ensure_ascii=False) if as_json else describe(account))
+        dataset = api.curate(
+            labels or (),
+            output,
+            images=images,
+            tasks=tasks,
+            artists=artists,
+            classes=classes,
+            leave_out=leave_out or (),
+            min_artists=min_artists,
+            balance=balance,
+            split=parse_split(split),
+            group=group,
+            seed=seed,
+            id_column=id_column,
+            file_column=file_column,
+            file_separator=separator(file_separator),
+            label_separator=separator(label_separator),
+            encoding=encoding,
+            sheet=sheet,
+            skip_bad_rows=skip_bad_rows,
+            progress=reporter,
+        )
+    tell(dataset.figures, as_json, dataset.text)
 
 
 @commands.command()
@@ -221,8 +219,11 @@ def evaluate(
         files = write_report(found, output, reporter)
     if as_json:
         typer.echo(json.dumps({"output": output, "files": files, **found.as_dict()}, ensure_ascii=False))
-    else:
-        show(found, output, files)
+        return
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 200  # lines that a file or a pipe takes whole
+    show(found, output, files, Console(highlight=False, markup=False, soft_wrap=True, width=width))
 
 
 @commands.command()

@@ -78,6 +78,13 @@ def assign(folder: str, source: str, output: str, watcher: Watcher, *, by_ray: b
     return run
 
 
+def describe(run: dict[str, Any], output: str) -> str:
+    """Say what was assigned, from run.json of `output`."""
+    text = f"{run['rows']:,} images were given clusters of {run['assigned_from']}: {output}"
+    left = sum(run["left_out"].values())
+    return f"{text}\nLeft out: {left:,} without a usable vector" if left else text
+
+
 def assign_pieces(
     pieces: Pieces,
     centroids: Any,

@@ -77,6 +77,11 @@ class ClusterRequest:
         if self.sample is not None and self.sample < 2:
             raise UsageError(f"--sample {self.sample}: fit on at least 2 rows.")
 
+    def check_assigns(self) -> None:
+        """Raise UsageError where images are to be assigned, and options of a fit are given."""
+        if self != ClusterRequest(self.source, self.output, device=self.device, few_rows=True):
+            raise UsageError("--assign takes clusters as they were fitted: leave out the options of a fit.")
+
 
 def check_covariance(covariance: str) -> None:
     """Raise UsageError for a covariance that there is not."""

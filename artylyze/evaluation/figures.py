@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
+    from rich.console import Console
     from rich.table import Table
 
     from artylyze.evaluation.comparison import Side
@@ -46,12 +46,8 @@ def write_report(evaluation: Evaluation, output: str, watcher: Watcher) -> list[
     return [METRICS, *written]
 
 
-def show(evaluation: Evaluation, output: str, files: Sequence[str]) -> None:
-    """Print the figures of each task, both kinds of split beside them, and what to know of them on stdout."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 200  # lines that a file or a pipe takes whole
-    console = Console(highlight=False, markup=False, soft_wrap=True, width=width)
+def show(evaluation: Evaluation, output: str, files: Sequence[str], console: Console) -> None:
+    """Print the figures of each task, both kinds of split beside them, and what to know of them."""
     images = f"{evaluation.predictions.table.num_rows:,} {evaluation.kind}"
     console.print(f"Model {evaluation.model_id} on {images} of {evaluation.source}")
     for name, measured in evaluation.tasks.items():

@@ -22,13 +22,13 @@ from artylyze.errors import ErrorCode, ImageError
 from artylyze.images.colour import rgb_square
 from artylyze.images.formats import IMAGE_EXTENSIONS, PLUGINS, ends_early, identify
 from artylyze.images.salvage import BY_LINES, load_partly, painted_share
-from artylyze.images.scaled import Scaled, load_scaled
+from artylyze.images.scaled import Scaled, load_scaled, scaled_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.ImageFile import ImageFile
 
-__all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "Decoded", "decode"]
+__all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "Decoded", "decode", "from_pillow"]
 
 MAX_PIXELS = 1 << 27
 """Pixels to be decoded after scaling: 134 million, which Pillow holds in 512 MiB."""
@@ -96,6 +96,23 @@ def _decode(data: bytes, name: str, size: int, max_pixels: int) -> Decoded:
         scaled = _load(opened, data, name, need, max_pixels)
     if scaled.missing is not None and scaled.missing > MOST_MISSING:
         raise ImageError(ErrorCode.TRUNCATED, f"{name}: of the picture {scaled.missing:.0%} is missing")
+    return _squared(scaled, size, format_name)
+
+
+def from_pillow(image: Image.Image, size: int) -> Decoded:
+    """An image that Pillow has opened already, as `decode` gives one: turned upright, in sRGB, on white.
+
+    Raises ImageError where Pillow cannot load it, or has no way to RGB from its mode.
+    """
+    try:
+        image.load()
+        return _squared(scaled_of(image, image, image.size), size, image.format or "")
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(ErrorCode.CORRUPT, text[:_LONGEST_DETAIL]) from error
+
+
+def _squared(scaled: Scaled, size: int, format_name: str) -> Decoded:
     square = rgb_square(scaled.image, size, scaled.box, scaled.profile)
     if scaled.orientation in _TRANSPOSE:
         square = square.transpose(_TRANSPOSE[scaled.orientation])  # a square is turned fastest, and stays one

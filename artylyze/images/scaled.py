@@ -64,7 +64,7 @@ def load_scaled(opened: ImageFile, data: bytes, need: int, max_pixels: int) -> S
     return scaled_of(opened, image, size, box)
 
 
-def scaled_of(opened: ImageFile, image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Scaled:
+def scaled_of(opened: Image.Image, image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Scaled:
     """What `image` shows, as the file `opened` (and loaded) says; `size`, in pixels, is that of the full picture."""
     turn = _orientation(opened)  # after loading: in a PNG it may come behind the pixels
     width, height = reversed(size) if turn in QUARTER_TURNS else size

@@ -15,6 +15,9 @@ from artylyze.storage.nearest import did_you_mean
 
 __all__ = ["EMBEDDINGS_ONLY", "cache_folder", "resolve_model"]
 
+STARTER = "starter"
+"""Names the model that ships with artylyze, unless it is a folder."""
+
 EMBEDDINGS_ONLY = "timm:tf_efficientnet_lite0"  # the backbone of the starter, without its heads
 _UNPUBLISHED = "cnn3"  # NAME of artylyze.models.cnn3, which needs torch
 
@@ -22,12 +25,14 @@ _UNPUBLISHED = "cnn3"  # NAME of artylyze.models.cnn3, which needs torch
 def resolve_model(
     spec: str | Path | None = None, *, weights: str | Path | None = None, size: int | None = None
 ) -> Bundle:
-    """The bundle that `spec` names: its folder or address, 'timm:NAME' (embeddings only), or None for the starter.
+    """The bundle that `spec` names: its folder or address, 'timm:NAME' (embeddings only), or the starter: None.
 
     `weights` (a file) and `size` (pixels a side; None: the model's own) go with 'timm:NAME', whose bundle is built once
     and kept below $XDG_CACHE_HOME or ~/.cache. An artylyze without a starter has EMBEDDINGS_ONLY in its place. Raises
     InputError for anything else, UsageError where `weights` or `size` come with another model, which has its own.
     """
+    if spec == STARTER and not Path(STARTER).is_dir():
+        spec = None
     name = str(spec) if spec is not None else None if has_starter() else EMBEDDINGS_ONLY
     if name is not None and name.startswith("timm:"):
         return _timm_bundle(name.removeprefix("timm:"), Path(weights) if weights is not None else None, size)

@@ -19,10 +19,19 @@ from artylyze.drawing.thumbnails import Thumbnail
 from artylyze.profiling.columns import Column
 from artylyze.profiling.profile_plots import cluster_plot, column_plot
 from artylyze.profiling.profiles import EVIDENCE, LEAST, LIFT, Profile, counts, log_likelihood_ratio
-from artylyze.profiling.profiling import Profiled, bars_of, marks_in_words, thumbnails_of, tile_of, work_of
+from artylyze.profiling.profiling import (
+    Profiled,
+    bars_of,
+    make_profiles,
+    marks_in_words,
+    thumbnails_of,
+    tile_of,
+    work_of,
+)
 from artylyze.storage import open_store
 
 if TYPE_CHECKING:
+    from artylyze.clustering.store import Clusters
     from artylyze.progress import Watcher
 
 PROFILES = "profiles.json"
@@ -47,6 +56,26 @@ def write_profiles(found: Profiled, watcher: Watcher) -> list[str]:
         store.delete(key)
     store.put(said, (json.dumps(found.as_dict(), indent=1, ensure_ascii=False) + "\n").encode())
     return [said, *written]
+
+
+def profile_if_there(clusters: Clusters, watcher: Watcher) -> None:
+    """Write profiles of clusters that were just made, unless the catalog that they name has been moved."""
+    catalog = clusters.run["catalog"]
+    if catalog is None:
+        return
+    if open_store(catalog).version("catalog.json") is None:
+        watcher.say(f"No profiles: the catalog {catalog} is not there. Give its place to `artylyze profiles`.")
+    else:
+        write_profiles(make_profiles(clusters.folder), watcher)
+
+
+def describe(found: Profiled, files: Sequence[str]) -> str:
+    """Return the clusters in a line each, and where their files are."""
+    lines = [
+        f"cluster {one.cluster:>3}  {one.images:>8,} works  {marks_in_words(one)}".rstrip() for one in found.profiles
+    ]
+    where = f"{found.clusters.folder}/profiles/{found.algorithm}"
+    return "\n".join([*lines, *([found.note] if found.note else []), f"Wrote {len(files)} files to {where}."])
 
 
 def _files(found: Profiled, watcher: Watcher) -> Iterator[tuple[str, bytes]]:

@@ -73,10 +73,10 @@ def test_every_column_and_error_code_is_explained() -> None:
 
 def test_the_reference_of_a_name_has_its_signature_and_docstring() -> None:
     package = griffe.load("artylyze", search_paths=[ROOT])
-    text = from_code._entry(package["catalog.snapshot.embeddings"], "embeddings")
+    text = from_code._entry(package["catalog.snapshot.part_paths"], "part_paths")
 
-    assert ":::::{py:function} embeddings(catalog: str) -> tuple[list[str], npt.NDArray[np.float32]]" in text
-    assert "Return the image ids and the embeddings, float32 (n, d)" in text
+    assert ":::::{py:function} part_paths(catalog: str, snapshot: Snapshot) -> list[str]" in text
+    assert "Return the address of every part." in text
 
 
 def test_the_python_reference_is_made_without_an_api_too() -> None:

@@ -1,0 +1,172 @@
+"""A catalog that was written, for Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from artylyze.catalog.snapshot import Snapshot, part_paths, read_snapshot
+from artylyze.catalog.snapshot import embeddings as read_embeddings
+from artylyze.catalog.snapshot import failures as read_failures
+from artylyze.wording import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalog as it was when it was opened: one row for each image, also for one that could not be read.
+
+    Later runs do not change what an open catalog returns; open it again to see them. It is a path for everything that
+    takes one: `artylyze.cluster(catalog, "clusters")`.
+
+    Attributes:
+        address: Folder or address.
+    """
+
+    address: str
+    _snapshot: Snapshot = field(repr=False)
+
+    def __fspath__(self) -> str:
+        return self.address
+
+    def __len__(self) -> int:
+        return self._snapshot.rows
+
+    def __repr__(self) -> str:
+        errors = counted(sum(self.errors.values()), "error")
+        return f"Catalog({self.address!r}: {counted(len(self), 'image')}, {errors})"
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths or addresses of its Parquet files: always read exactly these, and not a pattern."""
+        return part_paths(self.address, self._snapshot)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of its columns."""
+        return list(self.dataset().schema.names)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks of the model, each with the columns TASK, TASK_score, TASK_review and TASK_top."""
+        return self._snapshot.tasks
+
+    @property
+    def model_id(self) -> str:
+        """The model that made every row."""
+        return self._snapshot.model_id
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Number of images that could not be read, by error code."""
+        return self._snapshot.errors
+
+    def dataset(self) -> ds.Dataset:
+        """Return the catalog as a `pyarrow.dataset.Dataset`, to read in batches or to query with DuckDB or Polars.
+
+        In object storage it reads with the credentials that artylyze uses, and needs no others.
+
+        Examples:
+            >>> import artylyze
+            >>> dataset = artylyze.open_catalog("catalog").dataset()
+            >>> dataset.count_rows()
+            24
+        """
+        from artylyze.catalog.dataset import open_dataset
+
+        return open_dataset(self.address, self._snapshot)
+
+    def to_arrow(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """Read columns and rows into memory as a `pyarrow.Table`.
+
+        Args:
+            columns: Names of columns; None reads all.
+            where: A condition on the columns in DuckDB's SQL, such as `genre = 'portrait' and genre_score > 0.8`.
+                Your own columns are fields of `metadata`: `metadata.artist = 'Vermeer'`. None reads all rows.
+
+        Raises:
+            InputError: For a column that there is not, or a condition that DuckDB rejects.
+
+        Examples:
+            >>> import artylyze
+            >>> catalog = artylyze.open_catalog("catalog")
+            >>> table = catalog.to_arrow(columns=["image_id", "genre"], where="genre_score > 0.5")
+            >>> table.column_names
+            ['image_id', 'genre']
+        """
+        from artylyze.catalog.dataset import read_table
+
+        return read_table(self.address, self._snapshot, columns, where)
+
+    def to_pandas(self, columns: Sequence[str] | None = None, where: str | None = None) -> pd.DataFrame:
+        """Read columns and rows into memory as a `pandas.DataFrame`; pandas must be installed.
+
+        Args:
+            columns: Names of columns; None reads all.
+            where: A condition in DuckDB's SQL, as for `to_arrow`.
+
+        Raises:
+            InputError: For a column that there is not, or a condition that DuckDB rejects.
+
+        Examples:
+            >>> import artylyze
+            >>> catalog = artylyze.open_catalog("catalog")
+            >>> frame = catalog.to_pandas(["image_id", "genre", "genre_score"], where="status = 'ok'")
+            >>> best = frame.sort_values("genre_score", ascending=False)
+        """
+        return self.to_arrow(columns, where).to_pandas()
+
+    def embeddings(self) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """Return image ids and embeddings of the images that could be read.
+
+        Returns:
+            The n image ids, and a matrix float32 (n, d) with their embeddings in the same order.
+
+        Examples:
+            >>> import artylyze
+            >>> ids, matrix = artylyze.open_catalog("catalog").embeddings()
+            >>> matrix.shape[0] == len(ids)
+            True
+        """
+        return read_embeddings(self.address, self._snapshot)
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return a row for each image that could not be read, as `artylyze failures` lists them.
+
+        Returns:
+            Dicts with image_id, record_id, uri, error_code and error_detail.
+
+        Examples:
+            >>> import artylyze
+            >>> for row in artylyze.open_catalog("catalog").failures():
+            ...     print(row["image_id"], row["error_code"])
+            broken.jpg truncated
+        """
+        return list(read_failures(self.address, self._snapshot))
+
+
+def open_catalog(address: str | os.PathLike[str]) -> Catalog:
+    """Open a catalog that `tag` wrote.
+
+    Args:
+        address: Its folder, or `s3://`, `gs://` or `az://bucket/prefix`.
+
+    Raises:
+        InputError: If there is no complete catalog.
+        StorageError: If the storage refuses or does not answer.
+
+    Examples:
+        >>> import artylyze
+        >>> artylyze.open_catalog("catalog")
+        Catalog('catalog': 24 images, 1 error)
+    """
+    where = os.fspath(address)
+    return Catalog(where, read_snapshot(where))

@@ -1,0 +1,117 @@
+"""A catalog as one Arrow dataset: columns and rows of it without the rest, wherever its parts are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow.fs import FileInfo, FileSelector, FileSystemHandler, FileType, LocalFileSystem, PyFileSystem
+
+from artylyze.catalog.schema import catalog_schema
+from artylyze.catalog.snapshot import Snapshot
+from artylyze.errors import InputError
+from artylyze.storage import is_url, open_store
+from artylyze.storage.contract import first_line
+from artylyze.tables import open_database
+
+
+def open_dataset(catalog: str, snapshot: Snapshot) -> ds.Dataset:
+    """Return the parts of a snapshot as one `pyarrow.dataset.Dataset`, in the order of the parts.
+
+    Local parts are read by Arrow itself, those in object storage by this package's client and its credentials.
+
+    Raises:
+        InputError: if the first part is missing or damaged.
+    """
+    store = open_store(catalog)
+    keys = [part.path for part in snapshot.parts]
+    if not keys:
+        return ds.dataset(catalog_schema(snapshot.tasks, None).empty_table())
+    try:
+        with pq.ParquetFile(store.open(keys[0])) as file:
+            schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{store.uri(keys[0])} is damaged ({first_line(error)}).") from error
+    paths, system = [store.uri(key) for key in keys], LocalFileSystem()
+    if any(map(is_url, paths)):
+        paths, system = keys, PyFileSystem(_Objects(catalog))
+    return ds.FileSystemDataset.from_paths(paths, schema=schema, format=ds.ParquetFileFormat(), filesystem=system)
+
+
+def read_table(
+    catalog: str, snapshot: Snapshot, columns: Sequence[str] | None = None, where: str | None = None
+) -> pa.Table:
+    """Read some columns (None: all) of the rows for which a condition holds (None: all) into memory.
+
+    Args:
+        catalog: its address.
+        snapshot: of it.
+        columns: names, in the order of the table that is returned.
+        where: a condition on the catalog's columns in DuckDB's SQL; what follows WHERE.
+
+    Raises:
+        InputError: for a column that the catalog does not have, a condition that DuckDB rejects, or a damaged part.
+    """
+    dataset = open_dataset(catalog, snapshot)
+    names = list(dataset.schema.names if columns is None else columns)
+    there = f"The catalog {catalog} has the columns {', '.join(dataset.schema.names)}."
+    if unknown := [name for name in names if name not in dataset.schema.names]:
+        raise InputError(f"There is no column {unknown[0]!r}. {there}")
+    try:
+        return dataset.to_table(columns=names) if where is None else _select(dataset, names, where, there)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{catalog} cannot be read: {first_line(error)}.") from error
+
+
+def _select(dataset: ds.Dataset, names: Sequence[str], where: str, there: str) -> pa.Table:
+    """Filter by DuckDB, which takes from the dataset only the columns and row groups that it needs."""
+    import duckdb
+
+    wanted = pa.schema([dataset.schema.field(name) for name in names])
+    listed = ", ".join('"{}"'.format(name.replace('"', '""')) for name in names)
+    with open_database() as database:
+        database.register("catalog", dataset)
+        try:
+            table = database.sql(f"SELECT {listed} FROM catalog WHERE (\n{where}\n)").to_arrow_table()
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.ConversionException) as error:
+            raise InputError(f"`where` {where!r}: {first_line(error).rstrip('.')}. {there}") from error
+        except duckdb.Error as error:
+            raise InputError(f"`where` {where!r} failed: {first_line(error).rstrip('.')}.") from error
+    return table.cast(wanted)
+
+
+@dataclass(frozen=True)
+class _Objects(FileSystemHandler):  # type: ignore[misc]
+    """The objects of a catalog for Arrow, to read only; paths are keys below its root."""
+
+    root: str
+
+    def get_type_name(self) -> str:
+        return "artylyze"
+
+    def normalize_path(self, path: str) -> str:
+        return path
+
+    def get_file_info(self, paths: Sequence[str]) -> list[FileInfo]:
+        store = open_store(self.root)
+        return [FileInfo(path, FileType.NotFound if store.version(path) is None else FileType.File) for path in paths]
+
+    def get_file_info_selector(self, selector: FileSelector) -> list[FileInfo]:
+        under = f"{selector.base_dir.rstrip('/')}/" if selector.base_dir else ""
+        return [FileInfo(one.key, FileType.File, size=one.size) for one in open_store(self.root).list(under)]
+
+    def open_input_file(self, path: str) -> pa.PythonFile:
+        return pa.PythonFile(open_store(self.root).open(path), mode="r")
+
+    def open_input_stream(self, path: str) -> pa.PythonFile:
+        return self.open_input_file(path)
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError("a catalog is changed by `artylyze tag` alone")
+
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
+    move = copy_file = open_output_stream = open_append_stream = _refuse
