@@ -62,8 +62,18 @@ def reencoded(pixels: npt.NDArray[np.uint8], quality: int = 40) -> npt.NDArray[n
     return np.asarray(Image.open(out).convert("RGB").resize(pixels.shape[1::-1]))
 
 
-def page(kind: str, seed: int, width: int = 620, height: int = 880) -> npt.NDArray[np.uint8]:
-    """Draw a page, uint8 (180, 180, 3), squeezed as the reader does; what is printed is the same for every seed.
+def page(kind: str, seed: int) -> npt.NDArray[np.uint8]:
+    """Draw a sheet, uint8 (180, 180, 3), squeezed as the reader does."""
+    return squeezed(sheet(kind, seed))
+
+
+def squeezed(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a picture as it is compared, uint8 (180, 180, 3)."""
+    return np.asarray(Image.fromarray(pixels).resize((180, 180)))
+
+
+def sheet(kind: str, seed: int, width: int = 620, height: int = 880) -> npt.NDArray[np.uint8]:
+    """Draw a sheet, uint8 (height, width, 3); what is printed is the same for every seed.
 
     Its kinds: "text", "letter" (a head and a text), "form" (printed, and filled in), "frame" (a mount around a
     painting), "blank" (paper on a dark ground), "drawing" (lines).
@@ -73,11 +83,7 @@ def page(kind: str, seed: int, width: int = 620, height: int = 880) -> npt.NDArr
     draw = ImageDraw.Draw(image)
 
     def write(top: int, size: int, letters: np.random.Generator, left: int = 60, right: int = width - 60) -> None:
-        font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
-        while left < right - 8 * size:
-            word = "".join(letters.choice(list("aaceeghiiklmnoprstuvw"), letters.integers(1, 11)))
-            draw.text((left, top), word, fill=30, font=font)
-            left += int(font.getlength(word + " "))
+        _write(draw, top, size, letters, left, right)
 
     if kind == "text":
         for top in range(60, 800, 18):
@@ -101,8 +107,49 @@ def page(kind: str, seed: int, width: int = 620, height: int = 880) -> npt.NDArr
             draw.line([tuple(point) for point in path.tolist()], fill=40, width=2)
     else:
         draw.rectangle((0, 0, width - 1, height - 1), outline=60, width=8)
-    noisy = np.asarray(image) + random.normal(0, 2, (height, width, 1))
-    return np.asarray(Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).resize((180, 180)))
+    return _scanned(image, random)
+
+
+def card(seed: int, rest: str) -> npt.NDArray[np.uint8]:
+    """Draw a catalogue card, uint8 (880, 620, 3): 18 printed lines, of which the seed fills in 6.
+
+    The others are "filled", the same for every seed, or "blank".
+    """
+    random = np.random.default_rng(seed)
+    image = Image.new("RGB", (620, 880), (240, 240, 236))
+    draw = ImageDraw.Draw(image)
+    differing = set(np.random.default_rng(99).permutation(18)[:6].tolist())
+    for number in range(18):
+        top = 60 + 42 * number
+        draw.line((60, top + 38, 560, top + 38), fill=20, width=2)
+        _write(draw, top + 16, 13, np.random.default_rng(number), 64, 260)
+        hand = random if number in differing else np.random.default_rng(500 + number)
+        if number in differing or rest == "filled":
+            _write(draw, top + 10, 22, hand, 230, int(hand.integers(450, 560)), "STIXGeneralItalic", fill=60)
+    return _scanned(image, random)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    top: int,
+    size: int,
+    letters: np.random.Generator,
+    left: int,
+    right: int,
+    face: str = "DejaVuSans",
+    fill: int = 30,
+) -> None:
+    """Write words of random letters in one line."""
+    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/{face}.ttf", size)
+    while left < right - 8 * size:
+        word = "".join(letters.choice(list("aaceeghiiklmnoprstuvw"), letters.integers(1, 11)))
+        draw.text((left, top), word, fill=fill, font=font)
+        left += int(font.getlength(word + " "))
+
+
+def _scanned(image: Image.Image, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    noisy = np.asarray(image) + random.normal(0, 2, (image.height, image.width, 1))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 def collection(folder: Path, images: Mapping[str, Painted]) -> str:

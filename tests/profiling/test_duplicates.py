@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from artylyze.profiling.duplicates import likeness, perceptual_hash
-from tests.pictures import page, painting, reencoded
+from tests.pictures import card, page, painting, reencoded, sheet, squeezed
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -60,9 +61,60 @@ def test_pages_that_share_what_is_printed_are_not(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PRINTED)
-@pytest.mark.parametrize("again", [lighter, yellowed, lambda p: cropped(lighter(p))])
+@pytest.mark.parametrize("again", [lighter, yellowed, lambda p: cropped(lighter(p)), reencoded])
 def test_a_second_photograph_of_a_page_is_found(kind: str, again: Callable[[Pixels], Pixels]) -> None:
     assert likeness(page(kind, 1), again(page(kind, 1))).same
+
+
+def scaled(pixels: Pixels, share: float) -> Pixels:
+    height, width = pixels.shape[:2]
+    return np.asarray(Image.fromarray(pixels).resize((int(width * share), int(height * share))))
+
+
+def as_jpeg(pixels: Pixels, quality: int) -> Pixels:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality)
+    return np.asarray(Image.open(out).convert("RGB"))
+
+
+def tilted(pixels: Pixels) -> Pixels:
+    """What another scan shows: half a degree askew, darker on the left."""
+    turned = Image.fromarray(pixels).rotate(0.5, Image.Resampling.BICUBIC, fillcolor=(240, 240, 236))
+    shade = np.linspace(0.7, 1.05, pixels.shape[1])[None, :, None]
+    darker: Pixels = np.clip(np.asarray(turned) * shade, 0, 255).astype(np.uint8)
+    return darker
+
+
+def trimmed(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    return pixels[int(height * 0.02) : int(height * 0.97), int(width * 0.04) :]
+
+
+AGAIN: list[Callable[[Pixels], Pixels]] = [
+    lambda p: as_jpeg(p, 95),
+    lambda p: as_jpeg(p, 60),
+    lambda p: scaled(p, 0.8),
+    lambda p: as_jpeg(scaled(p, 0.8), 60),
+    tilted,
+    lambda p: as_jpeg(trimmed(lighter(p)), 60),
+]
+
+
+@pytest.mark.parametrize("again", AGAIN, ids=["q95", "q60", "smaller", "smaller q60", "tilted", "trimmed q60"])
+@pytest.mark.parametrize("drawn", [*PRINTED, "filled", "blank"])
+def test_a_page_encoded_anew_or_scanned_again_is_found(drawn: str, again: Callable[[Pixels], Pixels]) -> None:
+    whole = sheet(drawn, 1) if drawn in PRINTED else card(1, drawn)
+    assert likeness(squeezed(whole), squeezed(again(whole))).same
+
+
+@pytest.mark.parametrize("again", [lambda p: p, lambda p: as_jpeg(p, 60), tilted, trimmed])
+@pytest.mark.parametrize("rest", ["filled", "blank"])
+def test_cards_of_one_form_that_differ_in_a_third_of_their_lines_are_not(
+    rest: str, again: Callable[[Pixels], Pixels]
+) -> None:
+    for seed in range(3):
+        found = likeness(squeezed(card(seed, rest)), squeezed(again(card(seed + 1, rest))))
+        assert not found.same, (seed, found)
 
 
 def test_empty_pictures_are_like_nothing() -> None:
