@@ -13,6 +13,7 @@ from artylyze.cli.bench import commands as bench_commands
 from artylyze.cli.cache import commands as cache_commands
 from artylyze.cli.catalog import commands as catalog_commands
 from artylyze.cli.clustering import commands as clustering
+from artylyze.cli.groups import Grouped
 from artylyze.cli.interruption import Interruption, over_echo
 from artylyze.cli.options import (
     Encoding,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="artylyze",
     help="Read a digitized art collection and write a Parquet catalog of it.",
+    cls=Grouped,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
