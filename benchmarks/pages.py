@@ -188,6 +188,38 @@ def pixels(result: Result) -> str:
     return "\n\n".join([about, report.markdown(["", "seconds", "peak MiB", "components", "variance kept"], cells)])
 
 
+def gpu(result: Result) -> str:
+    """Decoding, the model and the engine on a GPU, and clustering there beside the CPU."""
+    cells = [
+        [
+            f"{name} at {model['size']} pixels",
+            *(f"{model[part]['images_per_second']:,.0f}" for part in ("decode", "model", "engine")),
+            f"{model['engine']['images_per_second'] / _bound(model):.2f}",
+            f"{model['engine']['utilisation_mean']:.0%}",
+            f"{model['least_cosine']:.3f}",
+        ]
+        for name, model in result["models"].items()
+    ]
+    headings = ["", "decoding alone", "model alone", "files to catalog", "of the lower", "GPU in use", "least cosine"]
+    fits = result["clustering"]
+    seconds = [
+        [name, *(f"{fits[f'{key}_{where}']['seconds']:.1f}" for where in ("device", "cpu"))]
+        for key, name in (("kmeans", "KMeans"), ("mixture", "mixture"))
+    ]
+    about = f"**{result['machine']['device']}**, {result['machine']['cores']} cores; images/s"
+    clustered = (
+        f"{fits['rows']:,} x {fits['columns']:,} in {fits['clusters']} clusters, seconds; KMeans in torch, for cuML is "
+        "not installed there"
+    )
+    return "\n\n".join(
+        [about, report.markdown(headings, cells), clustered, report.markdown(["", "GPU", "CPU"], seconds)]
+    )
+
+
+def _bound(model: Result) -> float:
+    return float(min(model["decode"]["images_per_second"], model["model"]["images_per_second"]))
+
+
 def _machine(result: Result) -> str:
     return f"{result['machine']['cores']} cores of {result['machine']['processor']}"
 
@@ -206,6 +238,7 @@ SECTIONS = {
     "training": Section(SPEED, ("train-finetune", "train-sweep"), training),
     "clustering": Section(SPEED, CLUSTER_FILES, clustering),
     "pixels": Section(SPEED, ("features",), pixels),
+    "gpu": Section(SPEED, ("gpu-nvidia-h200",), gpu),
     "scale": Section(SCALE, ("scale",), report.scale_section),
     "parts": Section(SCALE, ("parts",), parts),
     "starter": Section(QUALITY, ("starter",), starter),
