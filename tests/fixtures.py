@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from artylyze.catalog.run import RunSpec, run_store, write_spec
 from artylyze.extraction.vectors import write_features
 from tests.pictures import Gallery, clustered, collection, paintings
 
@@ -63,4 +64,6 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
     """A clustered collection with metadata."""
     root = tmp_path_factory.mktemp("gallery")
     catalog = collection(root, paintings())
+    spec = RunSpec("run0", "tag", None, "model", (), 3, {}, "cpu", "float32", {}, "digest", ())
+    write_spec(run_store(catalog, "run0"), spec)
     return Gallery(root, catalog, clustered(root, catalog, paintings()))
