@@ -42,7 +42,7 @@ UNUSABLE = "without_usable_vector"
 SORTING = "256MB"
 """Memory of DuckDB where pieces are not in image_id order; above it sorts on disk."""
 _SENT = SCHEMA.append(pa.field("error", pa.string()))
-OF_THE_FIT = ("em", "seconds", "fitted_rows")
+ONLY_OF_A_FIT = ("em", "seconds", "fitted_rows")
 """What run.json says of a fit, and not of what was assigned to it."""
 
 
@@ -64,7 +64,7 @@ def assign(folder: str, source: str, output: str, watcher: Watcher, *, by_ray: b
     with TemporaryDirectory(prefix="artylyze-") as temporary:
         path = Path(temporary, ASSIGNMENTS)
         rows = assign_pieces(pieces, clusters.centroids, clusters.mixture, path, watcher, by_ray=by_ray)
-        run = {name: value for name, value in clusters.run.items() if name not in OF_THE_FIT} | {
+        run = {name: value for name, value in clusters.run.items() if name not in ONLY_OF_A_FIT} | {
             "source": source,
             "catalog": pieces.catalog,
             "rows": rows,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 RUN, ASSIGNMENTS, SCORES, ELBOW = "run.json", "assignments.parquet", "scores.json", "elbow.png"
 KMEANS, MIXTURE = "kmeans.safetensors", "mixture.safetensors"
-TOLD = re.compile(
+PROFILE_FILES = re.compile(
     r"profiles/(kmeans|gmm)/(profiles\.json|(clusters|distributions|works)\.(csv|parquet)|column-\d\d-[^/]*\.png"
     r"|cluster-\d+-(works|columns)\.png)|influences/influences-[^/]*\.(png|json)"
 )
@@ -152,7 +152,7 @@ def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: 
     store = open_store(clusters.folder)
     store.delete(RUN)
     told = [entry.key for under in ("profiles/", "influences/") for entry in store.list(under)]
-    for name in (KMEANS, MIXTURE, ELBOW, *filter(TOLD.fullmatch, told)):
+    for name in (KMEANS, MIXTURE, ELBOW, *filter(PROFILE_FILES.fullmatch, told)):
         store.delete(name)
     if clusters.centroids is not None:
         store.put(KMEANS, save({"centroids": np.ascontiguousarray(clusters.centroids)}))

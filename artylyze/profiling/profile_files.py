@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from artylyze.clustering.store import TOLD
+from artylyze.clustering.store import PROFILE_FILES
 from artylyze.drawing.contact_sheet import contact_sheet
 from artylyze.drawing.table import write_csv
 from artylyze.drawing.thumbnails import Thumbnail
@@ -45,7 +45,7 @@ def write_profiles(found: Profiled, watcher: Watcher) -> list[str]:
     left there, of other columns or of clusters that there are no more, go.
     """
     store, folder = open_store(found.clusters.folder), f"profiles/{found.algorithm}/"
-    earlier = {entry.key for entry in store.list(folder) if TOLD.fullmatch(entry.key)}
+    earlier = {entry.key for entry in store.list(folder) if PROFILE_FILES.fullmatch(entry.key)}
     said = f"{folder}{PROFILES}"
     store.delete(said)
     written = []

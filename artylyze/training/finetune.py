@@ -26,7 +26,7 @@ from artylyze.errors import ArtylyzeError, UsageError
 from artylyze.training.checkpoints import Progress, read_progress, restore, resume, save
 from artylyze.training.job import Job, alone, part_of, prepare, run_folder, threads_of
 from artylyze.training.loop import BALANCE, Loop, Part, gathered
-from artylyze.training.messages import Ear, Voice, heard
+from artylyze.training.messages import Listener, Sender, listening
 from artylyze.training.student import Student
 from artylyze.workers.supervision import end_with_parent
 
@@ -122,8 +122,8 @@ def finetune(
             done = 0 if before is None else before.epochs
             steps = (len(job.train) + len(job.validation)) * (1 + job.recipe.epochs - done)
             reporter.start(steps, 0, "Training")
-            ear = Ear(list(job.examples.tasks), (done, job.recipe.epochs), reporter, on_epoch)
-            _fit(request, job, folder, ear, cores)
+            listener = Listener(list(job.examples.tasks), (done, job.recipe.epochs), reporter, on_epoch)
+            _fit(request, job, folder, listener, cores)
         return _finetuned(job, folder)
 
 
@@ -176,7 +176,7 @@ def _finetuned(job: Job, folder: Path) -> Finetuned:
     )
 
 
-def _fit(request: TrainRequest, job: Job, folder: Path, ear: Ear, cores: int | None) -> None:
+def _fit(request: TrainRequest, job: Job, folder: Path, listener: Listener, cores: int | None) -> None:
     """Let Ray Train do the epochs that are left."""
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # also the pace at which reports are taken
     import ray
@@ -190,13 +190,13 @@ def _fit(request: TrainRequest, job: Job, folder: Path, ear: Ear, cores: int | N
 
     from artylyze.ray_session import connect
 
-    ear.watcher.say(f"Ray's own logs: {connect()}")
+    listener.watcher.say(f"Ray's own logs: {connect()}")
     device, threads = _room(request, cores)
-    board = Queue(actor_options={"num_cpus": 0})
+    channel = Queue(actor_options={"num_cpus": 0})
     recipe = replace(job.recipe, half=device == "cuda")
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"job": ray.put(replace(job, recipe=recipe)), "board": board, "threads": threads},
+        train_loop_config={"job": ray.put(replace(job, recipe=recipe)), "channel": channel, "threads": threads},
         torch_config=TorchConfig(timeout_s=PATIENCE),
         scaling_config=ScalingConfig(
             num_workers=request.workers, use_gpu=device == "cuda", resources_per_worker={"CPU": threads}
@@ -212,12 +212,12 @@ def _fit(request: TrainRequest, job: Job, folder: Path, ear: Ear, cores: int | N
     )
     try:
         # Ray prints the death of a worker on stdout, which belongs to the command's answer.
-        with heard(board, ear), _interruptible(), redirect_stdout(sys.stderr):
+        with listening(channel, listener), _interruptible(), redirect_stdout(sys.stderr):
             trainer.fit()
     except TrainingFailedError as error:
         raise ArtylyzeError(
             f"Fine-tuning lost its workers {RETRIES + 1} times, at last to: {_cause(error)}. Mend that, and run the "
-            f"same command: it goes on after epoch {ear.epochs}."
+            f"same command: it goes on after epoch {listener.epochs}."
         ) from error
 
 
@@ -277,25 +277,25 @@ def _work(config: dict[str, Any]) -> None:
     end_with_parent()
     torch.set_num_threads(config["threads"])
     torch.backends.cudnn.benchmark = True
-    job, voice = ray.get(config["job"]), Voice(config["board"])
+    job, sender = ray.get(config["job"]), Sender(config["channel"])
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    part, failed, trouble = _images(job, rank, world, config["threads"], voice)
-    if part is None or trouble is not None:
+    part, failed, failure = _images(job, rank, world, config["threads"], sender)
+    if part is None or failure is not None:
         if rank == 0:
-            voice.tell("trouble", trouble)
+            sender.send("failure", failure)
         return
     recipe = replace(job.recipe, batch_size=max(1, round(job.recipe.batch_size / world)))
     torch.manual_seed(recipe.seed)  # of the heads' first values
     loop = Loop(Student(job.backbone, job.sizes), part, recipe, ray.train.torch.get_device())
     progress = _start(loop, recipe.from_scratch, failed)
     if rank == 0:
-        voice.tell("begin", progress.epochs)
+        sender.send("begin", progress.epochs)
     while progress.epochs < recipe.epochs:
         began = time.monotonic()
-        train = loop.train(progress.epochs, voice.advance)
+        train = loop.train(progress.epochs, sender.advance)
         pace = len(job.train) / (time.monotonic() - began)
-        progress.note(list(job.examples.tasks), train, loop.judge(voice.advance))
+        progress.note(list(job.examples.tasks), train, loop.judge(sender.advance))
         found = {"epoch": progress.epochs, "score": progress.score[-1]}
         with TemporaryDirectory() as folder:
             checkpoint = None
@@ -305,20 +305,20 @@ def _work(config: dict[str, Any]) -> None:
             ray.train.report(found, checkpoint=checkpoint)
         if rank == 0:
             last = {name: values[-1] for name, values in progress.curves.items()}
-            voice.tell("epoch", {**found, **last, "images_per_second": pace})
+            sender.send("epoch", {**found, **last, "images_per_second": pace})
 
 
 def _images(
-    job: Job, rank: int, world: int, decoders: int, voice: Voice
+    job: Job, rank: int, world: int, decoders: int, sender: Sender
 ) -> tuple[Part | None, dict[str, str], ArtylyzeError | None]:
     """The images of this worker, what no worker could read, and what is wrong with any of them."""
-    part, trouble = None, None
+    part, failure = None, None
     mine: Mapping[str, str] = {}
     try:
-        part, mine = part_of(job, rank, world, decoders, voice.advance)
+        part, mine = part_of(job, rank, world, decoders, sender.advance)
     except ArtylyzeError as error:
-        trouble = error
-    told = gathered((mine, trouble))  # all go on, or none: one that waits for another would wait in vain
+        failure = error
+    told = gathered((mine, failure))  # all go on, or none: one that waits for another would wait in vain
     failed = {name: code for one, _ in told for name, code in one.items()}
     wrong = next((error for _, error in told if error is not None), None)
     if wrong is None:

@@ -1,4 +1,4 @@
-"""What workers of a training say while they work, and who hears it: messages through a queue, in plain Python."""
+"""Messages from the workers of a training to its driver, through a queue, in plain Python."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     OnEpoch = Callable[[Mapping[str, float]], None]
 
-TOLD_EVERY = 0.5
+SEND_EVERY = 0.5
 """Seconds between two messages of a worker on how far it is."""
 
 
-class Board(Protocol):
+class Channel(Protocol):
     """A queue between processes."""
 
     def put(self, item: Any) -> None:
@@ -27,16 +27,16 @@ class Board(Protocol):
         """Wait for the next message and take it."""
 
 
-class Ear:
-    """Hears what workers say, and tells whoever watches.
+class Listener:
+    """Receives the messages of workers and passes them on to whoever watches.
 
-    `epochs` is the number of epochs that are done, `trouble` what a worker found that no retry can mend, or what the
-    listener raised.
+    `epochs` is the number of epochs that are done, `failure` an error of a worker that no retry can mend, or what
+    `on_epoch` raised.
 
     Args:
         tasks: what is learned.
         epochs: that are done now, and that will be.
-        watcher: hears how far it is.
+        watcher: is shown the progress.
         on_epoch: is given `epoch`, `score` and the last value of each curve after each epoch.
     """
 
@@ -45,17 +45,17 @@ class Ear:
     ) -> None:
         self.epochs, self._all = epochs
         self.watcher = watcher
-        self.trouble: BaseException | None = None
+        self.failure: BaseException | None = None
         self._tasks, self._on_epoch = tasks, on_epoch
 
-    def hear(self, kind: str, value: Any) -> None:
+    def receive(self, kind: str, value: Any) -> None:
         """Take one message."""
         if kind == "advance":
             self.watcher.advance(*value)
         elif kind == "begin" and value:
             self.watcher.say(f"Going on after epoch {value} of {self._all}")
-        elif kind == "trouble":
-            self.trouble = value
+        elif kind == "failure":
+            self.failure = value
         elif kind == "epoch":
             self.epochs = value["epoch"]
             self.watcher.say(self._line(value))
@@ -73,47 +73,47 @@ class Ear:
 
 
 @contextmanager
-def heard(board: Board, ear: Ear) -> Iterator[None]:
-    """Listen while the body runs; raise what workers found to be wrong, or what the listener raised."""
+def listening(channel: Channel, listener: Listener) -> Iterator[None]:
+    """Receive messages while the body runs; raise the failure of a worker, or of `on_epoch`."""
 
     def listen() -> None:
-        while (message := board.get()) is not None:
+        while (message := channel.get()) is not None:
             try:
-                if ear.trouble is None:
-                    ear.hear(*message)
-            except BaseException as error:  # the thread must go on to empty the board
-                ear.trouble = error
+                if listener.failure is None:
+                    listener.receive(*message)
+            except BaseException as error:  # the thread must go on to empty the queue
+                listener.failure = error
 
     thread = threading.Thread(target=listen, name="artylyze-finetune", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        board.put(None)
+        channel.put(None)
         thread.join()
-    if ear.trouble is not None:
-        raise ear.trouble
+    if listener.failure is not None:
+        raise listener.failure
 
 
-class Voice:
-    """Tells the driver how far a worker is, not more often than it can be of use."""
+class Sender:
+    """Sends the progress of a worker to the driver, at most every SEND_EVERY seconds."""
 
-    def __init__(self, board: Board) -> None:
-        self._board, self._last, self._images, self._errors = board, 0.0, 0, 0
+    def __init__(self, channel: Channel) -> None:
+        self._channel, self._last, self._images, self._errors = channel, 0.0, 0, 0
 
     def advance(self, images: int, errors: int = 0) -> None:
         """Count images that were done now."""
         self._images, self._errors = self._images + images, self._errors + errors
-        if time.monotonic() - self._last >= TOLD_EVERY:
+        if time.monotonic() - self._last >= SEND_EVERY:
             self._flush()
 
-    def tell(self, kind: str, value: Any) -> None:
-        """Say it now, and how far it is as soon as that changes."""
+    def send(self, kind: str, value: Any) -> None:
+        """Send a message now, and the progress as soon as it changes."""
         self._flush()
-        self._board.put((kind, value))
+        self._channel.put((kind, value))
         self._last = 0.0
 
     def _flush(self) -> None:
         if self._images:
-            self._board.put(("advance", (self._images, self._errors)))
+            self._channel.put(("advance", (self._images, self._errors)))
         self._last, self._images, self._errors = time.monotonic(), 0, 0

@@ -16,15 +16,15 @@ EVERY = 1.0
 
 
 @contextmanager
-def freed() -> Iterator[None]:
-    """Give back rooms whose owners are dead, again and again, while the body runs."""
+def freeing_placement_groups() -> Iterator[None]:
+    """Remove placement groups whose owners are dead, again and again, while the body runs."""
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(EVERY):
             free()
 
-    thread = threading.Thread(target=watch, name="artylyze-rooms", daemon=True)
+    thread = threading.Thread(target=watch, name="artylyze-placement", daemon=True)
     thread.start()
     try:
         yield

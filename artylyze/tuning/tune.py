@@ -22,7 +22,7 @@ from artylyze.errors import ArtylyzeError, InputError
 from artylyze.storage.staging import local_output, refuse_cluster
 from artylyze.tuning import trials
 from artylyze.tuning.leaderboard import FAILED, JSON, Board, board_of, write_board
-from artylyze.tuning.placement import freed
+from artylyze.tuning.placement import freeing_placement_groups
 from artylyze.tuning.sweep import RANDOM, Trial, TuneRequest, absolute
 from artylyze.workers.supervision import end_with_parent
 
@@ -192,7 +192,7 @@ def _run(request: TuneRequest, folder: Path, plan: list[Trial], watcher: Watcher
         _trial, request=request, board=told, cores=room.cores, alone=min(room.together, len(plan)) == 1
     )
     tuner = _tuner(ray_tune.with_resources(work, dict(room.resources)), request, folder, len(plan), room)
-    with _relayed(told, watcher), freed():
+    with _relayed(told, watcher), freeing_placement_groups():
         grid = tuner.fit()
     found = {int(one.config["number"]): one.error for one in grid if one.config}
     return {number: _last_line(error) for number, error in found.items() if error is not None}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artylyze.clustering.store import ELBOW, RUN, TOLD
+from artylyze.clustering.store import ELBOW, PROFILE_FILES, RUN
 from artylyze.collection.products import ANY_FILE, PRODUCTS
 from artylyze.collection.scan import scan
 from artylyze.evaluation.figures import METRICS
@@ -135,6 +135,6 @@ def test_every_picture_that_clusters_name_as_theirs_is_known() -> None:
     names = ["profiles/kmeans/column-01-artist.png", "profiles/gmm/cluster-1-works.png", "influences/influences-7.png"]
     (clusters,) = (product for product in PRODUCTS if "elbow" in product.files)
     for name in names:
-        assert TOLD.fullmatch(name)
+        assert PROFILE_FILES.fullmatch(name)
         assert re.fullmatch(clusters.files, name)
         assert re.search(ANY_FILE, name)

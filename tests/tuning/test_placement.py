@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
-from artylyze.tuning.placement import free, freed
+from artylyze.tuning.placement import free, freeing_placement_groups
 
 
 class Owner:
@@ -33,7 +33,7 @@ def test_only_what_dead_actors_reserved_is_given_back(ray_cluster: None) -> None
     for group in (ours, kept, left):
         wait_for(group, "CREATED")
     assert free() == 0
-    with freed():
+    with freeing_placement_groups():
         ray.kill(dead)
         wait_for(left, "REMOVED")
     assert (state(ours), state(kept)) == ("CREATED", "CREATED")
