@@ -73,7 +73,7 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
     Raises InputError for fewer than LEAST images or a folder whose demo was made of another sample.
     """
     if count < LEAST:
-        raise InputError(f"--count {count}: the demo needs {LEAST} images to learn from some and be judged on others.")
+        raise InputError(f"`count={count}`: the demo needs {LEAST} images to learn from some and be judged on others.")
     sample, manifest, dataset = folder / "sample", folder / "manifest.parquet", folder / "dataset.parquet"
     bundle, catalog, evaluation = folder / "bundle", folder / "catalog", folder / "evaluation"
     watcher.say(f"1/8 Drawing a sample of {count:,} images, some broken on purpose: {sample}")

@@ -90,4 +90,4 @@ class ImageError(Exception):
 def check_seed(seed: int) -> None:
     """Raise UsageError for a seed that NumPy does not take."""
     if not 0 <= seed < 2**32:
-        raise UsageError(f"--seed {seed}: a seed is from 0 to {2**32 - 1}.")
+        raise UsageError(f"`seed={seed}`: a seed is from 0 to {2**32 - 1}.")

@@ -51,9 +51,13 @@ class Reporter:
 
     Within the context everything else that writes to stderr (Ray, its C++ core, libraries that warn) writes to a log
     file instead, whose place is told.
+
+    Args:
+        worded: Puts what is said into the words of who hears it: a command line names flags, not arguments.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, worded: Callable[[str], str] = str) -> None:
+        self._worded = worded
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._rows = self._done = self._errors = self._resumed = 0
@@ -84,6 +88,7 @@ class Reporter:
 
     def say(self, message: str) -> None:
         """Print one sentence, or one JSON line where no person reads."""
+        message = self._worded(message)
         if self._console.is_terminal:
             self._console.print(message, markup=False)
         else:

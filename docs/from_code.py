@@ -61,7 +61,7 @@ def cli() -> str:
     """Every command with its arguments and options, from the Typer application."""
     import typer
 
-    from artylyze.cli import app
+    from artylyze.cli.app import app
 
     root: Any = typer.main.get_command(app)
     context = root.context_class(root, info_name="artylyze")

@@ -233,7 +233,7 @@ def _find_forced(database: duckdb.DuckDBPyConnection, force: Sequence[str]) -> N
     for glob in force:
         matching = "FROM fresh WHERE image_id GLOB $glob OR uri GLOB $glob"
         if not database.execute(f"SELECT 1 {matching} LIMIT 1", {"glob": glob}).fetchall():
-            raise InputError(f"--force {glob}: no image_id and no uri of the collection matches it.")
+            raise InputError(f"`force={glob!r}`: no image_id and no uri of the collection matches it.")
         database.execute(f"INSERT INTO forced SELECT image_id {matching}", {"glob": glob})
 
 

@@ -1,5 +1,5 @@
 """The command line: the only place that knows flags, terminals and exit codes."""
 
-from artylyze.cli.app import app, main
+from artylyze.cli.app import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

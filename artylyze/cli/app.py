@@ -13,6 +13,7 @@ from artylyze.cli.bench import commands as bench_commands
 from artylyze.cli.cache import commands as cache_commands
 from artylyze.cli.catalog import commands as catalog_commands
 from artylyze.cli.clustering import commands as clustering
+from artylyze.cli.flags import in_flags, reporter
 from artylyze.cli.groups import Grouped
 from artylyze.cli.interruption import Interruption, over_echo
 from artylyze.cli.options import (
@@ -66,7 +67,7 @@ def main() -> NoReturn:
             app()
     except ArtylyzeError as error:
         before = over_echo(2) if isinstance(error, InterruptedRunError) else ""
-        sys.stderr.write(f"{before}artylyze: {error}\n")
+        sys.stderr.write(f"{before}artylyze: {in_flags(str(error))}\n")
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder that cannot be written, a Ray address that does not answer
         sys.stderr.write(f"artylyze: {error}\n")
@@ -162,7 +163,7 @@ def scan(
         reading=reading(encoding, sheet, skip_bad_rows),
     )
     for note in report.notes:
-        typer.echo(f"artylyze: {note}", err=True)
+        typer.echo(f"artylyze: {in_flags(note)}", err=True)
     text = f"{collection.describe(report, metadata)}\nManifest: {output}"
     tell(asdict(report) | {"manifest": output}, as_json, text)
 
@@ -271,11 +272,10 @@ def tag(
 
 
 def _tag(request: TagRequest, as_json: bool) -> None:
-    from artylyze.progress import Reporter
     from artylyze.tagging.job import describe, judge, run
 
-    with Reporter() as reporter:
-        outcome = run(request, reporter)
+    with reporter() as watcher:
+        outcome = run(request, watcher)
     snapshot = outcome.snapshot
     found = {
         "catalog": request.output,
@@ -294,12 +294,11 @@ def _tag(request: TagRequest, as_json: bool) -> None:
 def _dry_run(request: TagRequest, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from artylyze.progress import Reporter
     from artylyze.tagging.dryrun import describe, dry_run
     from artylyze.tagging.planning import nothing_to_do
 
-    with Reporter() as reporter:
-        found = dry_run(request, reporter)
+    with reporter() as watcher:
+        found = dry_run(request, watcher)
     if found is None:
         tell({"images": 0}, as_json, nothing_to_do(request))
         return
@@ -378,10 +377,9 @@ def demo(
     Example: artylyze demo
     """
     from artylyze.demo import describe, run_demo
-    from artylyze.progress import Reporter
     from artylyze.storage.staging import local_path
 
     here = local_path(folder, "FOLDER")
-    with Reporter() as reporter:
-        result = run_demo(here, count, reporter)
+    with reporter() as watcher:
+        result = run_demo(here, count, watcher)
     tell(result.as_dict(), as_json, describe(result))

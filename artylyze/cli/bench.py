@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from artylyze.cli.flags import reporter
 from artylyze.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,14 +44,13 @@ def bench(
     Example: artylyze bench tag startup --images scans/ -o benchmarks
     """
     from artylyze.errors import UsageError
-    from artylyze.progress import Reporter
 
     if not output:
         raise UsageError("Say where the results go: -o FOLDER.")
     suite = _suite()
     request = suite.SuiteRequest(tuple(what or ["all"]), output, images, count, repeats, quick)
-    with Reporter() as reporter:
-        written = suite.run_suite(request, reporter)
+    with reporter() as watcher:
+        written = suite.run_suite(request, watcher)
     typer.echo(json.dumps(written, ensure_ascii=False) if as_json else suite.describe(written))
 
 

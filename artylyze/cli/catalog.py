@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from artylyze.cli.flags import reporter
 from artylyze.wording import counted
 
 commands = typer.Typer()
@@ -30,10 +31,9 @@ def compact(
     Example: artylyze compact s3://museum/catalog
     """
     from artylyze.catalog.compaction import compact as run
-    from artylyze.progress import Reporter
 
-    with Reporter() as reporter:
-        result = run(catalog, reporter, part_bytes=part_mb * 10**6)
+    with reporter() as watcher:
+        result = run(catalog, watcher, part_bytes=part_mb * 10**6)
     parts = len(result.snapshot.parts)
     summary = {
         "catalog": catalog,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from artylyze.cli.flags import reporter
 from artylyze.cli.options import Encoding, Sheet, SkipBadRows, reading, tell
 from artylyze.clustering.request import COMPONENTS, DEFAULT_K
 from artylyze.errors import UsageError
@@ -46,7 +47,6 @@ def cluster(
     Example: artylyze cluster catalog -o clusters --k auto
     """
     from artylyze.clustering.request import ClusterRequest, parse_covariance, parse_k, parse_range
-    from artylyze.progress import Reporter
 
     request = ClusterRequest(
         source=source,
@@ -69,8 +69,8 @@ def cluster(
         from artylyze.clustering.assign import assign as run_assign
         from artylyze.clustering.assign import describe
 
-        with Reporter() as reporter:
-            done = run_assign(assign, source, output, reporter)
+        with reporter() as watcher:
+            done = run_assign(assign, source, output, watcher)
         tell({"clusters": output, **done}, as_json, describe(done, output))
         return
     from dataclasses import asdict
@@ -78,13 +78,13 @@ def cluster(
     from artylyze.clustering import cluster as room
     from artylyze.profiling.profile_files import profile_if_there
 
-    with Reporter() as reporter:
+    with reporter() as watcher:
         if dry_run:
-            planned = room.plan(request, reporter)
+            planned = room.plan(request, watcher)
             found, text = asdict(planned), room.describe_plan(planned)
         else:
-            clusters = room.cluster(request, reporter)
-            profile_if_there(clusters, reporter)
+            clusters = room.cluster(request, watcher)
+            profile_if_there(clusters, watcher)
             found = {"clusters": output, **clusters.run, "scores": clusters.scores}
             text = room.describe(clusters)
     tell(found, as_json, text)
@@ -114,9 +114,8 @@ def features(
     Example: artylyze features catalog -o pca.parquet --method pca
     """
     from artylyze.api import commands as api
-    from artylyze.progress import Reporter
 
-    with Reporter() as reporter:
+    with reporter() as watcher:
         found = api.features(
             source,
             output,
@@ -127,7 +126,7 @@ def features(
             random_weights=random_weights,
             transform=transform,
             seed=seed,
-            progress=reporter,
+            progress=watcher,
         )
     tell(found.figures, as_json, found.text)
 
@@ -159,7 +158,6 @@ def compare_features(
     """
     from artylyze.clustering.request import parse_covariance
     from artylyze.profiling.comparison import CompareRequest, as_dicts, compare, tables
-    from artylyze.progress import Reporter
 
     wanted = None if columns is None else tuple(part.strip() for part in columns.split(",") if part.strip())
     request = CompareRequest(
@@ -172,6 +170,6 @@ def compare_features(
         seed=seed,
         reading=reading(encoding, sheet, skip_bad_rows),
     )
-    with Reporter() as reporter:
-        rows = compare(request, reporter)
+    with reporter() as watcher:
+        rows = compare(request, watcher)
     tell({"rows": as_dicts(rows)}, as_json, tables(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperGroup
+from artylyze.cli.flags import Commands
 
 GROUPS = {
     "Begin": ("demo", "sample"),
@@ -16,7 +16,7 @@ GROUPS = {
 """Every command, under its heading."""
 
 
-class Grouped(TyperGroup):
+class Grouped(Commands):
     """Lists commands under the headings of GROUPS; one that is in none comes last."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the interface

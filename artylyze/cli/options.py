@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from artylyze.cli.flags import in_flags
+
 if TYPE_CHECKING:
     from artylyze.tables import Reading
 
@@ -35,7 +37,7 @@ FileSeparator = Annotated[
 
 def tell(values: Mapping[str, Any], as_json: bool, text: str) -> None:
     """Print what a command found: one JSON object, or the text."""
-    typer.echo(json.dumps(values, ensure_ascii=False) if as_json else text)
+    typer.echo(json.dumps(values, ensure_ascii=False) if as_json else in_flags(text))
 
 
 def reading(encoding: str | None, sheet: str | None, skip_bad_rows: bool) -> Reading:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from artylyze.cli.flags import reporter
 from artylyze.cli.options import Encoding, Sheet, SkipBadRows, tell
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ def profiles(
     Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
     """
     from artylyze.api import commands as api
-    from artylyze.progress import Reporter
 
-    with Reporter() as reporter:
+    with reporter() as watcher:
         found = api.profiles(
             clusters,
             catalog=catalog,
@@ -62,7 +62,7 @@ def profiles(
             artists=artists,
             algorithm=cast("Algorithm | None", algorithm),
             columns=columns or (),
-            progress=reporter,
+            progress=watcher,
         )
     tell(found.figures, as_json, found.text)
 
@@ -94,9 +94,8 @@ def influences(
     Example: artylyze influences clusters 1975.1.3 -o influences
     """
     from artylyze.api import commands as api
-    from artylyze.progress import Reporter
 
-    with Reporter() as reporter:
+    with reporter() as watcher:
         found = api.influences(
             clusters,
             record_id,
@@ -110,7 +109,7 @@ def influences(
             skip_bad_rows=skip_bad_rows,
             artists=artists,
             columns=columns or (),
-            progress=reporter,
+            progress=watcher,
         )
     tell(found.figures, as_json, found.text)
 
@@ -141,9 +140,8 @@ def report(
     Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
     """
     from artylyze.api import commands as api
-    from artylyze.progress import Reporter
 
-    with Reporter() as reporter:
+    with reporter() as watcher:
         found = api.report(
             catalog,
             output,
@@ -158,6 +156,6 @@ def report(
             artists=artists,
             columns=columns or (),
             record=record,
-            progress=reporter,
+            progress=watcher,
         )
     tell(found.figures, as_json, found.text)

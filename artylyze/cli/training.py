@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from artylyze.cli.flags import reporter
 from artylyze.cli.options import Encoding, FileSeparator, Sheet, SkipBadRows, reading, separator, tell
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def curate(
     """
     from artylyze.api import commands as api
     from artylyze.datasets.curate import parse_split
-    from artylyze.progress import Reporter
 
-    with Reporter() as reporter:
+    with reporter() as watcher:
         dataset = api.curate(
             labels or (),
             output,
@@ -91,7 +91,7 @@ def curate(
             encoding=encoding,
             sheet=sheet,
             skip_bad_rows=skip_bad_rows,
-            progress=reporter,
+            progress=watcher,
         )
     tell(dataset.figures, as_json, dataset.text)
 
@@ -154,12 +154,11 @@ def train(
         label_smoothing=label_smoothing,
         seed=seed,
     )
-    from artylyze.progress import Reporter
     from artylyze.training.train import describe
     from artylyze.training.train import train as run
 
-    with Reporter() as reporter:
-        trained = run(request, reporter)
+    with reporter() as watcher:
+        trained = run(request, watcher)
     found = {
         "bundle": output,
         "model_id": trained.bundle.model_id,
@@ -200,7 +199,6 @@ def evaluate(
     from artylyze.evaluation.evaluate import EvaluateRequest
     from artylyze.evaluation.evaluate import evaluate as run
     from artylyze.evaluation.figures import show, write_report
-    from artylyze.progress import Reporter
     from artylyze.training.request import parse_tasks
 
     request = EvaluateRequest(
@@ -214,9 +212,9 @@ def evaluate(
         id_column,
         reading(encoding, sheet, skip_bad_rows),
     )
-    with Reporter() as reporter:
-        found = run(request, reporter)
-        files = write_report(found, output, reporter)
+    with reporter() as watcher:
+        found = run(request, watcher)
+        files = write_report(found, output, watcher)
     if as_json:
         typer.echo(json.dumps({"output": output, "files": files, **found.as_dict()}, ensure_ascii=False))
         return
@@ -293,12 +291,11 @@ def tune(
         precision_target=precision,
         seed=seed,
     )
-    from artylyze.progress import Reporter
     from artylyze.tuning.leaderboard import describe, table_of
     from artylyze.tuning.tune import tune as run
 
-    with Reporter() as reporter:
-        board = run(request, reporter)
+    with reporter() as watcher:
+        board = run(request, watcher)
     if as_json:
         found = {"output": output, "rows": [row.as_dict() for row in board.rows]}
         typer.echo(json.dumps(found, ensure_ascii=False))

@@ -57,7 +57,7 @@ def assign(folder: str, source: str, output: str, watcher: Watcher, *, by_ray: b
     """
     began = time.monotonic()
     if same_folder(output, folder):
-        raise UsageError(f"-o {output} is the folder of the clusters: name another for what is assigned.")
+        raise UsageError(f"`output={output!r}` is the folder of the clusters: name another for what is assigned.")
     check_folder(output)
     clusters, pieces = read_clusters(folder, assignments=False), open_pieces(source)
     _check(clusters, pieces)

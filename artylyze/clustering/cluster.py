@@ -196,12 +196,12 @@ def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: 
         ks = tuple(range(2, max(2, different // FEW) + 1))
         watcher.say(
             f"{different:,} different images are few for {request.k} clusters: choosing k from {ks[0]} to {ks[-1]} "
-            "instead. --k asks for another number."
+            "instead. `k` asks for another number."
         )
         return ks
     if request.k is not None and request.k > different:
         what = "rows" if different == rows else "different rows"
-        raise InputError(f"--k {request.k}: {whose} has only {different:,} {what}. Ask for fewer clusters.")
+        raise InputError(f"`k={request.k}`: {whose} has only {different:,} {what}. Ask for fewer clusters.")
     if request.k is not None:
         return (request.k,)
     if different <= low and request.k_range == K_RANGE:
@@ -211,7 +211,7 @@ def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: 
             return (low,)
     if different <= low:
         raise InputError(
-            f"--k auto: {whose} has only {different:,} different rows, too few for k from {low}. Lower --k-range."
+            f"`k='auto'`: {whose} has only {different:,} different rows, too few for k from {low}. Lower `k_range`."
         )
     return tuple(range(low, min(high, different - 1, rows - 1) + 1))
 
@@ -239,7 +239,7 @@ def _given(request: ClusterRequest, k: int) -> str:
     """Why there are k clusters where none were tried beside them."""
     if k != request.k:
         return "all that fit"
-    return "the default; --k auto looks for the number" if request.few_rows else "as asked for"
+    return "the default; `k='auto'` looks for the number" if request.few_rows else "as asked for"
 
 
 def _elbow(sketches: dict[int, Fit]) -> tuple[int, str]:

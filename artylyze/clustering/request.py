@@ -56,31 +56,31 @@ class ClusterRequest:
 
     def __post_init__(self) -> None:
         if not self.output:
-            raise UsageError("Say where the clusters go: -o CLUSTERS.")
+            raise UsageError("Say where the clusters go: `output`.")
         check_output(self.output)
         if not self.algorithms or not set(self.algorithms) <= set(ALGORITHMS):
-            raise UsageError(f"--algorithm {','.join(self.algorithms)}: choose kmeans, gmm or kmeans,gmm.")
+            raise UsageError(f"`algorithm={','.join(self.algorithms)!r}`: choose kmeans, gmm or kmeans,gmm.")
         if self.k is not None and self.k < 1:
-            raise UsageError(f"--k {self.k}: ask for at least 1 cluster.")
+            raise UsageError(f"`k={self.k}`: ask for at least 1 cluster.")
         if self.k is not None and self.k_range != K_RANGE:
-            raise UsageError("--k-range goes with --k auto.")
+            raise UsageError("`k_range` goes with `k='auto'`.")
         if not 1 <= self.k_range[0] < self.k_range[1]:
-            raise UsageError("--k-range: give the lowest and the highest k, such as 5,60.")
+            raise UsageError("`k_range`: give the lowest and the highest k, such as 5,60.")
         check_covariance(self.covariance)
         check_seed(self.seed)
         if not 0 < self.variance <= 1:
-            raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
+            raise UsageError(f"`variance={self.variance:g}`: a share between 0 and 1.")
         if self.components < 1:
-            raise UsageError(f"--components {self.components}: ask for at least 1.")
+            raise UsageError(f"`components={self.components}`: ask for at least 1.")
         if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device {self.device}: choose auto, cpu or cuda.")
+            raise UsageError(f"`device={self.device!r}`: choose auto, cpu or cuda.")
         if self.sample is not None and self.sample < 2:
-            raise UsageError(f"--sample {self.sample}: fit on at least 2 rows.")
+            raise UsageError(f"`sample={self.sample}`: fit on at least 2 rows.")
 
     def check_assigns(self) -> None:
         """Raise UsageError where images are to be assigned, and options of a fit are given."""
         if self != ClusterRequest(self.source, self.output, device=self.device, few_rows=True):
-            raise UsageError("--assign takes clusters as they were fitted: leave out the options of a fit.")
+            raise UsageError("`assign` takes clusters as they were fitted: leave out the options of a fit.")
 
 
 def check_covariance(covariance: str) -> None:
@@ -88,7 +88,7 @@ def check_covariance(covariance: str) -> None:
     from artylyze.clustering.mixture import Covariance as Kinds
 
     if covariance not in get_args(Kinds):
-        raise UsageError(f"--covariance {covariance}: choose diag, full or tied.")
+        raise UsageError(f"`covariance={covariance!r}`: choose diag, full or tied.")
 
 
 def parse_k(text: str) -> int | None:
@@ -98,7 +98,7 @@ def parse_k(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"--k {text}: give a number of clusters, or auto.") from None
+        raise UsageError(f"`k={text!r}`: give a number of clusters, or auto.") from None
 
 
 def parse_range(text: str) -> tuple[int, int]:
@@ -106,7 +106,7 @@ def parse_range(text: str) -> tuple[int, int]:
     try:
         low, high = (int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--k-range {text}: give the lowest and the highest k, such as 5,60.") from None
+        raise UsageError(f"`k_range={text!r}`: give the lowest and the highest k, such as 5,60.") from None
     return low, high
 
 

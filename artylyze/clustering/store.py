@@ -129,9 +129,9 @@ def _open_assignments(folder: str) -> pq.ParquetFile:
 def check_folder(folder: str) -> None:
     """Raise UsageError where clusters should not be written: at a file, or into a catalog."""
     if not is_url(folder) and Path(folder).is_file():
-        raise UsageError(f"-o {folder} is a file: clusters are a folder.")
+        raise UsageError(f"`output={folder!r}` is a file: clusters are a folder.")
     if open_store(folder).version("catalog.json") is not None:
-        raise UsageError(f"-o {folder} is a catalog: name another folder for its clusters.")
+        raise UsageError(f"`output={folder!r}` is a catalog: name another folder for its clusters.")
 
 
 def same_folder(one: str, other: str) -> bool:

@@ -100,7 +100,7 @@ def read_artists(address: str) -> ArtistsFile:
         if artist is not None:
             known[artist.key].append(Facts(name.strip(), _nationality(facts[0]), _period(*facts[1:])))
     if not known:
-        raise InputError(f"{address} names no artist in its column `{found['name']}`.")
+        raise InputError(f"{address} names no artist in its column '{found['name']}'.")
     by_key = {key: _agreed(same) for key, same in sorted(known.items())}
     ambiguous = tuple(by_key[key].name for key, same in sorted(known.items()) if len({_told(one) for one in same}) > 1)
     times = any(found[what] for what in ("birth", "death", "years"))

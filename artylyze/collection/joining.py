@@ -244,7 +244,7 @@ def _on_ambiguity(database: duckdb.DuckDBPyConnection, found: Matching, labels: 
     such = f" (such as {example[0][0]!r}, and '{shortened(example[0][1])}' in the table)" if example else ""
     return [
         f"{counted(found.ambiguous_images, 'image')} {were} left unmatched: several files or several rows of {labels} "
-        f"have the same name{such}. With folders in its column `{found.column}` they can be told apart."
+        f"have the same name{such}. With folders in its column '{found.column}' they can be told apart."
     ]
 
 
@@ -267,7 +267,7 @@ def _on_little(database: duckdb.DuckDBPyConnection, found: Matching, labels: str
     return [
         f"Only {counted(found.described, 'image')} of {found.images:,} in {images} and "
         f"{counted(found.joined + found.repeated, 'row')} of {found.rows:,} in {labels} match. Compare one of each "
-        f"without a match: `{found.column}` is '{shortened(value[0][0])}', a file is {image!r}."
+        f"without a match: '{found.column}' is '{shortened(value[0][0])}', a file is {image!r}."
     ]
 
 
@@ -293,10 +293,9 @@ def _on_separators(database: duckdb.DuckDBPyConnection, labels: str) -> list[str
     if not best:
         return []
     mark, cells, example = best[0]
-    shown = "\\n" if mark == "\n" else mark
     return [
         f"{counted(cells, 'cell')} of {labels} {'names' if cells == 1 else 'name'} several files (such as "
-        f"'{shortened(example)}'): give --file-separator '{shown}' to match each of them."
+        f"'{shortened(example)}'): give `file_separator={mark!r}` to match each of them."
     ]
 
 
@@ -304,9 +303,9 @@ def nothing_matched(database: duckdb.DuckDBPyConnection, found: Matching, labels
     """Return the error for a table none of whose rows describes an image, with a value and a file name side by side."""
     value = database.execute("SELECT raw FROM names JOIN named USING (value) ORDER BY row LIMIT 1").fetchall()
     image = database.execute("SELECT min(image_id) FROM images").fetchall()[0][0]
-    given = f"`{found.column}` is like '{shortened(value[0][0])}'" if value else f"`{found.column}` is empty"
+    given = f"'{found.column}' is like '{shortened(value[0][0])}'" if value else f"'{found.column}' is empty"
     notes = " ".join(note for note in found.notes if not note.startswith("Only "))
     return InputError(
         f"No row of {labels} names an image of {images}: its {given}, the images are like {image!r}. "
-        f"{notes or 'Say with --id-column or --file-column which column names them.'}"
+        f"{notes or 'Say with `id_column` or `file_column` which column names them.'}"
     )

@@ -75,20 +75,20 @@ class Metadata:
     ) -> Metadata | None:
         """Return what the options of a command line say; None without a table and the options that are about it."""
         if table is None:
-            names = {"--id-column": id_column, "--file-column": file_column, "--file-separator": file_separator}
+            names = {"`id_column`": id_column, "`file_column`": file_column, "`file_separator`": file_separator}
             if without := next((option for option, name in names.items() if name is not None), None):
                 raise UsageError(
-                    f"{without} says how --metadata is joined to images: give --metadata TABLE too. Of a list of "
+                    f"{without} says how `metadata` is joined to images: give `metadata=TABLE` too. Of a list of "
                     "addresses `artylyze scan LIST --id-column COLUMN` makes a manifest."
                 )
             return None
         if not id_column:
-            raise UsageError("--metadata needs --id-column: the column of that table that identifies an image.")
+            raise UsageError("`metadata` needs `id_column`: the column of that table that identifies an image.")
         return cls(table, id_column, file_column, file_separator, reading)
 
     def __post_init__(self) -> None:
         if self.file_separator == "":
-            raise UsageError("--file-separator is what stands between two files in a cell, for example ';'.")
+            raise UsageError("`file_separator` is what stands between two files in a cell, for example ';'.")
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,11 @@ def scan(
         StorageError: storage that refuses or does not answer.
     """
     if not target.lower().endswith(".parquet"):
-        raise UsageError("A manifest is a .parquet file: name it so with -o.")
+        raise UsageError("A manifest is a .parquet file: give `output` a name that ends so.")
     check_output(target)
     listed_rows = metadata is None and is_table(source)  # whose own column --id-column names
     catalogue = Metadata.of(metadata, None if listed_rows else id_column, file_column, file_separator, reading)
-    check_options("--metadata TABLE", metadata is not None or is_table(source), reading)
+    check_options("`metadata=TABLE`", metadata is not None or is_table(source), reading)
     check_there(source)
     passed_over = 0
     found: dict[str, Any] = {}
@@ -181,8 +181,8 @@ def scan(
         if is_table(source):
             if catalogue or glob or exclude:
                 raise UsageError(
-                    "A list of addresses brings its own metadata and names its images: leave --metadata, --glob and "
-                    "--exclude away."
+                    "A list of addresses brings its own metadata and names its images: leave `metadata`, `glob` and "
+                    "`exclude` away."
                 )
             found = _take_addresses(database, source, id_column, reading)
             unknown = add_versions(database)
@@ -277,7 +277,7 @@ def _take_addresses(
             f"`artylyze scan FOLDER --metadata {source} --id-column COLUMN`."
         )
     if id_column and record is None:
-        raise InputError(f"{source} has no column `{id_column}` (it has: {listed(columns)}).")
+        raise InputError(f"{source} has no column '{id_column}' (it has: {listed(columns)}).")
     folder = split_target(source)[0] if is_url(source) else str(Path(source).absolute().parent)
     database.execute(
         f"""
@@ -364,7 +364,7 @@ def _join(database: duckdb.DuckDBPyConnection, metadata: Metadata, images: str) 
 def _column(loaded: Loaded, address: str, name: str) -> str:
     column = column_named(loaded.columns, name)
     if column is None:
-        raise InputError(f"{address} has no column `{name}` (it has: {listed(loaded.columns)}).")
+        raise InputError(f"{address} has no column '{name}' (it has: {listed(loaded.columns)}).")
     return column
 
 

@@ -63,8 +63,8 @@ class Unknown:
             one = number == 1
             sentences.append(
                 f"{counted(number, 'address', 'addresses')} of {host} {'gives' if one else 'give'} no ETag or "
-                f"Last-Modified: --update cannot see whether {'it has' if one else 'they have'} changed; "
-                f"--update --force reads {'it' if one else 'them'} again."
+                f"Last-Modified: `update` cannot see whether {'it has' if one else 'they have'} changed; "
+                f"`update` with `force` reads {'it' if one else 'them'} again."
             )
         if len(self.silent) > _HOSTS:
             rest = sum([*self.silent.values()][_HOSTS:])

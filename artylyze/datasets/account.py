@@ -223,14 +223,14 @@ def describe(account: Account) -> str:
         *(f"Chart    {chart}" for chart in account.charts),
     ]
     if not account.present:
-        where.insert(0, "No images were given: this dataset is a plan. To train on it, curate again with --images.")
+        where.insert(0, "No images were given: this dataset is a plan. To train on it, curate again with `images`.")
     return "\n\n".join([*parts, "\n".join(where)])
 
 
 def _flow(account: Account) -> str:
     lines: list[tuple[str, int, str]] = []
     for one in account.catalogues:
-        by = f", by its column `{one.column}`" if one.column else ""
+        by = f", by its column '{one.column}'" if one.column else ""
         lines.append((f"rows in {Path(one.name).name}", one.rows, ""))
         lines.append(("  describe an image", one.joined, by.removeprefix(", ")))
         if one.repeated:
@@ -274,7 +274,7 @@ def _notes_on_classes(account: Account) -> Iterable[str]:
         asked, kept = account.classes_asked, len(task.classes)
         if asked is not None and kept < asked:
             why = "every other one is left out" if task.not_kept else "the images have no others"
-            yield f"--classes {asked}: {name} has {counted(kept, 'class', 'classes')}, for {why}."
+            yield f"`classes={asked}`: {name} has {counted(kept, 'class', 'classes')}, for {why}."
         few = {one.term: one.after.test for one in task.classes if one.after.test < MEASURABLE}
         if few:
             yield (

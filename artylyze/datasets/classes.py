@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 import unicodedata
 from collections.abc import Sequence
 
@@ -48,7 +47,7 @@ def choose_classes(
         known = normalise(task, term)
         name = term if known is None else known.name
         if name not in labels.terms:
-            raise UsageError(f"--leave-out {task}={term}: no image has that term.")
+            raise UsageError(f"`leave_out={[f'{task}={term}']}`: no image has that term.")
         counts[labels.terms.index(name)] = 0
     if min_units > 1:
         units = [selection.units.number(labels.codes == code) for code in range(len(counts))]
@@ -67,7 +66,7 @@ def _check_several(task: str, terms: Sequence[str], selection: Selection) -> Non
     raise InputError(
         f"{left}, so there is nothing to tell apart"
         + (f" (images dropped before: {lost})" if lost else "")
-        + ". Give catalogues with other labels, or another of --tasks."
+        + ". Give catalogues with other labels, or another of `tasks`."
     )
 
 
@@ -81,14 +80,13 @@ def check_units(selection: Selection, tasks: Sequence[str]) -> None:
         return
     what = selection.units.what
     named = "\n".join(f"  {task} {_single(selection.labels[task], selection, code)}" for task, code in lonely)
-    line = "--min-artists 2"
+    line = "`min_artists=2`"
     if what != "artist":
-        terms = (f"{task}={selection.labels[task].terms[code]}" for task, code in lonely)
-        line = " ".join(f"--leave-out {shlex.quote(term)}" for term in terms)
-    other = ", or split without regard to artists with --group none" if what == "artist" else ""
+        line = f"`leave_out={[f'{task}={selection.labels[task].terms[code]}' for task, code in lonely]}`"
+    other = ", or split without regard to artists with `group='none'`" if what == "artist" else ""
     raise InputError(
         f"A class with one {what} cannot be on both sides of a split:\n{named}\n"
-        f"Leave such classes out{other}. To leave them out, add this to the command:\n  {line}"
+        f"Leave such classes out{other}. To leave them out, add this:\n  {line}"
     )
 
 
@@ -177,7 +175,7 @@ def name_tasks(given: Sequence[str]) -> dict[str, str]:
         valid = valid if valid[:1].isalpha() else f"task_{valid or len(tasks) + 1}"
         if valid in tasks:
             raise UsageError(
-                f"--tasks: `{tasks[valid]}` and `{column or name}` would both be called {valid}: give NAME=COLUMN."
+                f"`tasks`: '{tasks[valid]}' and '{column or name}' would both be called {valid}: give NAME=COLUMN."
             )
         tasks[valid] = column or name
     return tasks

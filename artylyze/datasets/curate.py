@@ -77,31 +77,31 @@ class CurateRequest:
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith(".parquet"):
-            raise UsageError("A dataset is a .parquet file: name it so with -o.")
+            raise UsageError("A dataset is a .parquet file: give `output` a name that ends so.")
         check_output(self.output)
         if not self.tasks or len(set(self.tasks)) != len(self.tasks):
-            raise UsageError("--tasks: name each task once, for example --tasks genre,style.")
+            raise UsageError("`tasks`: name each task once, such as genre,style.")
         schema(self.tasks)
         tables = bool(self.labels) or (self.images is not None and is_table(self.images))
-        check_options("a table of LABELS", tables, self.reading)
+        check_options("`labels`", tables, self.reading)
         if self.balance not in ("undersample", "none"):
-            raise UsageError(f"--balance {self.balance!r}: choose undersample or none.")
+            raise UsageError(f"`balance={self.balance!r}`: choose undersample or none.")
         if self.group not in ("artist", "none"):
-            raise UsageError(f"--group {self.group!r}: choose artist or none.")
+            raise UsageError(f"`group={self.group!r}`: choose artist or none.")
         if self.classes is not None and self.classes < 2:
-            raise UsageError(f"--classes {self.classes}: a model tells at least 2 classes apart.")
+            raise UsageError(f"`classes={self.classes}`: a model tells at least 2 classes apart.")
         if self.min_artists < 1:
-            raise UsageError(f"--min-artists {self.min_artists}: give 1 or more.")
+            raise UsageError(f"`min_artists={self.min_artists}`: give 1 or more.")
         if self.min_artists > 1 and self.group != "artist":
-            raise UsageError("--min-artists goes with --group artist: without it artists are not asked for.")
+            raise UsageError("`min_artists` goes with `group='artist'`: without it artists are not asked for.")
         if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: a seed is 0 or more.")
+            raise UsageError(f"`seed={self.seed}`: a seed is 0 or more.")
         sound = len(self.split) == 2 and all(0 < share < 1 for share in self.split)
         if not sound or abs(sum(self.split) - 1) > 1e-6:
             given = ",".join(f"{share:g}" for share in self.split)
-            raise UsageError(f"--split {given}: give the shares of train and test, which make 1, such as 0.75,0.25.")
+            raise UsageError(f"`split={given}`: give the shares of train and test, which make 1, such as 0.75,0.25.")
         if foreign := [task for task, _ in self.leave_out if task not in self.tasks]:
-            raise UsageError(f"--leave-out {foreign[0]}=...: that is none of the tasks ({', '.join(self.tasks)}).")
+            raise UsageError(f"`leave_out` {foreign[0]}=...: that is none of the tasks ({', '.join(self.tasks)}).")
 
 
 def parse_split(text: str) -> tuple[float, ...]:
@@ -109,7 +109,7 @@ def parse_split(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(share) for share in text.split(","))
     except ValueError:
-        raise UsageError(f"--split {text}: give two shares that make 1, such as 0.75,0.25.") from None
+        raise UsageError(f"`split={text!r}`: give two shares that make 1, such as 0.75,0.25.") from None
 
 
 def parse_left_out(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -117,7 +117,7 @@ def parse_left_out(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
     pairs = [(task.strip(), term.strip()) for task, _, term in (text.partition("=") for text in given)]
     for text, (task, term) in zip(given, pairs, strict=True):
         if not task or not term:
-            raise UsageError(f"--leave-out {text}: give TASK=TERM, such as 'style=Pop Art'.")
+            raise UsageError(f"`leave_out={[text]}`: give TASK=TERM, such as 'style=Pop Art'.")
     return tuple((next(iter(name_tasks([task]))), term) for task, term in pairs)
 
 
@@ -142,7 +142,7 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
     file = None if request.artists is None else read_artists(request.artists)
     for task, column in request.task_columns:
         if task != column:
-            watcher.say(f"The column `{column}` is the task `{task}`")
+            watcher.say(f"The column '{column}' is the task {task}")
     watcher.say("Reading the catalogues, and finding the images that they describe")
     joined = join(request.labels, request.images, _wanted(request, file))
     artists = read_artists_of([one.table for one in joined.catalogues], joined.images.num_rows)
@@ -178,12 +178,12 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
 def _wanted(request: CurateRequest, file: ArtistsFile | None) -> Wanted:
     told = file.has if file else ()
     required = {
-        task: f"--artists with {_TELLS[task]} would tell it." if task in _TELLS else "--tasks names columns of theirs."
+        task: f"`artists` with {_TELLS[task]} would tell it." if task in _TELLS else "`tasks` names columns of theirs."
         for task in request.tasks
         if task not in told
     }
     if request.group == "artist" or file:
-        required["artist"] = "Give that name to the column of artists, or split with --group none and no --artists."
+        required["artist"] = "Give that name to the column of artists, or split with `group='none'` and no `artists`."
     given = dict(request.task_columns)
     columns = {task: (given.get(task, task), task) for task in (*request.tasks, *_TELLS)}
     return Wanted(

@@ -78,8 +78,8 @@ def schema(tasks: Sequence[str]) -> pa.Schema:
     taken = sorted(_RESERVED & set(columns)) or sorted(name for name in set(columns) if columns.count(name) > 1)
     if taken:
         raise UsageError(
-            f"`{taken[0]}` cannot be a task: a dataset or a catalog has a column of that name already. Call the task "
-            f"otherwise, such as --tasks my_{taken[0]}={taken[0]} (NAME=COLUMN). Taken are: "
+            f"'{taken[0]}' cannot be a task: a dataset or a catalog has a column of that name already. Call the task "
+            f"otherwise, such as `tasks='my_{taken[0]}={taken[0]}'` (NAME=COLUMN). Taken are: "
             f"{', '.join(sorted(_RESERVED))}."
         )
     own = [pa.field(task, pa.string()) for task in tasks if task not in ("nationality", "period")]
@@ -102,7 +102,7 @@ def write_dataset(
         StorageError: storage that refuses.
     """
     if not target.lower().endswith(".parquet"):
-        raise UsageError("A dataset is a .parquet file: name it so with -o.")
+        raise UsageError("A dataset is a .parquet file: give `output` a name that ends so.")
     columns = schema(list(tasks))
     ordered = table.select(columns.names).sort_by("image_id").cast(columns).replace_schema_metadata().combine_chunks()
     terms = {task: tuple(sorted(found)) for task, found in tasks.items()}

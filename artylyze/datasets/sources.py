@@ -155,12 +155,12 @@ def _load(database: duckdb.DuckDBPyConnection, number: int, address: str, readin
 
 def _check_named(tables: Sequence[_Table], wanted: Wanted) -> None:
     """Check the columns that the user names, and that every table has something to say."""
-    for option, name in (("--id-column", wanted.id_column), ("--file-column", wanted.file_column)):
+    for option, name in (("`id_column`", wanted.id_column), ("`file_column`", wanted.file_column)):
         if name and not any(column_named(table.columns, name) for table in tables):
-            raise UsageError(f"No catalogue has a column `{name}`, which {option} names ({_columns(tables)}).")
+            raise UsageError(f"No catalogue has a column '{name}', which {option} names ({_columns(tables)}).")
     for table in tables:
         if not wanted.found(table.columns):
-            names = ", ".join(f"`{name}`" for name in wanted.columns)
+            names = ", ".join(f"'{name}'" for name in wanted.columns)
             raise InputError(f"{table.address} has no column {names} (it has: {listed(table.columns)}).")
 
 
@@ -169,7 +169,7 @@ def _check_required(described: Mapping[str, Any], tables: Sequence[_Table], want
     for name, advice in wanted.required.items():
         if name not in found:
             there = _columns(tables) if tables else f"the metadata have: {listed(list(described)) or 'nothing'}"
-            raise UsageError(f"No catalogue has a column `{name}` ({there}). {advice}")
+            raise UsageError(f"No catalogue has a column '{name}' ({there}). {advice}")
 
 
 def _columns(tables: Sequence[_Table]) -> str:
@@ -196,7 +196,7 @@ def _take_images(database: duckdb.DuckDBPyConnection, images: str, reading: Read
 def _stand_in(database: duckdb.DuckDBPyConnection, tables: Sequence[_Table], wanted: Wanted) -> dict[str, Any]:
     """Fill the table `images` with the first table's rows."""
     if not tables:
-        raise UsageError("Give label catalogues, or a manifest with metadata with --images.")
+        raise UsageError("Give `labels`, or a manifest with metadata as `images`.")
     first = tables[0]
     _use(database, first)
     name = _named_column(first, wanted) or _unique_column(database, first)
@@ -217,7 +217,7 @@ def _unique_column(database: duckdb.DuckDBPyConnection, table: _Table) -> str:
         if not count(database, f"SELECT count(*) - count(DISTINCT {stripped(value)}) FROM catalogue"):
             return column
     raise UsageError(
-        f"No column of {table.address} has another value in each row: say with --id-column what names them."
+        f"No column of {table.address} has another value in each row: say with `id_column` what names them."
     )
 
 

@@ -6,8 +6,6 @@ of one size and may leave a class on one side: on real catalogues its shares lie
 
 from __future__ import annotations
 
-import shlex
-
 import numpy as np
 import numpy.typing as npt
 
@@ -52,10 +50,10 @@ def split_selection(selection: Selection, share: float, seed: int) -> Mask:
         one_sided += [(task, labels.terms[code]) for code in np.flatnonzero(sides[0] != sides[1])]
     if one_sided:
         named = ", ".join(f"{task} {term!r}" for task, term in one_sided)
-        line = " ".join(f"--leave-out {shlex.quote(f'{task}={term}')}" for task, term in one_sided)
+        line = f"`leave_out={[f'{task}={term}' for task, term in one_sided]}`"
         raise InputError(
             f"No split was found that has {named} on both sides, for their {units.what}s make other classes too. Keep "
-            f"fewer classes, or leave these out by adding this to the command:\n  {line}"
+            f"fewer classes, or leave these out by adding this:\n  {line}"
         )
     return test
 

@@ -64,7 +64,7 @@ def labels_of(
     """
     names = ["image_id", "record_id", "uri", "validator", "status", "error_code", "metadata"]
     rows = read_catalog(catalog, [*names, *(f"{task}_top" for task in tasks)]).sort_by("image_id")
-    advice = "Give a table that has it with --labels, or leave it out of --tasks."
+    advice = "Give a table that has it with `labels`, or leave it out of `tasks`."
     wanted = Wanted({task: (task,) for task in tasks}, dict.fromkeys(asked_for, advice), id_column, reading=reading)
     with TemporaryDirectory(prefix="artylyze-") as folder:
         manifest = str(Path(folder, "manifest.parquet"))
@@ -106,7 +106,7 @@ def limits(snapshot: Snapshot, tasks: Sequence[Task]) -> list[str]:
     if short:
         notes.append(
             f"The catalog keeps {kept} terms of an image, so top-5 of {', '.join(short)} is top-{kept}: tag with "
-            "--top-k 5, or evaluate a dataset."
+            "five, `artylyze tag --top-k 5`, or evaluate a dataset."
         )
     return notes
 

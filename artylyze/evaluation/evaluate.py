@@ -58,13 +58,13 @@ class EvaluateRequest:
 
     def __post_init__(self) -> None:
         if not self.output:
-            raise UsageError("Say where figures and pictures go: -o DIR.")
+            raise UsageError("Say where figures and pictures go: `output`.")
         check_output(self.output)
         if self.folds < 0 or self.folds == 1:
-            raise UsageError(f"--folds {self.folds}: give 2 or more, or 0 for none.")
+            raise UsageError(f"`folds={self.folds}`: give 2 or more, or 0 for none.")
         if self.labels and not self.of_catalog:
-            raise UsageError("A dataset has its own labels: leave --labels away.")
-        check_options("--labels TABLE", bool(self.labels), self.reading, self.id_column)
+            raise UsageError("A dataset has its own labels: leave `labels` away.")
+        check_options("`labels=TABLE`", bool(self.labels), self.reading, self.id_column)
 
     @property
     def of_catalog(self) -> bool:
@@ -204,7 +204,7 @@ def _tasks(request: EvaluateRequest, bundle: Bundle, offered: Sequence[str]) -> 
 
 def _advice(request: EvaluateRequest) -> str:
     if request.of_catalog and not request.labels:
-        return "give tables that label its images, --labels FILE"
+        return "give tables that label its images, `labels=FILE`"
     return "name tasks of both" if request.tasks else "they have no task in common"
 
 

@@ -60,25 +60,25 @@ class FeaturesRequest:
     def __post_init__(self) -> None:
         timm = self.method.startswith("timm:")
         if not self.output.lower().endswith(".parquet"):
-            raise UsageError("Features are a .parquet file: name it so with -o.")
+            raise UsageError("Features are a .parquet file: give `output` a name that ends so.")
         check_output(self.output)
         if self.method not in METHODS and not timm:
-            raise UsageError(f"--method {self.method}: choose {', '.join(METHODS)} or timm:NAME.")
+            raise UsageError(f"`method={self.method!r}`: choose {', '.join(METHODS)} or timm:NAME.")
         if not timm and (self.weights is not None or self.random_weights):
-            raise UsageError("--weights and --random-weights go with --method timm:NAME.")
+            raise UsageError("`weights` and `random_weights` go with `method='timm:NAME'`.")
         if self.weights is not None:
-            local_path(self.weights, "--weights")
+            local_path(self.weights, "`weights`")
         if self.weights is not None and self.random_weights:
-            raise UsageError("Give --weights or --random-weights, not both.")
+            raise UsageError("Give `weights` or `random_weights`, not both.")
         if self.transform is not None and self.method not in ("pca", "kernel_pca"):
-            raise UsageError("--transform goes with --method pca or kernel_pca.")
+            raise UsageError("`transform` goes with `method='pca'` or kernel_pca.")
         if self.transform is not None and (self.variance, self.image_size) != (VARIANCE, IMAGE_SIZE):
-            raise UsageError("--transform brings its own --variance and --image-size: leave them out.")
+            raise UsageError("`transform` brings its own `variance` and `image_size`: leave them out.")
         check_seed(self.seed)
         if not 0 < self.variance <= 1:
-            raise UsageError(f"--variance {self.variance:g}: a share between 0 and 1.")
+            raise UsageError(f"`variance={self.variance:g}`: a share between 0 and 1.")
         if not 1 <= self.image_size <= MOST_PIXELS:
-            raise UsageError(f"--image-size {self.image_size}: from 1 to {MOST_PIXELS} pixels.")
+            raise UsageError(f"`image_size={self.image_size}`: from 1 to {MOST_PIXELS} pixels.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
 
     known = None if request.transform is None else load_transform(request.transform)
     if known is not None and known.method != request.method:
-        raise InputError(f"{request.transform} is a transform of --method {known.method}.")
+        raise InputError(f"{request.transform} is a transform of `method={known.method!r}`.")
     columns = (images.column(name).to_pylist() for name in ("uri", "validator", "size"))
     sources = [Source(*row) for row in zip(*columns, strict=True)]
     watcher.start(len(sources), 0, "Reading")
@@ -221,7 +221,7 @@ def _shortage(fitted: Transform, asked: float) -> str:
     count, held = len(fitted.components), f"{fitted.variance:.3f}"
     if fitted.method == "pca":
         return (
-            f"The {count:,} components hold {held} of the variance; asked for were {asked:g}. A smaller --image-size "
+            f"The {count:,} components hold {held} of the variance; asked for were {asked:g}. A smaller `image_size` "
             f"keeps more; at {isqrt(FREQUENCIES // 3)} pixels or less it keeps all that is asked for."
         )
     return (
@@ -247,7 +247,7 @@ def _timm(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Foun
         if request.random_weights or weights is not None:
             raise
         raise InputError(
-            f"{error}. To see what an untrained network gives, and never to rank it: --random-weights."
+            f"{error}. To see what an untrained network gives, and never to rank it: `random_weights`."
         ) from error
     bundle = features_bundle(backbone)
     watcher.start(images.num_rows, 0, "Embedding")

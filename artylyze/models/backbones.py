@@ -118,7 +118,7 @@ def create_module(name: str, size: int | None = None, *, pretrained: bool = Fals
         if not pretrained:
             raise InputError(f"timm cannot build {name} for {size or 'its own number of'} pixels: {reason}") from error
         raise InputError(
-            f"no weights for {name} ({reason}): give a file with --weights FILE, connect to a network that reaches "
+            f"no weights for {name} ({reason}): give a file with `weights=FILE`, connect to a network that reaches "
             f"huggingface.co, or use {OFFLINE_BACKBONE}, which needs neither"
         ) from error
     return module.eval()

@@ -43,7 +43,7 @@ def resolve_model(
             f"of timm, or nothing for the model that comes with artylyze.{did_you_mean(name)}"
         )
     if weights is not None or size is not None:
-        raise UsageError("a bundle has its own weights and input size: give --weights with timm:NAME only")
+        raise UsageError("a bundle has its own weights and input size: give `weights` with timm:NAME only")
     if name is None:
         return load_starter()
     return _stored_bundle(name) if address else load(name)

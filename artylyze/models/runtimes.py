@@ -182,7 +182,7 @@ def resolve_device(device: str = "auto") -> Device:
     if _cuda_is_available():
         return "cuda"
     if device == "cuda":
-        raise InputError("torch finds no GPU here: use --device cpu, or run where `nvidia-smi` lists one")
+        raise InputError("torch finds no GPU here: use `device='cpu'`, or run where `nvidia-smi` lists one")
     return "cpu"
 
 

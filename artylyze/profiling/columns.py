@@ -178,7 +178,7 @@ def chosen(said: Described, names: Sequence[str]) -> Described:
         why = next((reason for other, reason in said.left_out.items() if folded(other) == folded(name)), None)
         if not mine:
             there = ", ".join(column.name for column in said.columns) or "none"
-            raise UsageError(f"--columns {name}: {why or 'there is no such column'}. Categorical columns: {there}.")
+            raise UsageError(f"`columns={name!r}`: {why or 'there is no such column'}. Categorical columns: {there}.")
         found += [one for one in mine if one not in found]
     others = {column.name: NOT_ASKED_FOR for column in said.columns if column not in found}
     return replace(said, columns=tuple(found), left_out={**said.left_out, **others})

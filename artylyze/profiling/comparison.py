@@ -69,11 +69,11 @@ class CompareRequest:
         if not self.sources:
             raise UsageError("Name catalogs or features files to compare.")
         if self.k < 2:
-            raise UsageError(f"--k {self.k}: compare at least 2 clusters.")
+            raise UsageError(f"`k={self.k}`: compare at least 2 clusters.")
         check_covariance(self.covariance)
         check_seed(self.seed)
         labelled = self.labels is not None and is_table(self.labels)
-        check_options("--labels TABLE", labelled, self.reading, self.id_column)
+        check_options("`labels=TABLE`", labelled, self.reading, self.id_column)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def compare(request: CompareRequest, watcher: Watcher) -> list[Row]:
     found = [read_vectors(source) for source in request.sources]
     shared = sorted(set.intersection(*(set(one.ids.to_pylist()) for one in found)))
     if len(shared) <= request.k:
-        raise InputError(f"The sources share {len(shared):,} images: too few for --k {request.k}.")
+        raise InputError(f"The sources share {len(shared):,} images: too few for `k={request.k}`.")
     if any(len(one.ids) > len(shared) for one in found):
         theirs = ", ".join(f"{one.source} {len(one.ids):,}" for one in found)
         watcher.say(f"Comparing the {len(shared):,} images that all sources have ({theirs})")
@@ -203,7 +203,7 @@ def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array, wa
     if absent and (request.columns or (request.labels and len(absent) == len(names))):
         has = ", ".join(own for one in tables for own in one.column_names) or "none"
         raise InputError(
-            f"Nothing says the {', '.join(absent)} of these images; columns: {has}. Name some by --columns."
+            f"Nothing says the {', '.join(absent)} of these images; columns: {has}. Name some by `columns`."
         )
     return {name: labels_of(name, tables, len(ids)) for name in names if name not in absent}
 

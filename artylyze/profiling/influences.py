@@ -126,10 +126,10 @@ def check(clusters: Clusters, threshold: float) -> None:
     if clusters.mixture is None:
         raise UsageError(
             f"{clusters.folder} has no mixture, which tells how much of a work is of which cluster: cluster again with "
-            "--algorithm kmeans,gmm."
+            "both algorithms, `artylyze cluster --algorithm kmeans,gmm`."
         )
     if not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold {threshold:g}: give a share between 0 and 1.")
+        raise UsageError(f"`threshold={threshold:g}`: give a share between 0 and 1.")
 
 
 def of_record(mixture: Profiled, record: str, threshold: float) -> Influences:

@@ -23,8 +23,8 @@ from artylyze.workers.fetching import Source
 
 Algorithm = Literal["kmeans", "gmm"]
 NOTHING_SAID = (
-    "Nothing is said of the works by which the clusters could be described: give --labels FILE, or scan with "
-    "--metadata FILE. The typical and marginal works are shown."
+    "Nothing is said of the works by which the clusters could be described: give `labels=FILE`, or scan with "
+    "metadata, `artylyze scan --metadata FILE`. The typical and marginal works are shown."
 )
 
 _TYPICAL, _MARGINAL = 12, 6
@@ -159,7 +159,7 @@ def bars_of(one: Profile) -> list[tuple[str, list[Bar]]]:
 def _chosen(clusters: Clusters, algorithm: str | None) -> Algorithm:
     run = [name for name, there in (("kmeans", clusters.centroids), ("gmm", clusters.mixture)) if there is not None]
     if algorithm not in (None, "kmeans", "gmm"):
-        raise UsageError(f"--algorithm {algorithm}: give kmeans or gmm.")
+        raise UsageError(f"`algorithm={algorithm!r}`: give kmeans or gmm.")
     if not run or (algorithm is not None and algorithm not in run):
         raise UsageError(
             f"{clusters.folder} has no clusters of {algorithm or 'any algorithm'}: run `artylyze cluster`."

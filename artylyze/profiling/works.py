@@ -81,10 +81,10 @@ def read_works(
             where there are none.
         InputError: a clustered image is not in the catalog, or a table cannot be used.
     """
-    check_options("--labels TABLE", bool(labels), reading, id_column)
+    check_options("`labels=TABLE`", bool(labels), reading, id_column)
     catalog = catalog or clusters.run.get("catalog")
     if not catalog:
-        raise UsageError(f"{clusters.folder} does not say which catalog it was made from: give --catalog CATALOG.")
+        raise UsageError(f"{clusters.folder} does not say which catalog it was made from: give `catalog=CATALOG`.")
     snapshot, run = read_snapshot(catalog), clusters.run
     tasks = snapshot.tasks
     if run["method"] == "embedding" and run["model_id"] not in (None, snapshot.model_id):

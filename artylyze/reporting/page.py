@@ -57,13 +57,13 @@ class ReportRequest:
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith((".html", ".htm")):
-            raise UsageError(f"-o {self.output}: name a file that ends in .html.")
+            raise UsageError(f"`output={self.output!r}`: name a file that ends in .html.")
         check_output(self.output)
         if self.clusters is None and (self.labels or self.artists or self.columns or self.record):
             raise UsageError(
-                "--labels, --artists, --columns and --record are about clusters: give --clusters CLUSTERS too."
+                "`labels`, `artists`, `columns` and `record` are about clusters: give `clusters=CLUSTERS` too."
             )
-        check_options("--labels TABLE", bool(self.labels), self.reading, self.id_column)
+        check_options("`labels=TABLE`", bool(self.labels), self.reading, self.id_column)
 
 
 def write_report(request: ReportRequest, watcher: Watcher) -> int:

@@ -73,8 +73,9 @@ def refuse_cluster(output: str) -> None:
     """Raise InputError for an address where the machines of a cluster would have to write while they train."""
     if is_url(output) and "RAY_ADDRESS" in os.environ:
         raise InputError(
-            f"-o {output}: on a Ray cluster this training keeps its checkpoints in a folder that all machines see. "
-            "Give one, on a shared file system, and copy what comes out; or unset RAY_ADDRESS to train on this machine."
+            f"`output={output!r}`: on a Ray cluster this training keeps its checkpoints in a folder that all machines "
+            "see. Give one, on a shared file system, and copy what comes out; or unset RAY_ADDRESS to train "
+            "on this machine."
         )
 
 

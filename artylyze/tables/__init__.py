@@ -64,10 +64,10 @@ def check_options(tables: str, given: bool, reading: Reading, id_column: str | N
         id_column: their column that identifies a record.
     """
     options = {
-        "--id-column": id_column is not None,
-        "--encoding": reading.encoding is not None,
-        "--sheet": reading.sheet is not None,
-        "--skip-bad-rows": reading.skip_bad_rows,
+        "`id_column`": id_column is not None,
+        "`encoding`": reading.encoding is not None,
+        "`sheet`": reading.sheet is not None,
+        "`skip_bad_rows`": reading.skip_bad_rows,
     }
     without = next((option for option, used in options.items() if used and not given), None)
     if without is not None:
@@ -162,7 +162,7 @@ def _load_sheet(database: duckdb.DuckDBPyConnection, address: str, data: bytes, 
     notes = []
     if sheet.others:
         others = ", ".join(map(repr, sheet.others))
-        notes.append(f"{address}: the sheet {sheet.name!r} was read; --sheet NAME takes another ({others}).")
+        notes.append(f"{address}: the sheet {sheet.name!r} was read; `sheet=NAME` takes another ({others}).")
     if place:
         notes.append(f"{address}: {counted(place, 'row')} above the header passed over.")
     return Loaded(names, tuple(notes))
@@ -199,7 +199,7 @@ def _load_text(database: duckdb.DuckDBPyConnection, address: str, data: bytes, r
     if table.bad and not reading.skip_bad_rows:
         first, others = table.bad[0], [bad.line for bad in table.bad[1:]]
         more = f" {counted(len(others), 'other row')} cannot be read either ({_lines(others)})." if others else ""
-        advice = "Correct the file, or leave such rows out with --skip-bad-rows"
+        advice = "Correct the file, or leave such rows out with `skip_bad_rows`"
         raise _unreadable(address, f"line {first.line:,} {first.why}.{more} {advice}")
     return Loaded(names, (*text.notes, *_notes(address, table)))
 

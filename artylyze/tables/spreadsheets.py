@@ -57,7 +57,7 @@ def read_sheet(data: bytes, name: str, sheet: str | None = None) -> Sheet:
         if sheet is not None:
             chosen = next((one for one in names if one.casefold() == sheet.strip().casefold()), None)
             if chosen is None:
-                raise UsageError(f"--sheet {sheet}: {name} has no sheet of that name (it has: {', '.join(names)}).")
+                raise UsageError(f"`sheet={sheet!r}`: {name} has no sheet of that name (it has: {', '.join(names)}).")
             return Sheet(chosen, _rows(book.get_sheet_by_name(chosen).to_python()), ())
         full = [(one, rows) for one in names if (rows := _rows(book.get_sheet_by_name(one).to_python()))]
     except CalamineError as error:

@@ -127,7 +127,7 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> Text:
     if mark is not None:
         return Text(data.removeprefix(mark[0]), mark[1], _bad_bytes(data.removeprefix(mark[0]), mark[1], name))
     if (wide := _utf16(data)) is not None:
-        note = f"{name} was read as {_NAMES[wide]}, though it does not say so: --encoding names another."
+        note = f"{name} was read as {_NAMES[wide]}, though it does not say so: `encoding` names another."
         return Text(data, wide, (note,))
     if _decodes(data, "utf-8"):
         return Text(data, "utf-8")
@@ -144,7 +144,7 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> Text:
     example = next((word for word in words if not word.isascii()), "")
     note = (
         f"{name} is not UTF-8 and was read as {_NAMES[best]}, a guess by its letters (such as {example[:40]!r}): if "
-        "they are wrong, --encoding names another."
+        "they are wrong, `encoding` names another."
     )
     return Text(data, best, (note, *_bad_bytes(data, best, name)))
 
@@ -158,7 +158,7 @@ def _known(encoding: str) -> str:
         b"ab".decode(spelled, "replace")  # some codecs, such as base64, give no text
     except (LookupError, ValueError):
         raise UsageError(
-            f"--encoding {encoding}: no encoding is called so. Examples: utf-8, utf-16, windows-1252, windows-1250, "
+            f"`encoding={encoding!r}`: no encoding is called so. Examples: utf-8, utf-16, windows-1252, windows-1250, "
             "mac_roman, shift_jis."
         ) from None
     return found.name

@@ -79,6 +79,6 @@ class Attempts:
         if deaths >= MAX_DEATHS:
             raise StorageError(
                 f"{describe()} killed its worker {deaths + 1} times, on machines that still run. Most often memory ran "
-                "out: the same command resumes, with fewer --workers or on machines with more memory. (A smaller "
-                "--shard-size needs less as well, but holds for a new catalog only.) Ray's logs tell more."
+                "out: the same command resumes, with fewer `workers` or on machines with more memory. (A smaller "
+                "`shard_size` needs less as well, but holds for a new catalog only.) Ray's logs tell more."
             )

@@ -222,6 +222,6 @@ def _balance(found: Forecast) -> str:
     if needed > found.readers:
         return (
             f"decoding holds the GPU back: {workers} would take the images of {counted(needed, 'decode worker')}, and "
-            f"there are {found.readers:,}. Give --readers {needed}, if there are as many cores."
+            f"there are {found.readers:,}. Give `readers={needed}`, if there are as many cores."
         )
     return f"{counted(found.readers, 'decode worker')} keep {workers} busy; {needed:,} would do."

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from artylyze.catalog.parts import Receipt
-from artylyze.catalog.plan import Shard
-from artylyze.catalog.run import RunSpec
 from artylyze.errors import ArtylyzeError, ImageError, StorageError
 
 if TYPE_CHECKING:
+    from artylyze.catalog.parts import Receipt
+    from artylyze.catalog.plan import Shard
+    from artylyze.catalog.run import RunSpec
     from artylyze.models.bundle import Bundle
     from artylyze.models.runtimes import Device
     from artylyze.tagging.shard import ShardSettings

@@ -145,7 +145,7 @@ def judge(request: TagRequest, outcome: Outcome) -> None:
     rows, failed = outcome.snapshot.rows, outcome.snapshot.rows - outcome.snapshot.ok
     if failed > request.max_error_rate * rows:
         raise TooManyErrorsError(
-            f"The catalog is complete, but {failed:,} of {rows:,} images failed, more than --max-error-rate "
+            f"The catalog is complete, but {failed:,} of {rows:,} images failed, more than `max_error_rate` "
             f"{request.max_error_rate:g} allows. See `artylyze failures {request.output}`."
         )
 

@@ -56,8 +56,8 @@ class LocalEngine:
         gpus = torch.cuda.device_count()
         if (taggers or 1) > gpus:
             raise InputError(
-                f"The run needs {taggers or 1} GPUs and this machine has {gpus}. Ask for fewer --workers; to begin on "
-                "CPUs give --device cpu."
+                f"The run needs {taggers or 1} GPUs and this machine has {gpus}. Ask for fewer `workers`; to begin on "
+                "CPUs give `device='cpu'`."
             )
         return Workers(spec.device, spec.precision, taggers or gpus, readers, separate=True)
 

@@ -151,24 +151,24 @@ def _refuse_another_model(request: TagRequest, snapshot: Snapshot, bundle: Bundl
     """Raise InputError if the rows of this request would not be those of the catalog."""
     what = None
     if snapshot.model_id != bundle.model_id:
-        what = f"was made by model {snapshot.model_id[:12]}, this is {bundle.model_id[:12]}. Give the same --model"
+        what = f"was made by model {snapshot.model_id[:12]}, this is {bundle.model_id[:12]}. Give the same `model`"
     elif bundle.tasks and snapshot.settings.get("top_k") != request.top_k:
-        what = f"keeps --top-k {snapshot.settings.get('top_k')}, this is {request.top_k}. Give the same"
+        what = f"keeps `top_k={snapshot.settings.get('top_k')}`, this is {request.top_k}. Give the same"
     if what is not None:
         raise InputError(
-            f"The catalog {request.output} with {counted(snapshot.rows, 'image')} {what}, give another -o, or "
-            "`tag --replace` to make the whole catalog anew."
+            f"The catalog {request.output} with {counted(snapshot.rows, 'image')} {what}, give another `output`, or "
+            "`replace` to make the whole catalog anew."
         )
 
 
 def _would_drop(request: TagRequest, snapshot: Snapshot, removed: int) -> str:
-    limited = "" if request.limit is None else f" with --limit {request.limit}"
-    options = "--update drops what was removed from the collection" if not limited else "Without --limit it takes all"
+    limited = "" if request.limit is None else f" with `limit={request.limit}`"
+    options = "`update` drops what was removed from the collection" if not limited else "Without `limit` it takes all"
     return (
         f"{counted(snapshot.rows, 'image')} {'is' if snapshot.rows == 1 else 'are'} in the catalog {request.output}, "
         f"this run would leave {snapshot.rows - removed:,}: {removed:,} {'is' if removed == 1 else 'are'} not in "
-        f"{request.source}{limited}. {options}; --replace makes the catalog anew from what is there; another -o leaves "
-        "it as it is."
+        f"{request.source}{limited}. {options}; `replace` makes the catalog anew from what is there; another `output` "
+        "leaves it as it is."
     )
 
 
@@ -246,7 +246,7 @@ def _tell(
     if request.update and changes.unchecked:
         watcher.say(
             f"Nothing tells of {counted(changes.unchecked, 'image')} whether they have changed since they were read; "
-            "--update --force GLOB reads those again that match."
+            "`update` with `force=GLOB` reads those again that match."
         )
 
 
@@ -260,7 +260,7 @@ def _manifest(request: TagRequest, target: str, watcher: Watcher) -> str:
     source, metadata = str(request.source), request.metadata
     if is_manifest(source):
         if request.exclude:
-            raise UsageError("A manifest names its images: give --exclude to `artylyze scan`.")
+            raise UsageError("A manifest names its images: give `exclude` to `artylyze scan`.")
         return source
     report = scan(
         source,
@@ -277,7 +277,7 @@ def _manifest(request: TagRequest, target: str, watcher: Watcher) -> str:
     if request.update and report.left_out.unreadable.count:
         raise StorageError(
             f"{' '.join(report.left_out.unreadable_note())} An update would drop their images from the catalog. Make "
-            "them readable, or leave them out on purpose with --exclude NAME."
+            "them readable, or leave them out on purpose with `exclude=NAME`."
         )
     return target
 

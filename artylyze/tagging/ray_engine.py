@@ -78,7 +78,7 @@ class RayEngine:
         if not may_grow() and gpus < (taggers or 1):
             raise InputError(
                 f"The run needs {taggers or 1} GPUs and the Ray cluster has {gpus}. Run where they are; to begin on "
-                "CPUs give --device cpu."
+                "CPUs give `device='cpu'`."
             )
         return Workers(spec.device, spec.precision, taggers or max(1, gpus), readers or cpus, separate=True)
 

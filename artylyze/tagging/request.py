@@ -67,40 +67,42 @@ class TagRequest:
 
     def __post_init__(self) -> None:
         if self.weights is not None:
-            local_path(self.weights, "--weights")
+            local_path(self.weights, "`weights`")
         for name in ("shard_size", "top_k", "limit", "workers", "readers"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1.")
+                raise UsageError(f"`{name}` must be at least 1.")
         if (self.shard_size or 0) > MOST_IN_A_SHARD:
-            raise UsageError(f"--shard-size is at most {MOST_IN_A_SHARD:,}.")
+            raise UsageError(f"`shard_size` is at most {MOST_IN_A_SHARD:,}.")
         if not 0 <= self.max_error_rate <= 1:
-            raise UsageError("--max-error-rate is a share between 0 and 1.")
+            raise UsageError("`max_error_rate` is a share between 0 and 1.")
         if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError("--device is one of auto, cpu, cuda.")
+            raise UsageError("`device` is one of auto, cpu, cuda.")
         if self.engine not in ENGINES:
-            raise UsageError(f"--engine {self.engine}: choose {', '.join(ENGINES)}.")
+            raise UsageError(f"`engine={self.engine!r}`: choose {', '.join(ENGINES)}.")
         self._check_together()
 
     def _check_together(self) -> None:
         """Raise UsageError for arguments that do not go together."""
         if self.source is None and (self.update or not self.retry_failed):
-            raise UsageError("Give a SOURCE: a folder, an s3:// address, a table with a uri column, or a manifest.")
+            raise UsageError("Give a `source`: a folder, an s3:// address, a table with a uri column, or a manifest.")
         if self.limit is not None and (self.update or self.retry_failed):
-            raise UsageError("--limit starts a new catalog: it goes with neither --update nor --retry-failed.")
+            raise UsageError("`limit` starts a new catalog: it goes with neither `update` nor `retry_failed`.")
         if self.metadata is not None and (self.source is None or is_table(self.source)):
             raise UsageError(
-                "--metadata is joined to a folder or a bucket of images. A list of addresses and a manifest bring "
+                "`metadata` is joined to a folder or a bucket of images. A list of addresses and a manifest bring "
                 "their own; `artylyze scan FOLDER --metadata TABLE` makes a manifest."
             )
         listed = self.source is not None and is_table(self.source)
-        check_options("--metadata TABLE", listed or self.metadata is not None, self.reading)
+        check_options("`metadata=TABLE`", listed or self.metadata is not None, self.reading)
         if self.replace and (self.update or self.retry_failed):
-            raise UsageError("--replace makes the catalog anew: it goes with neither --update nor --retry-failed.")
+            raise UsageError("`replace` makes the catalog anew: it goes with neither `update` nor `retry_failed`.")
         if self.force and not self.update:
-            raise UsageError("--force says what --update reads again: give --update too.")
+            raise UsageError("`force` says what `update` reads again: give `update` too.")
         if self.source is not None and same_place(self.source, self.output):
-            raise UsageError(f"-o {self.output} is the collection itself: give the catalog a folder of its own.")
+            raise UsageError(
+                f"`output={self.output!r}` is the collection itself: give the catalog a folder of its own."
+            )
 
     @property
     def operation(self) -> str:

@@ -37,7 +37,7 @@ def calibrated(name: str, terms: Sequence[str], held_out: Scored, precision: flo
     InputError where training has diverged.
     """
     if not np.isfinite(held_out.logits).all():
-        raise InputError(f"The training of {name} diverged: choose a smaller learning rate with --lr.")
+        raise InputError(f"The training of {name} diverged: choose a smaller learning rate with `lr`.")
     known = held_out.taught()
     if not len(known.labels):
         return Task(name, tuple(terms), 1.0, FLAG_ALL)

@@ -236,7 +236,7 @@ def _room(request: TrainRequest, cores: int | None) -> tuple[str, int]:
         threads = 1
     if not threads:
         has = f"{sum(count for count, _ in nodes):g} cores" + (f" and {gpus:g} GPUs" if gpu else "")
-        raise UsageError(f"--workers {request.workers}: this Ray has {has}; ask for fewer.")
+        raise UsageError(f"`workers={request.workers}`: this Ray has {has}; ask for fewer.")
     if gpu:
         threads = min(threads, MOST_THREADS)
     if cores is not None:

@@ -78,7 +78,7 @@ def prepare(request: TrainRequest, dataset: Dataset, watcher: Watcher) -> Job:
     validation, held_out, halved = halve(examples, apart, request.seed)
     how = "half of one part of {}; the other half chose the epoch" if halved else "one part of {}; it chose the epoch"
     if request.workers > len(train):
-        raise UsageError(f"--workers {request.workers}: there are {len(train):,} images to learn from; ask for fewer.")
+        raise UsageError(f"`workers={request.workers}`: there are {len(train):,} images to learn from; ask for fewer.")
     backbone = starting_backbone(request)
     recipe = Recipe(
         learning_rate=request.learning_rate,
@@ -137,7 +137,7 @@ def part_of(
         codes = ", ".join(sorted(set(images.failed.values())))
         raise InputError(
             f"None of the {len(train):,} images of a worker can be read ({codes}): see that they still are where the "
-            "dataset says, or ask for fewer --workers."
+            "dataset says, or ask for fewer `workers`."
         )
     labels = [_judged(found, job.train, rows, len(train)) for found in job.examples.labels.values()]
     ids = table.column("image_id")

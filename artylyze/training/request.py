@@ -66,34 +66,34 @@ class TrainRequest:
 
     def __post_init__(self) -> None:
         if not self.output:
-            raise UsageError("Say where the bundle goes: -o BUNDLE.")
+            raise UsageError("Say where the bundle goes: `output`.")
         check_output(self.output)
         if self.mode not in get_args(Mode):
-            raise UsageError(f"--mode {self.mode!r}: choose frozen or finetune.")
+            raise UsageError(f"`mode={self.mode!r}`: choose frozen or finetune.")
         if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device {self.device!r}: choose auto, cpu or cuda.")
+            raise UsageError(f"`device={self.device!r}`: choose auto, cpu or cuda.")
         if self.tasks is not None and (not self.tasks or len(set(self.tasks)) != len(self.tasks)):
-            raise UsageError("--tasks: name each task once, for example --tasks genre,style.")
+            raise UsageError("`tasks`: name each task once, such as genre,style.")
         if self.weights is not None and self.init_from is not None:
-            raise UsageError("--weights and --init-from are two beginnings of one backbone: give one of them.")
+            raise UsageError("`weights` and `init_from` are two beginnings of one backbone: give one of them.")
         if self.mode == "frozen" and self.backbone == "cnn3" and self.init_from is None and self.weights is None:
-            raise UsageError("cnn3 begins with random weights, which frozen would stay random: give --mode finetune.")
+            raise UsageError("cnn3 begins with random weights, which frozen would stay random: give `mode='finetune'`.")
         if self.weights is not None:
-            local_path(self.weights, "--weights")
+            local_path(self.weights, "`weights`")
         self._check_numbers()
 
     def _check_numbers(self) -> None:
         wrong = {
-            "--lr must be above 0": self.lr is not None and not 0 < self.lr < float("inf"),
-            "--epochs must be at least 1": self.epochs is not None and self.epochs < 1,
-            "--batch-size must be at least 1": self.batch_size < 1,
-            "--image-size must be at least 1": self.image_size is not None and self.image_size < 1,
-            "--workers must be at least 1": self.workers < 1,
-            "--precision must lie above 0 and at most at 1": not 0 < self.precision_target <= 1,
-            "--label-smoothing must lie in 0 to below 1": not 0 <= self.label_smoothing < 1,
-            "--weight-decay must be at least 0": not 0 <= self.weight_decay < float("inf"),
+            "`lr` must be above 0": self.lr is not None and not 0 < self.lr < float("inf"),
+            "`epochs` must be at least 1": self.epochs is not None and self.epochs < 1,
+            "`batch_size` must be at least 1": self.batch_size < 1,
+            "`image_size` must be at least 1": self.image_size is not None and self.image_size < 1,
+            "`workers` must be at least 1": self.workers < 1,
+            "`precision` must lie above 0 and at most at 1": not 0 < self.precision_target <= 1,
+            "`label_smoothing` must lie in 0 to below 1": not 0 <= self.label_smoothing < 1,
+            "`weight_decay` must be at least 0": not 0 <= self.weight_decay < float("inf"),
             "the number of folds must be at least 2": self.folds < 2,
-            "--taps must name stages by numbers from 0": any(tap < 0 for tap in self.taps),
+            "`taps` must name stages by numbers from 0": any(tap < 0 for tap in self.taps),
         }
         for sentence, found in wrong.items():
             if found:
@@ -120,4 +120,4 @@ def parse_taps(text: str | None) -> tuple[int, ...]:
     try:
         return () if text is None else tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise UsageError(f"--taps {text!r}: give numbers of stages, for example --taps 1,2,3.") from None
+        raise UsageError(f"`taps={text!r}`: give numbers of stages, for example `taps=(1, 2, 3)`.") from None

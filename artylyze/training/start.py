@@ -38,7 +38,7 @@ def _of_bundle(request: TrainRequest, folder: str) -> Backbone:
     if request.backbone not in (None, bundle.backbone):
         raise UsageError(
             f"The bundle {folder} has the backbone {bundle.backbone}, not {request.backbone}: "
-            "give --init-from alone, and its own is used."
+            "give `init_from` alone, and its own is used."
         )
     before = backbone_of(bundle)
     wanted = replace(before.preprocessing, size=request.image_size or before.preprocessing.size)

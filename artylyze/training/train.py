@@ -248,7 +248,7 @@ def _review_notes(tasks: Sequence[Task], learned: Learned, precision: float) -> 
         else:
             yield (
                 f"{task.name}: every image will be flagged for review, because on {images:,} held-out images no "
-                f"threshold is sure to reach a precision of {precision:g}: lower it with --precision, or train on more "
+                f"threshold is sure to reach a precision of {precision:g}: lower it with `precision`, or train on more "
                 "labelled images."
             )
 

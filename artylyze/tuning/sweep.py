@@ -88,34 +88,34 @@ class TuneRequest:
 
     def __post_init__(self) -> None:
         if not self.output:
-            raise UsageError("Say where the sweep goes: -o DIR.")
+            raise UsageError("Say where the sweep goes: `output`.")
         check_output(self.output)
         if self.scheduler is not None and self.scheduler not in get_args(Scheduler):
-            raise UsageError(f"--scheduler {self.scheduler!r}: choose asha or none.")
+            raise UsageError(f"`scheduler={self.scheduler!r}`: choose asha or none.")
         self._check_rates()
         if len(set(self.backbones)) != len(self.backbones):
-            raise UsageError("--backbone: name each backbone once, for example --backbone vgg16,densenet121.")
+            raise UsageError("`backbone`: name each backbone once, such as vgg16,densenet121.")
         if foreign := [name for name in self.weights if name not in self.models]:
-            raise UsageError(f"--weights {foreign[0]}=...: the sweep has no such backbone, name it with --backbone.")
+            raise UsageError(f"`weights` of {foreign[0]}: the sweep has no such backbone, name it with `backbone`.")
         if self.weights.get("cnn3") == RANDOM:
-            raise UsageError("cnn3 learns from random weights as it is: leave out --weights cnn3=random.")
+            raise UsageError("cnn3 learns from random weights as it is: leave it out of `weights`.")
         for trial in self.plan():
             self.training(trial)
 
     def _check_rates(self) -> None:
         if (self.rates is None) == (self.rate_range is None):
-            raise UsageError("Give the learning rates with --lr, or a range of them with --lr-range: one of the two.")
+            raise UsageError("Give the learning rates with `lr`, or a range of them with `lr_range`: one of the two.")
         if self.rate_range is None and self.trials is not None:
-            raise UsageError("--trials is the number of rates drawn from --lr-range: leave it out with --lr.")
+            raise UsageError("`trials` is the number of rates drawn from `lr_range`: leave it out with `lr`.")
         if self.rate_range is not None and (self.trials is None or self.trials < 1):
-            raise UsageError("--lr-range: say how many learning rates to draw from it, for example --trials 8.")
+            raise UsageError("`lr_range`: say how many learning rates to draw from it, for example `trials=8`.")
         given = self.rates if self.rate_range is None else self.rate_range
         if not given or any(not 0 < rate < math.inf for rate in given):
             raise UsageError("Learning rates must be numbers above 0.")
         if self.rate_range is not None and not self.rate_range[0] < self.rate_range[1]:
-            raise UsageError("--lr-range: give the lower rate first, for example --lr-range 1e-5,1e-2.")
+            raise UsageError("`lr_range`: give the lower rate first, for example `lr_range=(1e-5, 1e-2)`.")
         if self.rates is not None and len(set(self.rates)) != len(self.rates):
-            raise UsageError("--lr: give each learning rate once.")
+            raise UsageError("`lr`: give each learning rate once.")
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -191,22 +191,22 @@ def absolute(request: TuneRequest) -> TuneRequest:
     return replace(request, dataset=dataset, output=str(Path(request.output).absolute()), weights=weights)
 
 
-def parse_rates(text: str | None, option: str = "--lr") -> tuple[float, ...] | None:
+def parse_rates(text: str | None, option: str = "lr") -> tuple[float, ...] | None:
     """`1e-4,1e-3` as the command line gives it -> the numbers. Raises UsageError for what is no number."""
     try:
         return None if text is None else tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise UsageError(f"{option} {text!r}: give numbers, for example {option} 1e-4,1e-3.") from None
+        raise UsageError(f"`{option}={text!r}`: give numbers, such as 1e-4,1e-3.") from None
 
 
 def parse_range(text: str | None) -> tuple[float, float] | None:
     """`1e-5,1e-2` as the command line gives it -> two numbers. Raises UsageError for anything else."""
-    found = parse_rates(text, "--lr-range")
+    found = parse_rates(text, "lr_range")
     if found is None:
         return None
     if len(found) != 2:
         raise UsageError(
-            f"--lr-range {text!r}: give the lowest and the highest rate, for example --lr-range 1e-5,1e-2."
+            f"`lr_range={text!r}`: give the lowest and the highest rate, for example `lr_range=(1e-5, 1e-2)`."
         )
     return found[0], found[1]
 
@@ -215,5 +215,5 @@ def parse_weights(texts: Sequence[str]) -> dict[str, str]:
     """`vgg16=vgg16.safetensors` as the command line gives it -> backbone -> file. Raises UsageError for other forms."""
     pairs = [text.partition("=") for text in texts]
     if wrong := [text for text, (name, _, file) in zip(texts, pairs, strict=True) if not (name and file)]:
-        raise UsageError(f"--weights {wrong[0]!r}: give BACKBONE=FILE, or BACKBONE=random.")
+        raise UsageError(f"`weights={wrong!r}`: give BACKBONE=FILE, or BACKBONE=random.")
     return {name: file for name, _, file in pairs}

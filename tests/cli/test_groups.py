@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from artylyze.cli import app
+from artylyze.cli.app import app
 from artylyze.cli.groups import GROUPS
 
 

@@ -11,7 +11,7 @@ import pytest
 
 BODY = """
 import signal, subprocess, sys, threading, time
-from artylyze import interruption
+from artylyze.cli import interruption
 from artylyze.errors import InputError, InterruptedRunError
 interruption.GRACE = 1.0
 def ready():

@@ -295,7 +295,7 @@ def test_criteria_that_disagree_on_k_are_said(written: Write, tmp_path: Path, wa
 def test_a_default_is_not_called_what_was_asked_for(written: Write, tmp_path: Path, watcher: Quiet) -> None:
     matrix = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
     request = ClusterRequest(written(matrix), str(tmp_path / "out"), k=25, few_rows=True)
-    assert "60 images in 25 clusters (the default; --k auto" in describe(cluster(request, watcher))
+    assert "60 images in 25 clusters (the default; `k='auto'`" in describe(cluster(request, watcher))
     assert "60 images in 25 clusters (as asked for)" in describe(cluster(replace(request, few_rows=False), watcher))
 
 
@@ -308,5 +308,5 @@ def test_few_images_get_a_number_of_clusters_that_fits_unless_another_is_asked_f
     assert 2 <= cluster(request, watcher).scores["chosen"] <= max(2, rows // 2)
     assert any(f"{rows} different images are few for 25 clusters" in line for line in watcher.said)
     assert 2 <= cluster(replace(request, k=None, few_rows=False), watcher).scores["chosen"] <= max(2, rows - 1)
-    with pytest.raises(InputError, match=f"--k 25: .* has only {rows} rows"):
+    with pytest.raises(InputError, match=f"`k=25`: .* has only {rows} rows"):
         cluster(replace(request, few_rows=False), watcher)

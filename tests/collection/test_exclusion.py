@@ -102,7 +102,7 @@ def test_the_names_are_compared_without_their_case() -> None:
 
 def test_a_list_of_addresses_has_nothing_to_exclude(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("uri\na.jpg\n")
-    with pytest.raises(UsageError, match="--exclude"):
+    with pytest.raises(UsageError, match="`exclude"):
         scan(str(tmp_path / "list.csv"), str(tmp_path / "m.parquet"), exclude=["a"])
 
 

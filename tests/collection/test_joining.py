@@ -121,10 +121,10 @@ def test_a_separator_is_offered_where_it_would_match_and_used_where_it_is_given(
     found, labels = way(tmp_path, keys, names)
     assert labels == [None, None, "row 1"]
     shown = mark.replace("\n", "\\n")
-    assert any(f"give --file-separator '{shown}'" in note and "1 cell of" in note for note in found.notes)
+    assert any(f"give `file_separator='{shown}'`" in note and "1 cell of" in note for note in found.notes)
     found, labels = way(tmp_path, keys, names, file_separator=mark)
     assert labels == ["row 0", "row 0", "row 1"]
-    assert not [note for note in found.notes if "--file-separator" in note]
+    assert not [note for note in found.notes if "file_separator" in note]
 
 
 @pytest.mark.parametrize("way", [scanned, curated])
@@ -136,7 +136,7 @@ def test_where_fewer_than_half_match_a_value_and_a_file_are_shown_side_by_side(w
 
 @pytest.mark.parametrize("way", [scanned, curated])
 def test_where_nothing_matches_both_are_in_the_error(way: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"`file` is like 'x1'.*the images are like 'a.jpg'"):
+    with pytest.raises(InputError, match=r"'file' is like 'x1'.*the images are like 'a.jpg'"):
         way(tmp_path, ["a.jpg", "b.jpg"], ["x1", "x2"])
 
 
@@ -159,12 +159,12 @@ def test_more_rows_are_joined_than_a_row_group_of_the_database_has() -> None:
 
 
 def test_a_value_is_shown_as_it_is_written_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=re.escape("`file` is like 'D:\\scans\\x\ufffd[2J1.tif'")):
+    with pytest.raises(InputError, match=re.escape("'file' is like 'D:\\scans\\x\ufffd[2J1.tif'")):
         scanned(tmp_path, ["a.jpg"], ["D:\\scans\\x\x1b[2J1.tif"])
 
 
 def test_an_empty_separator_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--file-separator"):
+    with pytest.raises(UsageError, match="`file_separator`"):
         scanned(tmp_path, ["a.jpg"], ["a"], file_separator="")
 
 

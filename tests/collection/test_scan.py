@@ -288,7 +288,7 @@ class TestMetadataFiles:
             described(tmp_path, content)
 
     def test_a_row_of_another_length_is_shown(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"line 3 has 3 cells where the header has 2.*b,c,d.*--skip-bad-rows"):
+        with pytest.raises(InputError, match=r"line 3 has 3 cells where the header has 2.*b,c,d.*`skip_bad_rows`"):
             described(tmp_path, "id,title\na,b\nb,c,d\n")
 
     @pytest.mark.parametrize(
@@ -311,11 +311,11 @@ class TestMetadataFiles:
 
     @pytest.mark.parametrize("option", ["id_column", "file_column"])
     def test_a_column_that_is_not_there_is_told(self, tmp_path: Path, option: str) -> None:
-        with pytest.raises(InputError, match=r"has no column `x` \(it has: id, title\)"):
+        with pytest.raises(InputError, match=r"has no column 'x' \(it has: id, title\)"):
             described(tmp_path, self.TEXT, **{option: "x"})
 
     def test_metadata_needs_its_id_column(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="--metadata needs --id-column"):
+        with pytest.raises(UsageError, match="`metadata` needs `id_column`"):
             described(tmp_path, self.TEXT, id_column=None)
 
 

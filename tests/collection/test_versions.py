@@ -133,7 +133,7 @@ def test_a_server_that_tells_nothing_is_said_once_with_the_number(site: Site, tm
     site.pages |= {f"/{number}.jpg": {} for number in range(3)}
     _, report = rows(tmp_path, *(f"{site.url}/{number}.jpg" for number in range(3)))
     (note,) = report.notes
-    assert note.startswith(f"3 addresses of {site.url[7:]} give no ETag or Last-Modified: --update cannot see")
+    assert note.startswith(f"3 addresses of {site.url[7:]} give no ETag or Last-Modified: `update` cannot see")
 
 
 def test_a_host_where_nobody_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

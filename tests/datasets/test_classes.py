@@ -41,7 +41,7 @@ class TestChoosing:
         assert kept(chosen) == [None] * 3 + ["Baroque"] * 2 + ["Fauvism"] * 2 + [None]
 
     def test_a_class_to_leave_out_must_be_there(self) -> None:
-        with pytest.raises(UsageError, match="--leave-out style=Rococo"):
+        with pytest.raises(UsageError, match=r"`leave_out=\['style=Rococo'\]`"):
             choose_classes(selection(list(self.TERMS), list(self.UNITS)), "style", 2, ["Rococo"])
 
     def test_every_class_with_one_artist_is_named_with_a_line_to_paste(self) -> None:
@@ -52,14 +52,14 @@ class TestChoosing:
         lines = str(raised.value).splitlines()
         assert lines[0] == "A class with one artist cannot be on both sides of a split:"
         assert lines[1:7] == ["  style 'Dada' (d)", *(f"  style 'School {n}' ({'abcde'[n]})" for n in range(5))]
-        assert lines[-1] == "  --min-artists 2"
+        assert lines[-1] == "  `min_artists=2`"
         check_units(choose_classes(selection(terms, [*self.UNITS, *"abcde"]), "style", None, [], 2), ["style"])
 
     def test_a_class_with_one_record_too(self) -> None:
         chosen = choose_classes(selection([*self.TERMS, "Pop Art"], [*self.UNITS, "a"], "record"), "style", None, [])
         with pytest.raises(InputError) as raised:
             check_units(chosen, ["style"])
-        assert str(raised.value).splitlines()[-1] == "  --leave-out style=Dada --leave-out 'style=Pop Art'"
+        assert str(raised.value).splitlines()[-1] == "  `leave_out=['style=Dada', 'style=Pop Art']`"
         check_units(choose_classes(chosen, "style", None, ["Dada", "Pop Art"]), ["style"])
 
     def test_a_class_of_too_few_artists_makes_room(self) -> None:

@@ -128,7 +128,7 @@ def test_a_dataset_has_a_task() -> None:
 
 @pytest.mark.parametrize("task", ["split", "image_id", "group"])
 def test_a_task_cannot_take_a_column_s_name(task: str) -> None:
-    with pytest.raises(UsageError, match=f"`{task}`"):
+    with pytest.raises(UsageError, match=f"'{task}' cannot"):
         schema([task])
 
 

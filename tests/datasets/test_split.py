@@ -110,6 +110,6 @@ class TestImages:
         """Three classes, each of two of three artists: whoever stands alone, one class has both of its own opposite."""
         rows = [("a", "Cubism"), ("b", "Cubism"), ("b", "Dada"), ("c", "Dada"), ("a", "Fauvism"), ("c", "Fauvism")]
         with pytest.raises(
-            InputError, match=r"(?s)No split was found that has style '.*' on both sides.*\n  --leave-out style="
+            InputError, match=r"(?s)No split was found that has style '.*' on both sides.*\n  `leave_out="
         ):
             split_selection(selection(rows), 0.25, 0)

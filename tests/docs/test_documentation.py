@@ -12,7 +12,7 @@ import griffe
 import pytest
 import typer
 
-from artylyze.cli import app
+from artylyze.cli.app import app
 from docs import from_code
 
 ROOT = Path(__file__).resolve().parents[2]

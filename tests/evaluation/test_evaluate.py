@@ -369,7 +369,7 @@ def test_labels_come_from_the_sheet_and_the_column_that_are_named(gallery: Galle
         record: answers.task.terms[code] for record, code in zip(records, answers.labels, strict=True) if code >= 0
     }
     assert {record: given[record] for record in wanted} == wanted
-    with pytest.raises(UsageError, match="--id-column"):
+    with pytest.raises(UsageError, match="`id_column`"):
         request(gallery, catalog, id_column="number")
 
 
@@ -465,7 +465,7 @@ def edited(bundle: str, folder: Path) -> str:
 
 @pytest.mark.skipif(resolve_device() == "cuda", reason="there is a GPU")
 def test_cuda_without_a_gpu_is_refused(gallery: Gallery) -> None:
-    with pytest.raises(InputError, match="--device cpu"):
+    with pytest.raises(InputError, match="`device='cpu'`"):
         evaluate(request(gallery, gallery.dataset, device="cuda"), Listener())
 
 

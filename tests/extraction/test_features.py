@@ -71,7 +71,7 @@ def test_more_variance_takes_more_components(gallery: Gallery, tmp_path: Path, m
         assert read_vectors(told["features"]).matrix.shape == (told["rows"], told["dim"])
 
 
-@pytest.mark.parametrize(("method", "remedy"), [("pca", "smaller --image-size"), ("kernel_pca", "approximated from 3")])
+@pytest.mark.parametrize(("method", "remedy"), [("pca", "smaller `image_size`"), ("kernel_pca", "approximated from 3")])
 def test_less_variance_than_was_asked_for_is_told(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, remedy: str
 ) -> None:
@@ -158,7 +158,7 @@ def test_a_kept_transform_gives_other_images_features_that_can_be_assigned(
 
 def test_a_transform_of_another_method_is_refused(gallery: Gallery, tmp_path: Path) -> None:
     fitted = made(gallery, tmp_path, "pca")
-    with pytest.raises(InputError, match="--method pca"):
+    with pytest.raises(InputError, match="`method='pca'`"):
         made(gallery, tmp_path, "kernel_pca", transform=fitted["transform"])
 
 
@@ -188,7 +188,7 @@ def test_without_weights_the_answer_says_how_to_go_on(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match=r"no weights for test_efficientnet .*--weights FILE.*--random-weights"):
+    with pytest.raises(InputError, match=r"no weights for test_efficientnet .*`weights=FILE`.*`random_weights`"):
         made(gallery, tmp_path, TINY)
     assert not list(tmp_path.iterdir())
 
@@ -229,7 +229,7 @@ def test_a_kept_transform_takes_one_image(gallery: Gallery, tmp_path: Path) -> N
         ({"weights": "w.pth"}, "timm:NAME"),
         ({"random_weights": True}, "timm:NAME"),
         ({"method": TINY, "weights": "w", "random_weights": True}, "not both"),
-        ({"method": TINY, "transform": "t"}, "--transform"),
+        ({"method": TINY, "transform": "t"}, "`transform"),
         ({"variance": 0}, "between 0 and 1"),
         ({"image_size": 0}, "from 1 to 512 pixels"),
         ({"image_size": 513}, "from 1 to 512 pixels"),

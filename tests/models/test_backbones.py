@@ -189,7 +189,7 @@ def test_code_in_a_weights_file_is_not_run(tmp_path: Path, monkeypatch: pytest.M
 def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
-    with pytest.raises(InputError, match=r"no weights for mobilenetv2_100 .*--weights FILE"):
+    with pytest.raises(InputError, match=r"no weights for mobilenetv2_100 .*`weights=FILE`"):
         load_backbone("mobilenetv2_100")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 WANTING = """
 import sys
-from artylyze.models.bundle import load
+from artylyze.models.folder import load
 from artylyze.models.cache import cached
 def build():
     print("built", flush=True)

@@ -99,7 +99,7 @@ def test_a_bundle_cut_for_another_device_is_refused(small_bundle: Bundle) -> Non
 def test_asking_for_a_gpu_where_there_is_none_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "_cuda_is_available", lambda: False)
 
-    with pytest.raises(InputError, match="--device cpu"):
+    with pytest.raises(InputError, match="`device='cpu'`"):
         resolve_device("cuda")
 
 

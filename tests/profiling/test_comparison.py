@@ -81,7 +81,7 @@ def test_labels_that_are_not_there_are_told(misleading: tuple[str, str, str], wa
         compare(CompareRequest((flat, told), table, columns=("period",), k=4), watcher)
     with pytest.raises(UsageError, match="`number`"):
         compare(CompareRequest((flat, told), table, "number", ("technique",), k=4), watcher)
-    with pytest.raises(UsageError, match="--labels"):
+    with pytest.raises(UsageError, match="`labels"):
         CompareRequest((flat,), None, "number")
 
 

@@ -123,7 +123,7 @@ def test_what_cannot_be_profiled_is_told(gallery: Gallery, tmp_path: Path) -> No
     shutil.copytree(gallery.clusters, unknown)
     run = json.loads((unknown / "run.json").read_text())
     (unknown / "run.json").write_text(json.dumps(run | {"catalog": None}))
-    with pytest.raises(UsageError, match="give --catalog"):
+    with pytest.raises(UsageError, match="give `catalog"):
         make_profiles(str(unknown))
 
 
@@ -174,7 +174,7 @@ def test_the_column_that_names_the_images_can_be_said(gallery: Gallery, tmp_path
         "k0-5": "wild",
     }
     table.write_text("inventory,mood\nx,calm\ny,calm\n")
-    with pytest.raises(InputError, match=r"names an image of the catalog.*Say with --id-column"):
+    with pytest.raises(InputError, match=r"names an image of the catalog.*Say with `id_column`"):
         make_profiles(gallery.clusters, labels=[str(table)])
 
 

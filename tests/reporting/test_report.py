@@ -178,7 +178,7 @@ def test_what_cannot_be_reported_is_told(gallery: Gallery, tmp_path: Path) -> No
     with pytest.raises(UsageError, match=r"ends in \.html"):
         ReportRequest("catalog", "report.pdf")
     for about in ({"artists": "artists.csv"}, {"columns": ("artist",)}):
-        with pytest.raises(UsageError, match="--clusters"):
+        with pytest.raises(UsageError, match="`clusters=CLUSTERS`"):
             ReportRequest("catalog", "report.html", **about)
     result = CliRunner().invoke(app, ["report", gallery.catalog, "--evaluation", str(tmp_path), "-o", "r.html"])
     assert isinstance(result.exception, InputError)

@@ -138,11 +138,11 @@ def test_which_sheet_was_read_is_said_and_can_be_chosen(tmp_path: Path) -> None:
     data = xlsx({"Loans": [["number", "title"], ["1", "away"], ["2", "here"]], "Objects": ROWS})
     rows, notes = described(tmp_path, data, "objects.xlsx")
     assert [row["title"] for row in rows] == ["away", "here"]
-    assert any("the sheet 'Loans' was read; --sheet NAME takes another ('Objects')" in note for note in notes)
+    assert any("the sheet 'Loans' was read; `sheet=NAME` takes another ('Objects')" in note for note in notes)
     rows, notes = described(tmp_path, data, "objects.xlsx", reading=Reading(sheet="objects "))
     assert [row["title"] for row in rows] == ["Sea", "Wood"]
     assert not notes
-    with pytest.raises(UsageError, match=r"--sheet Images: .* has no sheet of that name \(it has: Loans, Objects\)"):
+    with pytest.raises(UsageError, match=r"`sheet='Images'`: .* has no sheet of that name \(it has: Loans, Objects\)"):
         described(tmp_path, data, "objects.xlsx", reading=Reading(sheet="Images"))
 
 

@@ -38,7 +38,7 @@ def test_an_encoding_is_recognised_by_its_letters_and_said(content: str, encodin
     assert text(found) == content
     (note,) = found.notes
     assert f"read as {named}, a guess" in note
-    assert "--encoding" in note
+    assert "`encoding`" in note
 
 
 @pytest.mark.parametrize("end", ["le", "be"])
@@ -99,7 +99,7 @@ def test_bytes_that_the_named_encoding_does_not_have_are_said() -> None:
 
 @pytest.mark.parametrize("asked", ["klingon", "", "base64", "rot13"])
 def test_an_encoding_that_there_is_not_is_refused(asked: str) -> None:
-    with pytest.raises(UsageError, match=r"--encoding .*Examples: utf-8, utf-16, windows-1252"):
+    with pytest.raises(UsageError, match=r"`encoding=.*Examples: utf-8, utf-16, windows-1252"):
         decode(b"a", "x", asked)
 
 

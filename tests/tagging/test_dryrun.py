@@ -45,10 +45,10 @@ def test_on_cpus_it_says_what_takes_most_of_the_time(inference: float, slower: s
 
 def test_too_few_decode_workers_are_named_with_the_option_that_mends_it() -> None:
     said = balance(replace(ON_CPUS, readers=4, taggers=2))
-    assert "2 model workers would take the images of 8 decode workers, and there are 4. Give --readers 8" in said
+    assert "2 model workers would take the images of 8 decode workers, and there are 4. Give `readers=8`" in said
 
 
 def test_enough_decode_workers_are_left_alone() -> None:
     said = balance(replace(ON_CPUS, readers=16, taggers=1))
     assert "16 decode workers keep 1 model worker busy; 4 would do." in said
-    assert "--readers" not in said
+    assert "readers=" not in said

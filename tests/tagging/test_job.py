@@ -246,11 +246,11 @@ def test_an_unreadable_bundle_is_one_sentence(request_for: TagRequest, watcher: 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"shard_size": 0}, "--shard-size"),
-        ({"max_error_rate": 1.5}, "--max-error-rate"),
-        ({"source": None}, "Give a SOURCE"),
-        ({"limit": 3, "update": True}, "--limit"),
-        ({"device": "tpu"}, "--device"),
+        ({"shard_size": 0}, "`shard_size"),
+        ({"max_error_rate": 1.5}, "`max_error_rate"),
+        ({"source": None}, "Give a `source`"),
+        ({"limit": 3, "update": True}, "`limit"),
+        ({"device": "tpu"}, "`device"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(wrong: dict[str, object], says: str) -> None:

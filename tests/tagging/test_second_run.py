@@ -193,10 +193,10 @@ def test_however_often_it_is_stopped_and_changed_each_image_is_read_once(
 def test_a_run_that_would_drop_images_is_refused_and_says_what_to_do(museum: Museum) -> None:
     museum.give()
     before = museum.rows()
-    with pytest.raises(InputError, match=r"10 images are in the catalog .* would leave 3: 7 are not in .*--replace"):
+    with pytest.raises(InputError, match=r"10 images are in the catalog .* would leave 3: 7 are not in .*`replace`"):
         museum.give(limit=3)
     museum.remove("c.jpg")
-    with pytest.raises(InputError, match=r"would leave 9: 1 is not in .*--update drops"):
+    with pytest.raises(InputError, match=r"would leave 9: 1 is not in .*`update` drops"):
         museum.give()
     assert museum.rows() == before
 
@@ -225,7 +225,7 @@ def test_a_replacement_that_was_stopped_goes_on_where_it_was(museum: Museum) -> 
 def test_other_rows_than_those_of_the_catalog_are_refused(museum: Museum, changes: dict[str, Any]) -> None:
     museum.give()
     changed = changes | ({"model": None} if "model" in changes else {})
-    with pytest.raises(InputError, match=r"with 10 images (was made by model|keeps --top-k).*--replace"):
+    with pytest.raises(InputError, match=r"with 10 images (was made by model|keeps `top_k=).*`replace`"):
         museum.give(**changed)
 
 
@@ -386,7 +386,7 @@ def test_force_reads_again_what_matches(museum: Museum) -> None:
     museum.put("k.jpg", 10)
     museum.give(update=True, force=("*",))
     assert sorted([*read, *museum.engine.read]) == sorted(museum.contents)
-    with pytest.raises(InputError, match="--force x: no image_id and no uri"):
+    with pytest.raises(InputError, match="`force='x'`: no image_id and no uri"):
         museum.give(update=True, force=("x",))
     assert read_snapshot(museum.catalog).rows == 11
 
@@ -394,9 +394,9 @@ def test_force_reads_again_what_matches(museum: Museum) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"replace": True, "update": True}, "--replace makes"),
-        ({"replace": True, "retry_failed": True, "source": "x"}, "--replace makes"),
-        ({"force": ("*",)}, "--force says"),
+        ({"replace": True, "update": True}, "`replace` makes"),
+        ({"replace": True, "retry_failed": True, "source": "x"}, "`replace` makes"),
+        ({"force": ("*",)}, "`force` says"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(museum: Museum, options: dict[str, Any], says: str) -> None:

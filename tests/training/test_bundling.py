@@ -75,7 +75,7 @@ def test_a_threshold_is_not_chosen_by_eight_images() -> None:
 def test_a_training_that_diverged_is_refused() -> None:
     held_out = guesses()
     broken = replace(held_out, logits=np.where(held_out.labels[:, None] == 1, np.nan, held_out.logits))
-    with pytest.raises(InputError, match=r"genre diverged: .* --lr"):
+    with pytest.raises(InputError, match=r"genre diverged: .* `lr`"):
         calibrated("genre", TERMS, broken, 0.9)
 
 

@@ -88,7 +88,7 @@ def test_a_training_that_runs_already_is_refused(tmp_path: Path) -> None:
 
 
 def test_more_workers_than_images_are_refused(request_: TrainRequest, dataset: Dataset) -> None:
-    with pytest.raises(UsageError, match="--workers 500"):
+    with pytest.raises(UsageError, match="`workers=500`"):
         prepare(replace(request_, workers=500), dataset, Listener())
 
 

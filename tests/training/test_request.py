@@ -13,25 +13,25 @@ from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, pars
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"output": ""}, "-o BUNDLE"),
-        ({"mode": "half"}, "--mode"),
-        ({"device": "tpu"}, "--device"),
-        ({"tasks": ()}, "--tasks"),
-        ({"tasks": ("genre", "genre")}, "--tasks"),
-        ({"weights": "w.pth", "init_from": "bundle"}, "--init-from"),
-        ({"backbone": "cnn3"}, "--mode finetune"),
-        ({"lr": 0.0}, "--lr"),
-        ({"lr": float("nan")}, "--lr"),
-        ({"epochs": 0}, "--epochs"),
-        ({"batch_size": 0}, "--batch-size"),
-        ({"image_size": 0}, "--image-size"),
-        ({"workers": 0}, "--workers"),
-        ({"precision_target": 0.0}, "--precision"),
-        ({"precision_target": 1.01}, "--precision"),
-        ({"label_smoothing": 1.0}, "--label-smoothing"),
-        ({"weight_decay": -0.1}, "--weight-decay"),
+        ({"output": ""}, "`output`"),
+        ({"mode": "half"}, "`mode"),
+        ({"device": "tpu"}, "`device"),
+        ({"tasks": ()}, "`tasks"),
+        ({"tasks": ("genre", "genre")}, "`tasks"),
+        ({"weights": "w.pth", "init_from": "bundle"}, "`init_from"),
+        ({"backbone": "cnn3"}, "`mode='finetune'`"),
+        ({"lr": 0.0}, "`lr"),
+        ({"lr": float("nan")}, "`lr"),
+        ({"epochs": 0}, "`epochs"),
+        ({"batch_size": 0}, "`batch_size"),
+        ({"image_size": 0}, "`image_size"),
+        ({"workers": 0}, "`workers"),
+        ({"precision_target": 0.0}, "`precision"),
+        ({"precision_target": 1.01}, "`precision"),
+        ({"label_smoothing": 1.0}, "`label_smoothing"),
+        ({"weight_decay": -0.1}, "`weight_decay"),
         ({"folds": 1}, "folds"),
-        ({"taps": (-1,)}, "--taps"),
+        ({"taps": (-1,)}, "`taps"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_name_of_the_option(wrong: dict[str, Any], says: str) -> None:
@@ -56,7 +56,7 @@ def test_lists_of_the_command_line() -> None:
     assert parse_tasks(",") == ()
     assert parse_taps("1,2, 3") == (1, 2, 3)
     assert parse_taps(None) == ()
-    with pytest.raises(UsageError, match="--taps"):
+    with pytest.raises(UsageError, match="`taps"):
         parse_taps("a")
 
 

@@ -248,5 +248,5 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_computed(
 
 @pytest.mark.skipif(resolve_device() == "cuda", reason="there is a GPU")
 def test_cuda_without_a_gpu_is_refused(request_: TrainRequest, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--device cpu"):
+    with pytest.raises(InputError, match="`device='cpu'`"):
         train(replace(request_, output=str(tmp_path / "bundle"), device="cuda"), Listener())

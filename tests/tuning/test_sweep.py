@@ -80,7 +80,7 @@ def test_paths_are_absolute_and_addresses_stay() -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"output": ""}, "-o DIR"),
+        ({"output": ""}, "`output`"),
         ({"rates": None}, "one of the two"),
         ({"rate_range": (1e-5, 1e-2), "trials": 3}, "one of the two"),
         ({"rates": (0.0, 1e-3)}, "above 0"),
@@ -89,16 +89,16 @@ def test_paths_are_absolute_and_addresses_stay() -> None:
         ({"rates": ()}, "above 0"),
         ({"rates": (1e-3, 1e-3)}, "once"),
         ({"rates": None, "rate_range": (1e-2, 1e-5), "trials": 3}, "lower rate first"),
-        ({"rates": None, "rate_range": (1e-5, 1e-2)}, "--trials 8"),
-        ({"rates": None, "rate_range": (1e-5, 1e-2), "trials": 0}, "--trials 8"),
-        ({"trials": 3}, "--trials"),
+        ({"rates": None, "rate_range": (1e-5, 1e-2)}, "`trials=8`"),
+        ({"rates": None, "rate_range": (1e-5, 1e-2), "trials": 0}, "`trials=8`"),
+        ({"trials": 3}, "`trials"),
         ({"scheduler": "median"}, "asha or none"),
         ({"mode": "both"}, "frozen or finetune"),
         ({"backbones": ("vgg16", "vgg16")}, "once"),
         ({"weights": {"vgg16": "w.pth"}}, "no such backbone"),
-        ({"backbones": ("cnn3",)}, "--mode finetune"),
-        ({"backbones": ("cnn3",), "mode": "finetune", "weights": {"cnn3": "random"}}, "leave out"),
-        ({"epochs": 0}, "--epochs"),
+        ({"backbones": ("cnn3",)}, "`mode='finetune'`"),
+        ({"backbones": ("cnn3",), "mode": "finetune", "weights": {"cnn3": "random"}}, "leave it out of `weights`"),
+        ({"epochs": 0}, "`epochs"),
     ],
 )
 def test_what_does_not_go_together_is_refused(wrong: dict[str, Any], sentence: str) -> None:

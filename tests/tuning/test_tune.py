@@ -253,7 +253,7 @@ def test_a_dataset_without_images_is_refused(folder: Path, tmp_path: Path) -> No
 @pytest.mark.skipif(resolve_device() == "cuda", reason="there is a GPU")
 @pytest.mark.parametrize("mode", ["frozen", "finetune"])
 def test_cuda_without_a_gpu_is_refused_before_anything_is_written(folder: Path, tmp_path: Path, mode: Mode) -> None:
-    with pytest.raises(InputError, match="--device cpu"):
+    with pytest.raises(InputError, match="`device='cpu'`"):
         tune(asked(folder, tmp_path / "sweep", MODEL, mode=mode, device="cuda"), Listener())
     assert not (tmp_path / "sweep").exists()
 

@@ -1,0 +1,77 @@
+"""Libraries name arguments as Python does; here the messages of a command get its flags.
+
+A message names an argument in backticks, `shard_size`, or with a value, `device='cpu'`. Where the command has such a
+parameter that becomes `--shard-size` and `--device cpu`, all else in backticks stays as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from artylyze.progress import Reporter
+
+ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`\n]*))?`")
+
+
+_running: ContextVar[Any] = ContextVar("running", default=None)
+
+
+class Commands(TyperGroup):
+    """The commands; it remembers which of them runs."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that a command line names."""
+        found = super().resolve_command(ctx, args)
+        _running.set(found[1])
+        return found
+
+
+def with_flags(message: str, command: Any) -> str:
+    """Return a message with the flags of a command, as Typer has it, in place of the names of its parameters."""
+    parameters = {one.name: one for one in command.params}
+
+    def flag(match: re.Match[str]) -> str:
+        parameter = parameters.get(match[1])
+        return match[0] if parameter is None else _written(parameter, match[2])
+
+    return ARGUMENT.sub(flag, message)
+
+
+def in_flags(message: str) -> str:
+    """Return a message with the flags of the command that runs now, if any does."""
+    command = _running.get()
+    return message if command is None else with_flags(message, command)
+
+
+def reporter() -> Reporter:
+    """Return a Reporter for the command that runs now: what it says has the command's flags."""
+    from artylyze.progress import Reporter
+
+    return Reporter(partial(with_flags, command=_running.get()))
+
+
+def _written(parameter: Any, value: str | None) -> str:
+    """A parameter as a command line has it, with a value that a message gives in Python's form."""
+    option = parameter.param_type_name == "option"
+    name = max(parameter.opts, key=len) if option else parameter.metavar or parameter.name.upper()
+    if value is None:
+        return str(name)
+    try:
+        given = ast.literal_eval(value)
+    except (ValueError, SyntaxError):  # a placeholder, such as FILE
+        return f"{name} {value}"
+    if given is True:
+        return str(name)
+    if isinstance(given, list):
+        return " ".join(f"{name} {shlex.quote(one)}" for one in given)
+    if isinstance(given, tuple):
+        return f"{name} {re.sub(r'[() ]', '', value)}"
+    return f"{name} {shlex.quote(given) if isinstance(given, str) else value}"
