@@ -7,7 +7,7 @@ protocol alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -64,8 +64,8 @@ class Engine(Protocol):
 
     def tag_shards(
         self, settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers
-    ) -> Iterator[Receipt]:
-        """Tag shards and yield their receipts as they are committed.
+    ) -> Generator[Receipt]:
+        """Tag shards and yield their receipts as they are committed; closing it ends the workers.
 
         Raises:
             StorageError: if the storage refuses every image, or what a worker wants to commit.

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -188,8 +189,8 @@ def drive(request: TagRequest, plan: Plan, engine: Engine, watcher: Watcher, *, 
                 f"{counted(min(workers.taggers, len(pending)), 'worker')}, each of which loads the model ..."
             )
             watcher.start(spec.rows, resumed, "Tagging")
-            receipts = engine.tag_shards(settings, plan.bundle, pending, workers)
-            _follow(receipts, lease, list(there.values()), watcher)
+            with closing(engine.tag_shards(settings, plan.bundle, pending, workers)) as receipts:
+                _follow(receipts, lease, list(there.values()), watcher)
             there |= read_receipts(store, spec.run_id, pending)
         else:
             watcher.say(f"The run {spec.run_id} is complete already: every image of it is committed.")

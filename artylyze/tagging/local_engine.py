@@ -7,23 +7,25 @@ behind it; bounded queues between them hold whole shards of uint8 pixels.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import RunSpec
-from artylyze.errors import ArtylyzeError, InputError
+from artylyze.errors import ArtylyzeError, ImageError, InputError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
 from artylyze.tagging.engine import Workers, as_run_error
 from artylyze.tagging.shard import Images, Rows, ShardReader, ShardSettings, Tagger, commit_rows, sources, to_tag
 from artylyze.workers.process import TaggerProcess
+from artylyze.workers.protocol import Seen
 from artylyze.workers.supervision import cores
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class LocalEngine:
 
     def tag_shards(
         self, settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers
-    ) -> Iterator[Receipt]:
+    ) -> Generator[Receipt]:
         """Tag shards and yield their receipts as they are committed: see `Engine`."""
         bundle = bundle.for_device(workers.device)
         if not workers.separate:
@@ -87,6 +89,9 @@ class _Worker(Protocol):
     def stop(self) -> None:
         """Let a call that is going on fail soon. Called by another thread."""
 
+    def close(self) -> None:
+        """Give back what it holds. Called by its own thread, at the end."""
+
 
 class _Fused:
     """Reads, tags and commits shards."""
@@ -102,7 +107,11 @@ class _Fused:
             deadline=settings.deadline,
             canary=settings.canary,
         )
-        self._process.start()
+        try:
+            self._process.start()
+        except BaseException:
+            self._process.close()
+            raise
 
     def __call__(self, shard: Shard) -> Receipt:
         planned = self._rows.planned(shard)
@@ -110,6 +119,9 @@ class _Fused:
         return commit_rows(self._settings, shard, planned, outcomes, outputs)
 
     def stop(self) -> None:
+        self._process.stop()
+
+    def close(self) -> None:
         self._process.close()
 
 
@@ -122,7 +134,7 @@ class _ShardImages:
 @dataclass(frozen=True)
 class _ShardOutputs:
     shard: Shard
-    images: Images
+    outcomes: Sequence[Seen | ImageError]
     outputs: Outputs
 
 
@@ -137,6 +149,9 @@ class _Read:
         return _ShardImages(shard, self._reader.read(to_tag(self._rows.planned(shard))))
 
     def stop(self) -> None:
+        self._reader.stop()
+
+    def close(self) -> None:
         self._reader.close()
 
 
@@ -152,9 +167,11 @@ class _Tag:
 
     def __call__(self, item: _ShardImages) -> _ShardOutputs:
         outputs = self._tagger.tag(item.images.pixels)
-        return _ShardOutputs(item.shard, replace(item.images, pixels=item.images.pixels[:0]), outputs)
+        return _ShardOutputs(item.shard, item.images.outcomes, outputs)  # without the pixels
 
     def stop(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class _Commit:
@@ -166,9 +183,11 @@ class _Commit:
 
     def __call__(self, item: _ShardOutputs) -> Receipt:
         planned = self._rows.planned(item.shard)
-        return commit_rows(self._settings, item.shard, planned, item.images.outcomes, item.outputs)
+        return commit_rows(self._settings, item.shard, planned, item.outcomes, item.outputs)
 
     def stop(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -179,7 +198,7 @@ class _Stage:
     count: int
 
 
-def _through(shards: Sequence[Shard], stages: Sequence[_Stage]) -> Iterator[Receipt]:
+def _through(shards: Sequence[Shard], stages: Sequence[_Stage]) -> Generator[Receipt]:
     """Send shards through the stages and yield what comes out of the last, in no promised order.
 
     Between two stages wait at most as many items as the later one has threads.
@@ -197,7 +216,7 @@ def _through(shards: Sequence[Shard], stages: Sequence[_Stage]) -> Iterator[Rece
         for _ in shards:
             result = run.results.get()
             if isinstance(result, BaseException):
-                raise _explained(result) from result
+                raise explained(result) from None
             yield result
     finally:
         run.stop()
@@ -232,6 +251,7 @@ class _Run:
             thread.join(max(0.0, end - time.monotonic()))
 
     def _work(self, stage: _Stage, number: int, source: queue.Queue[Any], sink: queue.Queue[Any]) -> None:
+        worker = None
         try:
             worker = stage.make(number)
             self._workers.append(worker)
@@ -243,6 +263,9 @@ class _Run:
             return
         except BaseException as error:  # whoever waits for receipts gets it
             self.results.put(error)
+        finally:
+            if worker is not None:
+                worker.close()
 
     def _take(self, source: queue.Queue[Any]) -> Any:
         while not self._stopped.is_set():
@@ -257,9 +280,14 @@ class _Run:
         raise _StoppedError
 
 
-def _explained(error: BaseException) -> BaseException:
+def explained(error: BaseException) -> BaseException:
+    """Return what an error within a worker is to the user; the log gets the traceback of one that is unforeseen."""
     known = as_run_error(error)
     if known is not None or not isinstance(error, Exception):
         return known or error
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
-    return ArtylyzeError(f"A worker failed: {what}. The same command resumes; if it fails again, this is a defect.")
+    logging.getLogger("artylyze").error("A worker failed", exc_info=error)
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    what = lines[0] if len(lines) == 1 else f"{lines[0]}: {lines[-1]}"  # of a child that does not start, the cause
+    return ArtylyzeError(
+        f"A worker failed: {type(error).__name__}: {what}. The same command resumes; if it fails again, it is a defect."
+    )

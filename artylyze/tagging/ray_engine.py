@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,7 @@ class RayEngine:
 
     def tag_shards(
         self, settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers
-    ) -> Iterator[Receipt]:
+    ) -> Generator[Receipt]:
         """Tag shards on the cluster and yield their receipts as they are committed: see `Engine`.
 
         Raises:

@@ -116,8 +116,13 @@ class ShardReader:
         self._threads = FetchThreads()
         self._process = ImageProcess(settings.size, deadline=settings.deadline)
 
+    def stop(self) -> None:
+        """End the child and the threads, from any thread: a `read` that is going on fails soon."""
+        self._threads.close()
+        self._process.stop()
+
     def close(self) -> None:
-        """End the child and the threads; a `read` that is going on in another thread fails soon."""
+        """End the child and the threads, when no `read` is going on."""
         self._threads.close()
         self._process.close()
 

@@ -109,6 +109,8 @@ class FetchThreads:
 
     def __init__(self, count: int = FETCHERS) -> None:
         self.count = count
+        self._closed = False
+        self._lock = threading.Lock()
         self._waiting: queue.SimpleQueue[tuple[Future[list[Fetched]], Sequence[Source]] | None] = queue.SimpleQueue()
         for _ in range(count):
             threading.Thread(target=self._work, name="artylyze-fetch", daemon=True).start()
@@ -116,14 +118,20 @@ class FetchThreads:
     def submit(self, group: Sequence[Source]) -> Future[list[Fetched]]:
         """Fetch one after the other, each failure in its place."""
         future: Future[list[Fetched]] = Future()
-        self._waiting.put((future, group))
+        with self._lock:
+            if self._closed:
+                future.set_exception(_closed_error())
+            else:
+                self._waiting.put((future, group))
         return future
 
     def close(self) -> None:
-        """End each thread once it has nothing in hand; what waits is not fetched."""
-        with contextlib.suppress(queue.Empty):
+        """End each thread once it has nothing in hand; what waits is not fetched, and fails."""
+        with self._lock, contextlib.suppress(queue.Empty):
+            self._closed = True
             while True:
-                self._waiting.get_nowait()
+                if (item := self._waiting.get_nowait()) is not None:
+                    item[0].set_exception(_closed_error())
         for _ in range(self.count):
             self._waiting.put(None)
 
@@ -134,6 +142,10 @@ class FetchThreads:
                 future.set_result([_fetch(source) for source in group])
             except BaseException as error:  # whoever waits for the images gets it
                 future.set_exception(error)
+
+
+def _closed_error() -> RuntimeError:
+    return RuntimeError("the threads that fetch were closed")
 
 
 class Fetches:
@@ -147,10 +159,18 @@ class Fetches:
         self._bytes = 0
         self._waiting: deque[Fetch] = deque()
         self._lock = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let nobody have another image."""
+        with self._lock:
+            self._stopped = True
 
     def next(self) -> Fetch | None:
-        """Return the next image, None at the end."""
+        """Return the next image, None at the end or after `stop`."""
         with self._lock:
+            if self._stopped:
+                return None
             while self._next < len(self._sources) and self._room():
                 self._submit(self._group())
             if not self._waiting:

@@ -30,7 +30,7 @@ from artylyze.workers.supervision import LARGEST_FILE, Child, receive, receive_i
 if TYPE_CHECKING:
     import socket
 
-BATCH, BATCH_BYTES = 16, 16 * 2**20
+BATCH, BATCH_BYTES = 16, 4 * 2**20
 """Images of a request, and bytes of them, if more than one: to wake the parent for each takes time from the child."""
 
 AHEAD = 2
@@ -43,7 +43,7 @@ Deliver = Callable[[Sequence[int], npt.NDArray[Any]], None]
 class ImageProcess:
     """A child process that decodes images, started when first needed and again after each death.
 
-    Not for several threads at once, but for `close`.
+    Not for several threads at once, but for `stop`.
 
     Args:
         size: side of the square that images are decoded to, pixels.
@@ -79,9 +79,14 @@ class ImageProcess:
         """Start the child now, not with the first image. Raises ChildStartError."""
         self.child.connect()
 
-    def close(self) -> None:
-        """End the child for good; a `run` that is going on in another thread fails soon."""
+    def stop(self) -> None:
+        """End the child for good, from any thread: a `run` that is going on fails soon."""
         self.child.end()
+
+    def close(self) -> None:
+        """End the child for good, when no `run` is going on."""
+        self.child.end()
+        self.child.kill()
 
     def empty(self, count: int) -> npt.NDArray[Any]:
         """Room for `count` rows: uint8 (count, size, size, 3), or float32 (count, width) with a model."""
@@ -136,8 +141,13 @@ class TaggerProcess:
         """Start the child now, not with the first image. Raises ChildStartError."""
         self.process.start()
 
+    def stop(self) -> None:
+        """End the child and the threads, from any thread: a `read_and_tag` that is going on fails soon."""
+        self._threads.close()
+        self.process.stop()
+
     def close(self) -> None:
-        """End the child and the threads."""
+        """End the child and the threads, when no `read_and_tag` is going on."""
         self._threads.close()
         self.process.close()
 

@@ -97,6 +97,7 @@ class Reader:
             yield from batches.take(len(workers))
         finally:
             batches.stop()
+            fetches.stop()
             for worker in workers:
                 worker.join()
         Refusals(self._canary).settle(outcomes)
@@ -108,6 +109,7 @@ class Reader:
 
         def deliver(rows: Sequence[int], pixels: npt.NDArray[np.uint8]) -> None:
             nonlocal filling
+            batches.check()
             for row, image in zip(rows, pixels, strict=True):
                 filling.pixels[len(filling.rows)] = image
                 filling.rows.append(row)
@@ -147,6 +149,11 @@ class _Batches:
             with suppress(queue.Full):
                 return self._ready.put(item, timeout=0.2)
         raise _StoppedError
+
+    def check(self) -> None:
+        """Raise _StoppedError where nobody takes batches any more."""
+        if self._stopped.is_set():
+            raise _StoppedError
 
     def take(self, producers: int) -> Generator[Batch, None, None]:
         while producers:

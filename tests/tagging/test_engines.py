@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from artylyze.tagging.local_engine import LocalEngine
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardReader, commit_rows
 from artylyze.workers.process import TaggerProcess
+from artylyze.workers.supervision import ChildStartError
 from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import Quiet, fill
 
@@ -140,11 +141,11 @@ def test_a_run_that_is_given_up_leaves_no_worker_and_no_child(
     seen: set[int] = set()
 
     class Interrupted(LocalEngine):
-        def tag_shards(self, *arguments: Any) -> Iterator[Receipt]:
+        def tag_shards(self, *arguments: Any) -> Generator[Receipt]:
             receipts = super().tag_shards(*arguments)
             yield next(receipts)
             seen.update(children())
-            receipts.close()  # type: ignore[attr-defined]
+            receipts.close()
             raise KeyboardInterrupt
 
     request = request_for(60, separate=separate)
@@ -186,6 +187,27 @@ def test_an_error_of_a_worker_ends_the_run(
     with pytest.raises(kind, match=says):
         run(request_for(12, separate=separate), watcher)
     assert not [thread for thread in threading.enumerate() if thread.name == "artylyze-worker"]
+
+
+@BOTH
+def test_a_watcher_that_fails_ends_the_workers(request_for: Any, separate: bool) -> None:
+    class Failing(Quiet):
+        def advance(self, rows: int, errors: int) -> None:  # noqa: ARG002 - the interface
+            raise ValueError("a progress bar that is gone")
+
+    request = request_for(60, separate=separate)
+    with pytest.raises(ValueError, match="a progress bar") as caught:
+        run(request, Failing())
+    assert not [thread for thread in threading.enumerate() if thread.name == "artylyze-worker"]
+    assert caught.traceback, "which holds on to the frames of the run"
+
+
+def test_what_is_unforeseen_is_said_with_its_last_line_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    error = local_engine.explained(
+        ChildStartError("the child does not start: exited\n\nTraceback\nImportError: no x\n")
+    )
+    assert "the child does not start: exited: ImportError: no x. The same command resumes" in str(error)
+    assert caplog.records[0].exc_info
 
 
 def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

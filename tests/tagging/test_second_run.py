@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -46,7 +46,9 @@ class Counting:
     def choose_workers(self, *_: object) -> Workers:
         return Workers("cpu", "float32", taggers=1, readers=1, separate=False)
 
-    def tag_shards(self, settings: ShardSettings, bundle: Any, shards: Sequence[Shard], _: object) -> Iterator[Receipt]:
+    def tag_shards(
+        self, settings: ShardSettings, bundle: Any, shards: Sequence[Shard], _: object
+    ) -> Generator[Receipt]:
         """Commit shards, and stop as Ctrl-C does when no more are left to do."""
         rows = Rows(settings)
         for shard in shards:

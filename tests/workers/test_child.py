@@ -211,7 +211,7 @@ def test_closing_ends_what_goes_on_in_another_thread(tmp_path: Path) -> None:
     with Decoder(tmp_path) as decoder, ThreadPoolExecutor(1) as pool:
         decoder.decode(picture())
         hanging = pool.submit(decoder.decode, poison.hang_jpeg())
-        decoder.process.close()
+        decoder.process.stop()
         with pytest.raises((ImageError, ChildStartError)):
             hanging.result(timeout=30)
 

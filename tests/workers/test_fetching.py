@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,34 @@ def test_fetches_come_in_order_and_fail_alone_in_whatever_groups(
             else:
                 assert found.result() == b"an image"
         assert fetches.next() is None
+
+
+def test_whoever_waits_for_closed_threads_fails_and_never_hangs(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"an image")
+    threads = FetchThreads(1)
+    fetches = Fetches(threads, [Source(str(tmp_path / "there"))] * 9)
+    taken = [fetches.next() for _ in range(2)]
+    threads.close()
+    for fetch in (*taken, fetches.next()):
+        assert fetch is not None
+        with suppress(RuntimeError):
+            assert fetch.result() == b"an image"
+    with pytest.raises(RuntimeError, match="were closed"):
+        threads.submit([Source(str(tmp_path / "there"))]).result(timeout=10)
+    fetches.stop()
+    assert fetches.next() is None
+
+
+def test_a_reader_that_is_abandoned_reads_no_further_whatever_the_images_are(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"no image")
+    (tmp_path / "good").write_bytes(picture(1))
+    sources = [Source(str(tmp_path / "good"), size=400)] * 8 + [Source(str(tmp_path / "bad"), size=8)] * 4000
+    outcomes: list[Seen | ImageError | None] = [None] * len(sources)
+    with Reader(64) as reader:
+        batches = reader.read(sources, outcomes, 4)
+        next(batches)
+        batches.close()
+    assert sum(outcome is not None for outcome in outcomes) < 1000
 
 
 def test_closed_threads_end_and_keep_no_process_alive(tmp_path: Path) -> None:
