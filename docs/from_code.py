@@ -152,7 +152,7 @@ def _directive(member: Any, name: str, fence: str) -> Iterator[str]:
 
 def _signature(member: Any, name: str) -> str:
     """The signature on one line; a class shows that of its constructor."""
-    parameters = [one for one in member.parameters if one.name not in {"self", "cls"}]
+    parameters = [one for one in member.parameters if one.name not in {"self", "cls"} and not one.name.startswith("_")]
     texts: list[str] = []
     positional_only = keyword_only = False
     for one in parameters:
@@ -190,7 +190,9 @@ def _docstring(member: Any) -> str:
     """A docstring in Google's style as Markdown."""
     if member.docstring is None:
         return ""
-    return "\n\n".join(filter(None, map(_section, member.docstring.parse("google", warnings=False))))
+    return "\n\n".join(
+        filter(None, map(_section, member.docstring.parse("google", warnings=False, returns_multiple_items=False)))
+    )
 
 
 def _section(section: Any) -> str:

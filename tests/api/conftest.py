@@ -18,12 +18,14 @@ def collection(folder: Path) -> None:
     (folder / "scans").mkdir()
     with (folder / "objects.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["number", "file", "artist", "genre", "style"])
+        rows.writerow(["number", "file", "title", "artist", "genre", "style"])
         for number in range(IMAGES - 1):
             paint(folder / "scans" / f"{number:03d}.png", number)
             genre, style = kinds(number)
-            rows.writerow([f"{number:03d}", f"{number:03d}.png", f"Artist {number // 4}", genre, style])
-        rows.writerow(["broken", "broken.jpg", "Nobody", "portrait", "Cubism"])
+            rows.writerow(
+                [f"{number:03d}", f"{number:03d}.png", f"Work {number}", f"Artist {number // 4}", genre, style]
+            )
+        rows.writerow(["broken", "broken.jpg", "Lost", "Nobody", "portrait", "Cubism"])
     (folder / "scans" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no JPEG")
 
 

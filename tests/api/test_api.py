@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from artylyze.cli.app import app
 from docs import from_code
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "docs" / "examples" / "museum.py"
 HEAVY = ("torch", "ray", "pyarrow", "duckdb", "PIL", "numpy", "rich", "onnxruntime", "artylyze.api")
 PUBLIC = [name for name in artylyze.__all__ if not name.startswith("__")]
 
@@ -52,6 +54,31 @@ def test_the_example_runs(name: str, museum: Path, bundles: None) -> None:
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(EXAMPLES[name], out=said.append)
 
     assert not said, "".join(said)
+
+
+def test_the_notebook_of_the_documentation_runs(museum: Path, bundles: None) -> None:
+    shutil.rmtree("catalog")
+    shutil.rmtree("clusters")
+
+    run = subprocess.run([sys.executable, NOTEBOOK], capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+    assert "Catalog('catalog': 24 images, 1 error)" in run.stdout
+    assert "['000.png', " in run.stdout
+    assert Path("report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("page", ["how-to/read-the-catalog.md", "tutorials/museum-folder.md"])
+def test_the_code_of_a_page_runs(page: str, museum: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+
+    for block in blocks:
+        exec(block, names)  # noqa: S102 - of our own page
+
+    assert blocks
+    assert "genre" in capfd.readouterr().out
 
 
 def test_every_function_has_an_example() -> None:
