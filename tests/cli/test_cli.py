@@ -96,7 +96,7 @@ def test_version() -> None:
         (["tag", ".", "-o", "out", "--id-column", "number"], 2, "--id-column says how --metadata is joined"),
         (["tag", ".", "-o", "out", "--sheet", "Objects"], 2, "give --metadata TABLE too"),
         (["tag", "-o", "out", "--retry-failed", "--skip-bad-rows"], 2, "give --metadata TABLE too"),
-        (["curate", "--images", ".", "-o", "d.parquet", "--sheet", "A"], 2, "give a table of LABELS too"),
+        (["curate", "--images", ".", "-o", "d.parquet", "--sheet", "A"], 2, "give LABELS too"),
         (["scan", "nowhere", "-o", "m.parquet"], 3, "There is no folder or file nowhere"),
         (["scan", "scnas", "-o", "m.parquet"], 3, "Did you mean scans?"),
         (["curate", "labels.csv", "--images", "scnas", "-o", "d.parquet"], 3, "There is no"),

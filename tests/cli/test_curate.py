@@ -74,7 +74,7 @@ def test_a_term_outside_the_taxonomy_is_kept_as_given_and_told(tmp_path: Path) -
     [
         (["-o", "d.csv"], "-o"),
         (["-o", "d.parquet", "--split", "0.9,0.2"], "--split 0.9,0.2"),
-        (["-o", "d.parquet", "--tasks", "mood"], "No catalogue has a column `mood`"),
+        (["-o", "d.parquet", "--tasks", "mood"], "No catalogue has a column 'mood'"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments: list[str], says: str, labels: str) -> None:

@@ -90,6 +90,6 @@ def test_options_of_a_table_of_labels_are_refused_where_there_is_none(
     line = others[command] if command in others else COMMANDS[command](gallery, tmp_path)
     refused = CliRunner().invoke(app, [*line, *option]).exception
     assert isinstance(refused, UsageError)
-    assert option[0] in str(refused)
-    assert "give --labels TABLE too" in str(refused)
+    assert f"`{option[0].removeprefix('--').replace('-', '_')}`" in str(refused)
+    assert "give `labels=TABLE` too" in str(refused)
     assert not list(tmp_path.iterdir())
