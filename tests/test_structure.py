@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -95,6 +99,36 @@ def test_imports_go_down_only(graph: dict[str, set[str]]) -> None:
         if floors[room] <= floors[other]
     ]
     assert not up
+
+
+def test_every_distribution_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["gpu"]]
+    declared = {re.split(r"[\[<>=]", one)[0].replace("_", "-").lower() for one in wanted}
+    homes = {**packages_distributions(), "cuml": ["cuml-cu13"], "cupy": ["cupy-cuda13x"]}
+    undeclared = {
+        f"{name} imports {module}"
+        for name, path in modules().items()
+        for module in outside(path) - {"IPython", "benchmarks"}  # asked for where it runs already; beside the package
+        if not {home.replace("_", "-").lower() for home in homes.get(module, [module])} & declared
+    }
+    assert not undeclared
+
+
+def outside(path: Path) -> set[str]:
+    """The top-level modules that a file imports at run time and that are neither Python's nor ours."""
+    tree = ast.parse(path.read_text("utf-8"))
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    skipped = {id(inner) for node in typing for inner in ast.walk(node)}
+    names = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"artylyze"}
 
 
 def test_no_room_takes_over() -> None:
