@@ -1,7 +1,7 @@
 """Planning a run: the model, the frozen manifest and its shards, under an id that the same command finds again.
 
 A second run over a collection takes over every row that still tells the truth: of the catalog's snapshot, and of runs
-that were interrupted. ARCHITECTURE.md, "What a second run promises".
+that were interrupted. docs/contracts.md, "What a second run promises".
 """
 
 from __future__ import annotations
