@@ -477,7 +477,7 @@ def test_cuda_without_a_gpu_is_refused(gallery: Gallery) -> None:
         (["BUNDLE", "nowhere", "-o", "out"], 3, "There is no complete catalog in nowhere"),
         (["BUNDLE", "d.parquet", "-o", "out", "--folds", "1"], 2, "--folds 1"),
         (["BUNDLE", "d.parquet", "-o", "out", "--labels", "x.csv"], 2, "leave --labels away"),
-        (["BUNDLE", "d.parquet", "-o", ""], 2, "-o DIR"),
+        (["BUNDLE", "d.parquet", "-o", ""], 2, "go: --output"),
         (["BUNDLE", "DATASET", "-o", "out", "--device", "tpu"], 2, "choose auto, cpu or cuda"),
         (["EDITED", "DATASET", "-o", "out"], 3, "edited or damaged"),
     ],
@@ -503,5 +503,5 @@ def test_a_mistake_gets_one_sentence(
 
 
 def test_a_request_is_checked_when_it_is_made() -> None:
-    with pytest.raises(UsageError, match="-o DIR"):
+    with pytest.raises(UsageError, match="go: `output`"):
         EvaluateRequest("bundle", "dataset.parquet", "")

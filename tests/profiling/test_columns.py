@@ -111,7 +111,7 @@ def test_columns_can_be_chosen_by_name() -> None:
     only = chosen(every, ["genre (predicted)"])
     assert list(named(only)) == ["genre (predicted)"]
     assert only.left_out["Genre"] == "it was not asked for"
-    with pytest.raises(UsageError, match=r"owner: it says the same of every work\. .*Genre"):
+    with pytest.raises(UsageError, match=r"`columns='owner'`: it says the same of every work\. .*Genre"):
         chosen(every, ["owner"])
-    with pytest.raises(UsageError, match="style: there is no such column"):
+    with pytest.raises(UsageError, match="`columns='style'`: there is no such column"):
         chosen(every, ["genre", "style"])

@@ -79,7 +79,7 @@ def test_labels_that_are_not_there_are_told(misleading: tuple[str, str, str], wa
     flat, told, table = misleading
     with pytest.raises(InputError, match="period"):
         compare(CompareRequest((flat, told), table, columns=("period",), k=4), watcher)
-    with pytest.raises(UsageError, match="`number`"):
+    with pytest.raises(UsageError, match="'number', which `id_column` names"):
         compare(CompareRequest((flat, told), table, "number", ("technique",), k=4), watcher)
     with pytest.raises(UsageError, match="`labels"):
         CompareRequest((flat,), None, "number")
