@@ -20,6 +20,7 @@ from artylyze.models.runtimes import Outputs, load_runtime, resolve_device
 from artylyze.models.scores import score
 from artylyze.progress import Watcher, watching
 from artylyze.storage import fetch
+from artylyze.workers.supervision import cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,14 +167,14 @@ class Model:
 
     @cached_property
     def _runtime(self) -> OnnxRuntime | TorchRuntime:
-        return load_runtime(self._bundle, self._device, threads=os.cpu_count() or 1)
+        return load_runtime(self._bundle, self._device, threads=cores())
 
     def _run(self, images: Iterable[Picture], progress: bool | Watcher) -> Iterator[tuple[Sequence[Decoded], Outputs]]:
         """Decode images and apply the model, a batch at a time."""
         if isinstance(images, str | bytes | os.PathLike | Image.Image):
             raise UsageError("`images` is a list: give [image] for one image.")
         pictures, size = list(images), self._bundle.preprocessing.size
-        with watching(progress) as watcher, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with watching(progress) as watcher, ThreadPoolExecutor(cores()) as pool:
             if len(pictures) > BATCH:
                 watcher.start(len(pictures), 0, "Predicting")
             for start in range(0, len(pictures), BATCH):

@@ -75,7 +75,7 @@ class Engine(Protocol):
 def choose_engine(engine: str) -> Literal["local", "ray"]:
     """Resolve `auto`: Ray where RAY_ADDRESS names a cluster, as in every Ray job; else this machine alone."""
     if engine == "auto":
-        return "ray" if "RAY_ADDRESS" in os.environ else "local"
+        return "ray" if os.environ.get("RAY_ADDRESS") else "local"
     return "ray" if engine == "ray" else "local"
 
 

@@ -291,7 +291,7 @@ def probe_images(manifest: str) -> str | None:
     if found is None:
         raise StorageError(
             f"None of the {len(uris)} images that were tried can be had, {uris[0]} for one ({refused[0].detail}). "
-            "Check that the collection is where it was, credentials, permissions and the endpoint; nothing was written."
+            "Check that the collection is where it was, credentials, permissions and the endpoint; no image was read."
         )
     return found
 

@@ -237,7 +237,9 @@ class _Run:
 
     def start(self, stage: _Stage, number: int, source: queue.Queue[Any], sink: queue.Queue[Any]) -> None:
         """Start a thread of a stage."""
-        thread = threading.Thread(target=self._work, args=(stage, number, source, sink), daemon=True)
+        thread = threading.Thread(
+            target=self._work, args=(stage, number, source, sink), name="artylyze-worker", daemon=True
+        )
         thread.start()
         self._threads.append(thread)
 

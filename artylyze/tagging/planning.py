@@ -6,7 +6,6 @@ that were interrupted. docs/contracts.md, "What a second run promises".
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -45,6 +44,7 @@ from artylyze.storage import open_store
 from artylyze.storage.nearest import check_there
 from artylyze.tagging.request import TagRequest
 from artylyze.wording import counted
+from artylyze.workers.supervision import cores
 
 OUTPUT_VERSION = 2
 """Part of every run's id. Raise it when the same image and model would give another row, to tag anew."""
@@ -305,7 +305,7 @@ def _shard_size(request: TagRequest, bundle: Bundle, rows: int) -> int:
 
 
 def _workers(request: TagRequest) -> int:
-    return max(request.workers or 0, request.readers or 0) or os.cpu_count() or 1
+    return max(request.workers or 0, request.readers or 0) or cores()
 
 
 def _decides(request: TagRequest, bundle: Bundle, manifest: Manifest | None, parent: str | None) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def request_for(tmp_path: Path, model: Path) -> Any:
 def test_ray_is_chosen_where_an_address_names_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert [choose_engine(one) for one in ("auto", "local", "ray")] == ["local", "local", "ray"]
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    assert choose_engine("auto") == "local"
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     assert [choose_engine(one) for one in ("auto", "local", "ray")] == ["ray", "local", "ray"]
 
@@ -127,6 +129,11 @@ def test_a_child_that_is_killed_between_shards_costs_no_row(
     assert killed
 
 
+def working() -> list[threading.Thread]:
+    """The threads of runs that have not ended."""
+    return [thread for thread in threading.enumerate() if thread.name == "artylyze-worker"]
+
+
 def children() -> set[int]:
     """The processes that this one has started, in whatever thread, and that still run."""
     tasks = Path("/proc/self/task").iterdir()
@@ -145,6 +152,7 @@ def test_a_run_that_is_given_up_leaves_no_worker_and_no_child(
             receipts = super().tag_shards(*arguments)
             yield next(receipts)
             seen.update(children())
+            assert working()
             receipts.close()
             raise KeyboardInterrupt
 
@@ -156,7 +164,7 @@ def test_a_run_that_is_given_up_leaves_no_worker_and_no_child(
             run(request, watcher)
     assert seen - before
     assert children() <= before
-    assert not [thread for thread in threading.enumerate() if thread.name == "artylyze-worker"]
+    assert not working()
     outcome = run(request, watcher)
     assert outcome.snapshot.ok == 60
     assert outcome.resumed >= 5
@@ -186,7 +194,7 @@ def test_an_error_of_a_worker_ends_the_run(
     monkeypatch.setattr(local_engine, "commit_rows", fail)
     with pytest.raises(kind, match=says):
         run(request_for(12, separate=separate), watcher)
-    assert not [thread for thread in threading.enumerate() if thread.name == "artylyze-worker"]
+    assert not working()
 
 
 @BOTH
@@ -198,7 +206,7 @@ def test_a_watcher_that_fails_ends_the_workers(request_for: Any, separate: bool)
     request = request_for(60, separate=separate)
     with pytest.raises(ValueError, match="a progress bar") as caught:
         run(request, Failing())
-    assert not [thread for thread in threading.enumerate() if thread.name == "artylyze-worker"]
+    assert not working()
     assert caught.traceback, "which holds on to the frames of the run"
 
 
