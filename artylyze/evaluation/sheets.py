@@ -10,6 +10,7 @@ import numpy as np
 
 from artylyze.drawing.contact_sheet import Tile, contact_sheet
 from artylyze.drawing.thumbnails import read_thumbnails
+from artylyze.wording import counted
 from artylyze.workers.fetching import Source
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def plan_sheets(answers: Answers, metrics: TaskMetrics) -> dict[str, Sheet]:
             sheets[key] = Sheet(f"{name}: the {key} {count} by F1, {order} (label; score, answer; record)", rows)
     wrong = mistakes(answers)[:MISTAKES]
     if wrong:
-        title = f"{name}: the {len(wrong)} most certain mistakes of {metrics.n:,} images"
+        shown = "only mistake" if len(wrong) == 1 else f"{len(wrong)} most certain mistakes"
+        title = f"{name}: the {shown} of {counted(metrics.n, 'image')}"
         sheets["mistakes"] = Sheet(f"{title} (label; score, answer; record)", wrong)
     return sheets
 

@@ -35,6 +35,11 @@ def test_mistakes_come_by_their_score() -> None:
     assert "the 3 most certain mistakes of 4 images" in found["mistakes"].title
 
 
+def test_one_mistake_is_not_mistakes() -> None:
+    found = planned(answers([0, 0, 1, 1], [0, 1, 1, 1], [0.9, 0.4, 0.8, 0.6]))
+    assert "the only mistake of 4 images" in found["mistakes"].title
+
+
 def test_the_best_show_what_was_right_and_the_worst_what_was_wrong() -> None:
     found = planned(answers([0, 0, 1, 1, 1], [0, 0, 1, 0, 2], [0.7, 0.9, 0.99, 0.5, 0.6]))
     blank = [None] * COLUMNS
