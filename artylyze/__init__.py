@@ -6,25 +6,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from artylyze.api.arguments import Output as Output
     from artylyze.api.catalog import Catalog as Catalog
     from artylyze.api.catalog import open_catalog as open_catalog
-    from artylyze.api.commands import Clusters as Clusters
-    from artylyze.api.commands import Output as Output
-    from artylyze.api.commands import cluster as cluster
-    from artylyze.api.commands import curate as curate
-    from artylyze.api.commands import evaluate as evaluate
-    from artylyze.api.commands import features as features
-    from artylyze.api.commands import influences as influences
-    from artylyze.api.commands import profiles as profiles
-    from artylyze.api.commands import report as report
-    from artylyze.api.commands import scan as scan
-    from artylyze.api.commands import tag as tag
-    from artylyze.api.commands import train as train
-    from artylyze.api.commands import tune as tune
+    from artylyze.api.clustering import Clusters as Clusters
+    from artylyze.api.clustering import cluster as cluster
+    from artylyze.api.clustering import features as features
+    from artylyze.api.clustering import influences as influences
+    from artylyze.api.clustering import profiles as profiles
+    from artylyze.api.clustering import report as report
+    from artylyze.api.collection import scan as scan
+    from artylyze.api.collection import tag as tag
     from artylyze.api.model import Model as Model
     from artylyze.api.model import Prediction as Prediction
     from artylyze.api.model import Term as Term
     from artylyze.api.model import load_model as load_model
+    from artylyze.api.training import curate as curate
+    from artylyze.api.training import evaluate as evaluate
+    from artylyze.api.training import train as train
+    from artylyze.api.training import tune as tune
 
 __version__ = "0.1.0"
 
@@ -51,16 +51,23 @@ __all__ = [
     "tune",
 ]
 
-_HOMES = {"Catalog": "catalog", "open_catalog": "catalog"} | dict.fromkeys(
-    ("Model", "Prediction", "Term", "load_model"), "model"
-)
+_HOMES = {
+    "arguments": ("Output",),
+    "catalog": ("Catalog", "open_catalog"),
+    "clustering": ("Clusters", "cluster", "features", "influences", "profiles", "report"),
+    "collection": ("scan", "tag"),
+    "model": ("Model", "Prediction", "Term", "load_model"),
+    "training": ("curate", "evaluate", "train", "tune"),
+}
+"""The module below `artylyze.api` of each name."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import artylyze` alone imports nothing else."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"artylyze.api.{_HOMES.get(name, 'commands')}"), name)
+    home = next(module for module, names in _HOMES.items() if name in names)
+    value = getattr(importlib.import_module(f"artylyze.api.{home}"), name)
     globals()[name] = value
     return value
 

@@ -113,7 +113,7 @@ def features(
 
     Example: artylyze features catalog -o pca.parquet --method pca
     """
-    from artylyze.api import commands as api
+    from artylyze.api import clustering as api
 
     with reporter() as watcher:
         found = api.features(

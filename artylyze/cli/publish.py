@@ -48,7 +48,7 @@ def profiles(
 
     Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
     """
-    from artylyze.api import commands as api
+    from artylyze.api import clustering as api
 
     with reporter() as watcher:
         found = api.profiles(
@@ -93,7 +93,7 @@ def influences(
 
     Example: artylyze influences clusters 1975.1.3 -o influences
     """
-    from artylyze.api import commands as api
+    from artylyze.api import clustering as api
 
     with reporter() as watcher:
         found = api.influences(
@@ -139,7 +139,7 @@ def report(
 
     Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
     """
-    from artylyze.api import commands as api
+    from artylyze.api import clustering as api
 
     with reporter() as watcher:
         found = api.report(

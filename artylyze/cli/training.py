@@ -67,7 +67,7 @@ def curate(
 
     Example: artylyze curate labels.csv --images scans/ -o dataset.parquet --tasks genre,style --classes 10
     """
-    from artylyze.api import commands as api
+    from artylyze.api import training as api
     from artylyze.datasets.curate import parse_split
 
     with reporter() as watcher:

@@ -1,0 +1,68 @@
+"""Arguments and results that the functions share."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""A path or an address; also what another step returned, or a `Catalog` or `Model`."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a step wrote. It is a path for the next step, and prints what the command prints.
+
+    Attributes:
+        path: Path or address of the file or folder.
+        figures: What the command prints with `--json`.
+        text: What the command prints without.
+    """
+
+    path: str
+    figures: Mapping[str, Any] = field(repr=False)
+    text: str = field(repr=False)
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def optional(address: StrPath | None) -> str | None:
+    """Return an address as text, or None."""
+    return None if address is None else os.fspath(address)
+
+
+def addresses(given: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
+    """Return one address or several as a tuple."""
+    return (os.fspath(given),) if isinstance(given, str | os.PathLike) else tuple(os.fspath(one) for one in given)
+
+
+def several(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one text or several as a tuple."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names that are in one text with commas, as on a command line, or each by itself."""
+    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else tuple(given)
+
+
+def kept_console() -> Console:
+    """Return a console that keeps what is printed."""
+    from rich.console import Console
+
+    return Console(file=io.StringIO(), width=120, highlight=False, markup=False, soft_wrap=True)
+
+
+def printed(console: Console) -> str:
+    """Return what was printed on a console of `kept_console`."""
+    return cast("io.StringIO", console.file).getvalue().rstrip("\n")

@@ -1,0 +1,192 @@
+"""From images to a catalog."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from artylyze.api.arguments import Output, StrPath, optional, several
+from artylyze.api.catalog import Catalog, open_catalog
+from artylyze.progress import Watcher, watching
+from artylyze.tables import Reading
+
+if TYPE_CHECKING:
+    pass
+
+
+def scan(
+    source: StrPath,
+    output: StrPath,
+    *,
+    metadata: StrPath | None = None,
+    id_column: str | None = None,
+    file_column: str | None = None,
+    file_separator: str | None = None,
+    glob: str | None = None,
+    exclude: str | Sequence[str] = (),
+    encoding: str | None = None,
+    sheet: str | None = None,
+    skip_bad_rows: bool = False,
+    progress: bool | Watcher = True,
+) -> Output:
+    """List the images of a collection and join your catalogue: the manifest.
+
+    Args:
+        source: A folder, `s3://`, `gs://` or `az://bucket/prefix`, or a table with a column `uri`.
+        output: The manifest to write, a .parquet file.
+        metadata: Your catalogue of the collection: CSV, TSV, XLSX, XLS, ODS or Parquet.
+        id_column: Its column that identifies a record.
+        file_column: Its column that names the image file, if that is another.
+        file_separator: What stands between several file names in a cell.
+        glob: Take the keys that match, whatever their extension.
+        exclude: Patterns of keys, files or folders that are passed over.
+        encoding: Encoding of CSV tables; None recognises it.
+        sheet: Sheet of a spreadsheet; None takes the first that holds a table.
+        skip_bad_rows: Leave out and count rows that cannot be read, instead of refusing the table.
+        progress: True shows notes on a terminal or in a notebook, False nothing.
+
+    Returns:
+        The manifest, for `tag`.
+
+    Raises:
+        UsageError: For arguments that do not go together.
+        InputError: If there are no images, or the table cannot be used.
+        StorageError: If the storage refuses or does not answer.
+
+    Examples:
+        >>> import artylyze
+        >>> manifest = artylyze.scan(
+        ...     "scans", "manifest.parquet", metadata="objects.csv", id_column="number", file_column="file"
+        ... )
+        >>> manifest.figures["images"], manifest.figures["without_metadata"]
+        (24, 0)
+    """
+    from artylyze.collection import scan as collection
+
+    table, target = optional(metadata), os.fspath(output)
+    with watching(progress) as watcher:
+        report = collection.scan(
+            os.fspath(source),
+            target,
+            metadata=table,
+            id_column=id_column,
+            file_column=file_column,
+            file_separator=file_separator,
+            glob=glob,
+            exclude=several(exclude),
+            reading=Reading(encoding, sheet, skip_bad_rows),
+        )
+        for note in report.notes:
+            watcher.say(note)
+    text = f"{collection.describe(report, table)}\nManifest: {target}"
+    return Output(target, asdict(report) | {"manifest": target}, text)
+
+
+def tag(
+    source: StrPath | None,
+    output: StrPath,
+    *,
+    model: StrPath | None = None,
+    weights: StrPath | None = None,
+    metadata: StrPath | None = None,
+    id_column: str | None = None,
+    file_column: str | None = None,
+    file_separator: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    skip_bad_rows: bool = False,
+    device: str = "auto",
+    engine: str = "auto",
+    workers: int | None = None,
+    readers: int | None = None,
+    shard_size: int | None = None,
+    top_k: int = 5,
+    max_error_rate: float = 0.05,
+    limit: int | None = None,
+    exclude: str | Sequence[str] = (),
+    update: bool = False,
+    retry_failed: bool = False,
+    force: str | Sequence[str] = (),
+    replace: bool = False,
+    progress: bool | Watcher = True,
+) -> Catalog:
+    """Tag every image of a collection and write the catalog.
+
+    Each image becomes one row, also one that cannot be read: its row says why. If the call is interrupted, the same
+    call resumes it. What a catalog holds already is not read again.
+
+    Args:
+        source: A folder, `s3://`, `gs://` or `az://bucket/prefix`, a table with a column `uri`, or a manifest; None
+            only with `retry_failed`.
+        output: The catalog: a folder or an address.
+        model: A bundle, `timm:NAME`, or None for the model that ships with artylyze.
+        weights: Weights for `timm:NAME`, a .safetensors or .pth file.
+        metadata: Your catalogue of the collection, joined as by `scan`.
+        id_column: Its column that identifies a record.
+        file_column: Its column that names the image file, if that is another.
+        file_separator: What stands between several file names in a cell.
+        encoding: Encoding of CSV tables; None recognises it.
+        sheet: Sheet of a spreadsheet; None takes the first that holds a table.
+        skip_bad_rows: Leave out and count rows that cannot be read, instead of refusing the table.
+        device: auto, cpu or cuda.
+        engine: local (this machine), ray, or auto: Ray if the environment's RAY_ADDRESS names a cluster.
+        workers: Workers that hold the model; None takes one per GPU, or per core.
+        readers: Workers that fetch and decode for GPUs; None takes one per core.
+        shard_size: Images that are committed together; None chooses by the size of the collection.
+        top_k: Terms kept for each task.
+        max_error_rate: Share of images, 0 to 1, that may fail before TooManyErrorsError is raised.
+        limit: Tag the first images only, this many.
+        exclude: Patterns of keys, files or folders that are passed over.
+        update: Tag only what is new or changed since the catalog was made.
+        retry_failed: Tag again what failed for a reason that can pass.
+        force: With `update`: patterns of images that are read again.
+        replace: Make the catalog anew, whatever it holds.
+        progress: True shows a bar on a terminal or in a notebook, False nothing.
+
+    Returns:
+        The catalog.
+
+    Raises:
+        UsageError: For arguments that do not go together.
+        InputError: For a source or a model that cannot be used, or a catalog that would lose images.
+        StorageError: If the storage refuses or does not answer.
+        TooManyErrorsError: If more images failed than allowed; the catalog is complete all the same.
+
+    Examples:
+        >>> import artylyze
+        >>> catalog = artylyze.tag("scans", "catalog", model="bundle")
+        >>> catalog
+        Catalog('catalog': 24 images, 1 error)
+    """
+    from artylyze.collection.scan import Metadata
+    from artylyze.tagging.job import judge, run
+    from artylyze.tagging.request import TagRequest
+
+    reading = Reading(encoding, sheet, skip_bad_rows)
+    request = TagRequest(
+        source=optional(source),
+        output=os.fspath(output),
+        model=optional(model),
+        weights=optional(weights),
+        device=device,
+        engine=engine,
+        workers=workers,
+        readers=readers,
+        shard_size=shard_size,
+        top_k=top_k,
+        max_error_rate=max_error_rate,
+        limit=limit,
+        update=update,
+        retry_failed=retry_failed,
+        exclude=several(exclude),
+        metadata=Metadata.of(optional(metadata), id_column, file_column, file_separator, reading),
+        reading=reading,
+        force=several(force),
+        replace=replace,
+    )
+    with watching(progress) as watcher:
+        outcome = run(request, watcher)
+    judge(request, outcome)
+    return open_catalog(output)
