@@ -41,7 +41,7 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: browser gpu-check demo test docs lint format bench soak starter pictures constraints clean help
+.PHONY: browser gpu-check demo test test-all docs lint format bench soak starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -58,7 +58,11 @@ browser: ## Install Chromium for the browser tests, where apt and root allow it
 	fi
 
 # Compiled first: the tests start hundreds of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile anew.
-test: $(VENV)/.dev $(VENV)/.cuml browser ## Run the tests
+test: $(VENV)/.dev $(VENV)/.cuml browser ## Run the tests, but for those marked slow
+	$(BIN)/python -m compileall -q artylyze benchmarks
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.dev $(VENV)/.cuml browser ## Run all tests
 	$(BIN)/python -m compileall -q artylyze benchmarks
 	$(BIN)/python -m pytest
 

@@ -167,7 +167,7 @@ def merge(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, An
     same = ("benchmark", "settings", "machine", "versions")
     if old is None or any(old.get(key) != new[key] for key in same):
         old = {"contestants": {}}
-    merged = {**new, "contestants": {**old["contestants"], **new["contestants"]}}
+    merged = {**new, "contestants": {**old.get("contestants", {}), **new["contestants"]}}
     left_out = {**old.get("left_out", {}), **new.get("left_out", {})}
     merged["left_out"] = {name: why for name, why in left_out.items() if name not in merged["contestants"]}
     merged["checks"] = [check.as_dict() for check in checks(new["benchmark"], merged["contestants"])]

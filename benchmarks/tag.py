@@ -157,7 +157,7 @@ def compare(
     many = bench.images or quick
     few = bench.few or (many and max(unit, many // 3 // unit * unit))
     model = inputs.prepare_model(bench.backbone, _made(bench.scratch / "model"))
-    settings = {"backbone": bench.backbone, "collection": len(sources), "pixels": SIZE, "repeats": bench.repeats}
+    settings = {"backbone": bench.backbone, "collection": len(sources), "pixels": SIZE}
     if many:
         settings |= {"images": many, "few": few}
     asked = [one for one in CONTESTANTS if one in bench.contestants or not bench.contestants]
