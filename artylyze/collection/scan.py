@@ -47,7 +47,7 @@ _LISTING = pa.schema(
 
 
 @dataclass(frozen=True)
-class Metadata:
+class MetadataTable:
     """A collection's catalogue, and how it names the images. Raises UsageError for what does not go together.
 
     Attributes:
@@ -72,7 +72,7 @@ class Metadata:
         file_column: str | None = None,
         file_separator: str | None = None,
         reading: Reading = DEFAULT_READING,
-    ) -> Metadata | None:
+    ) -> MetadataTable | None:
         """Return what the options of a command line say; None without a table and the options that are about it."""
         if table is None:
             names = {"`id_column`": id_column, "`file_column`": file_column, "`file_separator`": file_separator}
@@ -171,7 +171,9 @@ def scan(
         raise UsageError("A manifest is a .parquet file: give `output` a name that ends so.")
     check_output(target)
     listed_rows = metadata is None and is_table(source)  # whose own column --id-column names
-    catalogue = Metadata.of(metadata, None if listed_rows else id_column, file_column, file_separator, reading)
+    catalogue = MetadataTable.from_options(
+        metadata, None if listed_rows else id_column, file_column, file_separator, reading
+    )
     check_options("`metadata=TABLE`", metadata is not None or is_table(source), reading)
     check_there(source)
     passed_over = 0
@@ -332,7 +334,7 @@ def _merge_repeats(database: duckdb.DuckDBPyConnection, source: str) -> int:
     return before - count(database, "SELECT count(*) FROM images")
 
 
-def _join(database: duckdb.DuckDBPyConnection, metadata: Metadata, images: str) -> dict[str, Any]:
+def _join(database: duckdb.DuckDBPyConnection, metadata: MetadataTable, images: str) -> dict[str, Any]:
     """Give each image the catalogue row that names it; return what the report says of it.
 
     Raises InputError if nothing does.

@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class Content:
     """The bytes of an object, with what the storage says of their version."""
 
     data: bytes | memoryview
@@ -109,7 +109,7 @@ class Store(Protocol):
     def survey(self, survey: Survey) -> Iterator[Entry]:
         """Yield the objects of somebody's collection; what is left out or cannot be listed is noted, not raised."""
 
-    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one object; raise ImageError if it cannot be had."""
 
     def read(self, key: str) -> bytes | None:
@@ -152,7 +152,7 @@ def unchanged(validator: str | None, found: tuple[str, ...]) -> bool:
     return not alike or validator in alike
 
 
-def check_size(size: int, max_bytes: int) -> None:
+def check_bytes(size: int, max_bytes: int) -> None:
     """Raise `too_large` for an object above the limit."""
     if size > max_bytes:
         raise ImageError(ErrorCode.TOO_LARGE, f"{size:,} bytes, the limit is {max_bytes:,}")

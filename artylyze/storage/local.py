@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 from urllib.parse import quote
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Entry, Fetched, Survey, Version, check_size
+from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Content, Entry, Survey, Version, check_bytes
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class LocalStore:
                     raise _local_error(error) from error
                 survey.unreadable.add(f"{folder} ({error.strerror or error})")
 
-    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one file."""
         return get_file(self._path(key), max_bytes)
 
@@ -222,7 +222,7 @@ def head_file(path: Path) -> Version:
     return Version(found.st_size, _file_validator(found))
 
 
-def get_file(path: Path, max_bytes: int) -> Fetched:
+def get_file(path: Path, max_bytes: int) -> Content:
     """Read one regular file; raise ImageError if it cannot be had."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe must not block the reader
@@ -236,14 +236,14 @@ def get_file(path: Path, max_bytes: int) -> Fetched:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
-        check_size(found.st_size, max_bytes)
+        check_bytes(found.st_size, max_bytes)
         with open(descriptor, "rb", buffering=0, closefd=False) as file:
             data = file.read()
     except OSError as error:
         raise ImageError(ErrorCode.UNREACHABLE, error.strerror or str(error)) from error
     finally:
         os.close(descriptor)
-    return Fetched(data or b"", (_file_validator(found),))
+    return Content(data or b"", (_file_validator(found),))
 
 
 def _make_folder(folder: Path) -> None:

@@ -20,11 +20,11 @@ from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage.contract import (
     MAX_OBJECT_BYTES,
     ConflictError,
+    Content,
     Entry,
-    Fetched,
     Survey,
     Version,
-    check_size,
+    check_bytes,
     etag_validator,
     first_line,
     time_validator,
@@ -195,7 +195,7 @@ class ObjectStore:
         except Exception as error:
             raise self._refusal(_code(error), error) from error
 
-    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one object in one request."""
         import obstore
         from obstore.exceptions import BaseError, InvalidPathError
@@ -205,13 +205,13 @@ class ObjectStore:
         try:
             result = obstore.get(self.bucket.store, self.prefix + key)
             meta = result.meta
-            check_size(meta["size"], max_bytes)
+            check_bytes(meta["size"], max_bytes)
             data = memoryview(result.bytes())
         except (InvalidPathError, ValueError):
             return self._get_odd(key, max_bytes)
         except (BaseError, OSError) as error:
             raise _image_error(error) from error
-        return Fetched(data, _found(meta["e_tag"], meta["last_modified"], meta["size"]))
+        return Content(data, _found(meta["e_tag"], meta["last_modified"], meta["size"]))
 
     def head(self, key: str) -> Version:
         """Ask for the version of one object; raise ImageError if it cannot be had."""
@@ -242,7 +242,7 @@ class ObjectStore:
             raise _image_error(error) from error
         return found.get("ETag"), found["LastModified"], found["ContentLength"]
 
-    def _get_odd(self, key: str, max_bytes: int) -> Fetched:
+    def _get_odd(self, key: str, max_bytes: int) -> Content:
         """Read a key that obstore cannot name."""
         if self.bucket.s3 is None:
             raise ImageError(ErrorCode.UNREACHABLE, "the storage client cannot name this key")
@@ -251,11 +251,11 @@ class ObjectStore:
 
         try:
             found = self.bucket.s3.get_object(Bucket=self.bucket.name, Key=self.prefix + key)
-            check_size(found["ContentLength"], max_bytes)
+            check_bytes(found["ContentLength"], max_bytes)
             data = _body(found["Body"], found["ContentLength"])
         except (ClientError, BotoCoreError, HTTPError) as error:
             raise _image_error(error) from error
-        return Fetched(data, _found(found.get("ETag"), found["LastModified"], found["ContentLength"]))
+        return Content(data, _found(found.get("ETag"), found["LastModified"], found["ContentLength"]))
 
     def read(self, key: str) -> bytes | None:
         """Read one small object; None if there is none."""

@@ -25,7 +25,7 @@ from urllib.parse import urljoin, urlsplit
 
 from artylyze import __version__
 from artylyze.errors import ErrorCode, ImageError, InputError
-from artylyze.storage.contract import Fetched, Version, check_size, etag_validator, first_line
+from artylyze.storage.contract import Content, Version, check_bytes, etag_validator, first_line
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -78,18 +78,18 @@ def _number(variable: str, default: float) -> float:
     return float(text)
 
 
-def get_http(uri: str, max_bytes: int) -> Fetched:
+def get_http(uri: str, max_bytes: int) -> Content:
     """Read one address.
 
     Raises:
         ImageError: if it cannot be had: denied, missing, unreachable or too_large.
     """
 
-    def get(clock: _Clock) -> Fetched:
+    def get(clock: _Clock) -> Content:
         with _answer("GET", uri, clock) as response:
             data = _body(response, max_bytes, clock)
             validators = _validators(response)
-        return Fetched(data, validators)
+        return Content(data, validators)
 
     return _persistently(get)
 
@@ -232,12 +232,12 @@ def _body(response: BaseHTTPResponse, max_bytes: int, clock: _Clock) -> memoryvi
     import urllib3
 
     expected = response.length_remaining
-    check_size(expected or 0, max_bytes)
+    check_bytes(expected or 0, max_bytes)
     data = bytearray()
     try:
         while piece := response.read1(min(_PIECE, max_bytes + 1)):
             data += piece
-            check_size(len(data), max_bytes)
+            check_bytes(len(data), max_bytes)
     except urllib3.exceptions.HTTPError as error:
         if clock.left() > 0:
             raise
