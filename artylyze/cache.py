@@ -72,8 +72,8 @@ def bound() -> int:
             raise InputError(f"ARTYLYZE_CACHE_GB={text} is not a number of gigabytes.")
         return int(float(text) * 10**9)
     root = cache_folder("")
-    there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
-    return min(LARGEST, int(SHARE * shutil.disk_usage(there).total))
+    existing = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
+    return min(LARGEST, int(SHARE * shutil.disk_usage(existing).total))
 
 
 _SUFFIXES = (".npy", ".json", ".lock", ".safetensors")
@@ -134,10 +134,10 @@ def make_room(count: int) -> list[Entry]:
 
     What is in use stays, whatever it takes.
     """
-    there = entries(BOUNDED)
-    excess = sum(entry.bytes for entry in there) + count - bound()
+    held = entries(BOUNDED)
+    excess = sum(entry.bytes for entry in held) + count - bound()
     removed = []
-    for entry in sorted(there, key=lambda entry: entry.used):
+    for entry in sorted(held, key=lambda entry: entry.used):
         if excess > 0 and not entry.in_use and remove(entry):
             excess -= entry.bytes
             removed.append(entry)
@@ -189,15 +189,15 @@ def _entry(kind: str, path: Path) -> Entry:
                 continue
     files = sum(not S_ISDIR(each.st_mode) for each in stats)
     lock = _lock(path.parent, path.name)
-    used = lock.stat().st_mtime if lock.exists() else max((one.st_mtime for one in stats), default=0.0)
-    return Entry(kind, path, files, sum(one.st_blocks * 512 for one in stats), used, _in_use(lock))
+    used = lock.stat().st_mtime if lock.exists() else max((each.st_mtime for each in stats), default=0.0)
+    return Entry(kind, path, files, sum(each.st_blocks * 512 for each in stats), used, _in_use(lock))
 
 
 def _paths(path: Path) -> list[Path]:
     """The folder of an entry, or its files."""
     if path.is_dir():
         return [path]
-    return [one for one in path.parent.iterdir() if one.is_file() and one.stem == path.name]
+    return [file for file in path.parent.iterdir() if file.is_file() and file.stem == path.name]
 
 
 def _name(path: Path) -> str:

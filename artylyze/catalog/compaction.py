@@ -148,8 +148,8 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         column = footer.schema.names.index("image_id")
         ranges = [group.column(column).statistics for group in groups]
-        if all(found is not None and found.has_min_max for found in ranges):
-            first, last = min(found.min for found in ranges), max(found.max for found in ranges)
+        if all(statistics is not None and statistics.has_min_max for statistics in ranges):
+            first, last = min(statistics.min for statistics in ranges), max(statistics.max for statistics in ranges)
         else:  # a writer leaves statistics of long values out
             ids = _read_ids(store, part.path)
             first, last = ids[0], ids[-1]
@@ -204,8 +204,8 @@ def _whole(pieces: Sequence[Slice], parts: dict[str, Part]) -> Part | None:
 def _read_ids(store: Store, path: str) -> list[str]:
     with pq.ParquetFile(store.open(path)) as file:
         ids: list[str] = file.read(columns=["image_id"]).column("image_id").to_pylist()
-    if any(one >= other for one, other in itertools.pairwise(ids)):
-        raise InputError(f"{store.uri(path)} is not sorted by image_id, or repeats one: make the catalog again.")
+    if any(first >= second for first, second in itertools.pairwise(ids)):
+        raise InputError(f"{store.uri(path)} is not sorted by image_id, or repeats an image: make the catalog again.")
     return ids
 
 
@@ -281,9 +281,9 @@ class _Tables:
 
 def _check_once(rows: pa.Table, runs: Store) -> None:
     ids = rows.column("image_id").to_pylist()
-    for one, other in itertools.pairwise(ids):
-        if one >= other:
-            raise InputError(f"Two parts of the catalog have the image {one!r} ({runs.url}): make the catalog again.")
+    for first, second in itertools.pairwise(ids):
+        if first >= second:
+            raise InputError(f"Two parts of the catalog have the image {first!r} ({runs.url}): make the catalog again.")
 
 
 def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targets: Sequence[Target]) -> Snapshot:

@@ -58,16 +58,16 @@ def read_table(
     """
     dataset = open_dataset(catalog, snapshot)
     names = list(dataset.schema.names if columns is None else columns)
-    there = f"The catalog {catalog} has the columns {', '.join(dataset.schema.names)}."
+    available = f"The catalog {catalog} has the columns {', '.join(dataset.schema.names)}."
     if unknown := [name for name in names if name not in dataset.schema.names]:
-        raise InputError(f"There is no column {unknown[0]!r}. {there}")
+        raise InputError(f"There is no column {unknown[0]!r}. {available}")
     try:
-        return dataset.to_table(columns=names) if where is None else _select(dataset, names, where, there)
+        return dataset.to_table(columns=names) if where is None else _select(dataset, names, where, available)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{catalog} cannot be read: {first_line(error)}.") from error
 
 
-def _select(dataset: ds.Dataset, names: Sequence[str], where: str, there: str) -> pa.Table:
+def _select(dataset: ds.Dataset, names: Sequence[str], where: str, available: str) -> pa.Table:
     """Filter by DuckDB, which takes from the dataset only the columns and row groups that it needs."""
     import duckdb
 
@@ -78,7 +78,7 @@ def _select(dataset: ds.Dataset, names: Sequence[str], where: str, there: str) -
         try:
             table = database.sql(f"SELECT {listed} FROM catalog WHERE (\n{where}\n)").to_arrow_table()
         except (duckdb.ParserException, duckdb.BinderException, duckdb.ConversionException) as error:
-            raise InputError(f"`where` {where!r}: {first_line(error).rstrip('.')}. {there}") from error
+            raise InputError(f"`where` {where!r}: {first_line(error).rstrip('.')}. {available}") from error
         except duckdb.Error as error:
             raise InputError(f"`where` {where!r} failed: {first_line(error).rstrip('.')}.") from error
     return table.cast(wanted)
@@ -102,7 +102,7 @@ class _Objects(FileSystemHandler):  # type: ignore[misc]
 
     def get_file_info_selector(self, selector: FileSelector) -> list[FileInfo]:
         under = f"{selector.base_dir.rstrip('/')}/" if selector.base_dir else ""
-        return [FileInfo(one.key, FileType.File, size=one.size) for one in open_store(self.root).list(under)]
+        return [FileInfo(entry.key, FileType.File, size=entry.size) for entry in open_store(self.root).list(under)]
 
     def open_input_file(self, path: str) -> pa.PythonFile:
         return pa.PythonFile(open_store(self.root).open(path), mode="r")

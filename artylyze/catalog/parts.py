@@ -105,10 +105,10 @@ def commit(
 
 def _settled(store: Store, receipt: Receipt) -> Receipt:
     """Return the receipt of the part that is there, if it is what we were to commit."""
-    found = read_receipt(store, receipt.key)
-    if found is None or (found.run_id, found.shard_hash) != (receipt.run_id, receipt.shard_hash):
+    committed = read_receipt(store, receipt.key)
+    if committed is None or (committed.run_id, committed.shard_hash) != (receipt.run_id, receipt.shard_hash):
         raise StorageError(f"{store.url}/{receipt.key} is there and was not written by this run. Move it away.")
-    return found
+    return committed
 
 
 def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
@@ -154,18 +154,18 @@ def read_receipts(store: Store, run_id: str, shards: Sequence[Shard]) -> dict[in
         StorageError: if a part under one of their keys was not written by this run.
     """
     by_key = {shard.key: shard for shard in shards}
-    there = [by_key[entry.key] for entry in store.list("parts/part-") if entry.key in by_key]
+    listed = [by_key[entry.key] for entry in store.list("parts/part-") if entry.key in by_key]
     with ThreadPoolExecutor(32) as pool:
         receipts = dict(
-            zip((s.index for s in there), pool.map(lambda s: read_receipt(store, s.key), there), strict=True)
+            zip((s.index for s in listed), pool.map(lambda s: read_receipt(store, s.key), listed), strict=True)
         )
-    for shard in there:
-        found = receipts[shard.index]
-        if found is None or (found.run_id, found.key, found.start, found.rows) != (
+    for shard in listed:
+        receipt = receipts[shard.index]
+        if receipt is None or (receipt.run_id, receipt.key, receipt.start, receipt.rows) != (
             run_id,
             shard.key,
             shard.start,
             shard.rows,
         ):
             raise StorageError(f"{store.url}/{shard.key} is not a part of this run. Move it away, then run again.")
-    return {index: found for index, found in receipts.items() if found is not None}
+    return {index: receipt for index, receipt in receipts.items() if receipt is not None}

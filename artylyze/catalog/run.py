@@ -124,11 +124,11 @@ def read_spec(store: Store) -> RunSpec | None:
     if data is None:
         return None
     try:
-        found = json.loads(data)
-        ends = found.pop("shards")
+        values = json.loads(data)
+        ends = values.pop("shards")
         starts = [0, *ends][:-1]
         shards = tuple(Shard(index, *rows) for index, rows in enumerate(zip(starts, ends, strict=True)))
-        return RunSpec(**(found | {"shards": shards, "tasks": tuple(found["tasks"])}))
+        return RunSpec(**(values | {"shards": shards, "tasks": tuple(values["tasks"])}))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{store.url}/run.json cannot be read ({error}). Move the run's folder away.") from error
 
@@ -189,18 +189,18 @@ class Lease:
 
     def __enter__(self) -> Self:
         self._version = self._store.version("status.json")
-        found = read_status(self._store)
-        if found is not None and found.alive(time.time()):
-            raise StorageError(self._driven_by(found))
+        status = read_status(self._store)
+        if status is not None and status.alive(time.time()):
+            raise StorageError(self._driven_by(status))
         try:
             self._write()
         except ConflictError:
             raise StorageError(self._driven_by(read_status(self._store))) from None
         if not self._conditional:  # whoever wrote at the same time has written by now, and the last one drives
             time.sleep(SETTLE)
-            found = read_status(self._store)
-            if found is not None and found.owner != self._owner:
-                raise StorageError(self._driven_by(found))
+            status = read_status(self._store)
+            if status is not None and status.owner != self._owner:
+                raise StorageError(self._driven_by(status))
         self._thread.start()
         return self
 
@@ -230,8 +230,8 @@ class Lease:
         with self._lock:
             self.status = replace(self.status, **changes)
 
-    def _driven_by(self, found: Status | None) -> str:
-        who = found.owner.rpartition(" ")[0] if found else "another process"
+    def _driven_by(self, status: Status | None) -> str:
+        who = status.owner.rpartition(" ")[0] if status else "another process"
         return (
             f"The run {self._store.url} is being driven by {who}. Wait for it, or stop it; "
             f"{DEAD_AFTER:.0f} s after its last heartbeat this command takes over."
@@ -251,8 +251,8 @@ class Lease:
         try:
             return self._store.put("status.json", data, if_absent=absent, if_match=self._version)
         except ConflictError:
-            version, found = self._store.version("status.json"), read_status(self._store)
-            if version is None or found is None or found.owner != self._owner:
+            version, status = self._store.version("status.json"), read_status(self._store)
+            if version is None or status is None or status.owner != self._owner:
                 raise
             return version  # our own last word, whose answer was lost
 
@@ -263,8 +263,12 @@ class Lease:
 
     def _beat(self) -> None:
         try:
-            found = None if self._conditional else read_status(self._store)
-            if found is not None and found.owner != self._owner and (found.state == "done" or found.alive(time.time())):
+            status = None if self._conditional else read_status(self._store)
+            if (
+                status is not None
+                and status.owner != self._owner
+                and (status.state == "done" or status.alive(time.time()))
+            ):
                 raise ConflictError("status.json")
             self._write()
         except ConflictError:

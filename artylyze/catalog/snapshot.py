@@ -102,12 +102,12 @@ def read_snapshot(catalog: str) -> Snapshot:
             "`artylyze tag SOURCE -o CATALOG`."
         )
     try:
-        found = json.loads(data)
-        if found.pop("format") != FORMAT:
+        values = json.loads(data)
+        if values.pop("format") != FORMAT:
             raise ValueError("its format is not ours")
-        parts = tuple(map(Part.from_json, found.pop("parts")))
+        parts = tuple(map(Part.from_json, values.pop("parts")))
         names = ("run_id", "operation", "model_id", "dim", "settings")
-        return Snapshot(**{name: found[name] for name in names}, tasks=tuple(found["tasks"]), parts=parts)
+        return Snapshot(**{name: values[name] for name in names}, tasks=tuple(values["tasks"]), parts=parts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{catalog}/catalog.json is not a catalog that this version reads ({error}).") from error
 

@@ -65,22 +65,22 @@ def run_states(catalog: str) -> list[RunState]:
 def describe(catalog: str, states: Sequence[RunState]) -> str:
     """Return the states in words."""
     lines = [f"Catalog {catalog}"]
-    for one in states:
-        mark = "  (the catalog's snapshot)" if one.current else ""
-        lines.append(f"  {one.operation} {one.run_id}: {one.state}{mark}")
-        lines.append(f"    {one.committed:,} of {one.rows:,} images in {one.parts:,} of {one.shards:,} parts")
-        if one.errors:
-            lines.append("    failed: " + ", ".join(f"{count:,} {code}" for code, count in one.errors.items()))
-        if one.state == "running":
+    for state in states:
+        mark = "  (the catalog's snapshot)" if state.current else ""
+        lines.append(f"  {state.operation} {state.run_id}: {state.state}{mark}")
+        lines.append(f"    {state.committed:,} of {state.rows:,} images in {state.parts:,} of {state.shards:,} parts")
+        if state.errors:
+            lines.append("    failed: " + ", ".join(f"{count:,} {code}" for code, count in state.errors.items()))
+        if state.state == "running":
             lines.append(
-                f"    {one.images_per_second or 0:,.1f} images/s, heartbeat {one.seconds_since_heartbeat:.0f} s ago"
+                f"    {state.images_per_second or 0:,.1f} images/s, heartbeat {state.seconds_since_heartbeat:.0f} s ago"
             )
-        elif one.state == "dead":
+        elif state.state == "dead":
             lines.append(
-                f"    its last heartbeat was {one.seconds_since_heartbeat:,.0f} s ago: nobody drives it any more. "
+                f"    its last heartbeat was {state.seconds_since_heartbeat:,.0f} s ago: nobody drives it any more. "
                 "The command that began it resumes it."
             )
-    if not any(one.current for one in states):
+    if not any(state.current for state in states):
         lines.append("  There is no complete catalog yet.")
     return "\n".join(lines)
 

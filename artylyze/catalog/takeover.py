@@ -89,8 +89,8 @@ def unpublished_runs(catalog: str, parent: str | None) -> list[Unpublished]:
     ids = sorted({key.split("/")[1] for key in keys if key.endswith("/run.json") and key.count("/") == 2})
     with ThreadPoolExecutor(16) as pool:
         specs = list(pool.map(lambda run_id: read_spec(run_store(catalog, run_id)), ids))
-        here = [spec for spec in specs if spec is not None and spec.parent == parent]
-        runs = [run for run in pool.map(lambda spec: _unpublished(catalog, spec, keys), here) if run is not None]
+        children = [spec for spec in specs if spec is not None and spec.parent == parent]
+        runs = [run for run in pool.map(lambda spec: _unpublished(catalog, spec, keys), children) if run is not None]
     return sorted(runs, key=lambda run: (-run.considered, -run.shards, run.spec.run_id))
 
 

@@ -112,8 +112,8 @@ def plan_changes(
             )
         database.execute("CREATE TABLE gone AS SELECT part FROM old ANTI JOIN fresh USING (image_id)")
         removed = _count(database, "SELECT count(*) FROM gone")
-        for rank, one in enumerate(spare, 1):
-            _load_old(database, catalog, one.parts, old_type, rank=rank, reread=one.reread)
+        for rank, run in enumerate(spare, 1):
+            _load_old(database, catalog, run.parts, old_type, rank=rank, reread=run.reread)
         if spare:
             database.execute("INSERT INTO gone SELECT part FROM old ANTI JOIN fresh USING (image_id) WHERE rank > 0")
         _find_forced(database, force)
@@ -148,7 +148,7 @@ def plan_changes(
     shards += plan_shards(
         sizes.column("size").combine_chunks().cast(pa.int64()), size(sizes.num_rows), len(shards), start
     )
-    earlier = (*current, *(part for one in spare for part in one.parts))
+    earlier = (*current, *(part for run in spare for part in run.parts))
     kept = tuple(part for part in earlier if part.path not in affected)
     return Changes(tuple(shards), kept, removed=removed, **counted)
 
@@ -190,19 +190,19 @@ def _load_old(
     """
     waiting: list[pa.Table] = []
     for number, (part, table) in enumerate(read_parts(catalog, parts, [*_OLD, "metadata", "warning"]), 1):
-        found = table.schema.field("metadata").type if "metadata" in table.column_names else None
-        kept = table.select([*_OLD, *(["metadata"] if found is not None and found == metadata else [])])
+        type_of_part = table.schema.field("metadata").type if "metadata" in table.column_names else None
+        kept = table.select([*_OLD, *(["metadata"] if type_of_part is not None and type_of_part == metadata else [])])
         same = {
             "part": part.path,
             "rank": rank,
-            "retyped": found != metadata or "warning" not in table.column_names,
+            "retyped": type_of_part != metadata or "warning" not in table.column_names,
             "reread": reread,
         }
         for name, value in same.items():
             kept = kept.append_column(name, pa.repeat(value, table.num_rows))
         waiting.append(kept.append_column("row", pa.array(np.arange(table.num_rows))))
         # Together: each insert is a transaction. Not all in one: that holds its rows beside the database's memory.
-        if number == len(parts) or sum(one.num_rows for one in waiting) >= INSERTED:
+        if number == len(parts) or sum(rows.num_rows for rows in waiting) >= INSERTED:
             rows = pa.concat_tables(waiting, promote_options="permissive")
             digested = "metadata" in rows.column_names and "digest" in database.table("old").columns
             chosen = f"* EXCLUDE (metadata), {_digest('metadata')} AS digest" if digested else "*"

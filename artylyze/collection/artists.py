@@ -89,10 +89,10 @@ def read_artists(address: str) -> ArtistsFile:
     """
     with open_database() as database:
         columns = load_table(database, address).columns
-        found = {what: _first(columns, names) for what, names in _KNOWN.items()}
-        if found["name"] is None:
+        column_for = {what: _first(columns, names) for what, names in _KNOWN.items()}
+        if column_for["name"] is None:
             raise InputError(f"{address} has no column of artists' names: call it `name` (it has: {listed(columns)}).")
-        values = ", ".join("NULL" if column is None else value_of(column) for column in found.values())
+        values = ", ".join("NULL" if column is None else value_of(column) for column in column_for.values())
         rows = database.execute(f"SELECT {values} FROM catalogue").fetchall()
     known: dict[str, list[Facts]] = defaultdict(list)
     for name, *facts in sorted(rows, key=repr):
@@ -100,11 +100,15 @@ def read_artists(address: str) -> ArtistsFile:
         if artist is not None:
             known[artist.key].append(Facts(name.strip(), _nationality(facts[0]), _period(*facts[1:])))
     if not known:
-        raise InputError(f"{address} names no artist in its column '{found['name']}'.")
+        raise InputError(f"{address} names no artist in its column '{column_for['name']}'.")
     by_key = {key: _agreed(same) for key, same in sorted(known.items())}
-    ambiguous = tuple(by_key[key].name for key, same in sorted(known.items()) if len({_told(one) for one in same}) > 1)
-    times = any(found[what] for what in ("birth", "death", "years"))
-    has = tuple(name for name, there in (("nationality", found["nationality"]), ("period", times)) if there)
+    ambiguous = tuple(
+        by_key[key].name
+        for key, same in sorted(known.items())
+        if len({(row.nationality, row.period) for row in same}) > 1
+    )
+    times = any(column_for[what] for what in ("birth", "death", "years"))
+    has = tuple(name for name, given in (("nationality", column_for["nationality"]), ("period", times)) if given)
     return ArtistsFile(address, sum(map(len, known.values())), by_key, ambiguous, has)
 
 
@@ -118,8 +122,8 @@ _KNOWN: Mapping[str, Sequence[str]] = {
 
 
 def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    there = {"".join(c for c in column.casefold() if c.isalnum()): column for column in reversed(columns)}
-    return next((there[name] for name in names if name in there), None)
+    by_letters = {"".join(c for c in column.casefold() if c.isalnum()): column for column in reversed(columns)}
+    return next((by_letters[name] for name in names if name in by_letters), None)
 
 
 def _nationality(text: str | None) -> str | None:
@@ -130,12 +134,12 @@ def _nationality(text: str | None) -> str | None:
 def _period(birth: str | None, death: str | None, years: str | None) -> str | None:
     born, died = (next(iter(_years(text)), None) for text in (birth, death))
     if born is None and died is None:
-        told = _years(years)
-        if _ACTIVE.search(years or "") and told:
-            return half_century(told[0], told[-1])
-        only_death = len(told) == 1 and re.match(r"\s*(?:d|died)\b", years or "", re.IGNORECASE)
-        born = told[0] if told and not only_death else None
-        died = told[-1] if len(told) > 1 or only_death else None
+        life = _years(years)
+        if _ACTIVE.search(years or "") and life:
+            return half_century(life[0], life[-1])
+        only_death = len(life) == 1 and re.match(r"\s*(?:d|died)\b", years or "", re.IGNORECASE)
+        born = life[0] if life and not only_death else None
+        died = life[-1] if len(life) > 1 or only_death else None
     if born is not None and died is not None and died < born:
         return None
     return period(born, died)
@@ -151,13 +155,10 @@ def half_century(start: int, end: int) -> str:
     return f"{first}-{first + SPAN - 1}"
 
 
-def _told(facts: Facts) -> tuple[str | None, str | None]:
-    return facts.nationality, facts.period
-
-
 def _agreed(same: Sequence[Facts]) -> Facts:
     """Return what several rows of one name agree on."""
-    nationalities, periods = ({told for told in all_told if told} for all_told in zip(*map(_told, same), strict=True))
+    nationalities = {row.nationality for row in same if row.nationality}
+    periods = {row.period for row in same if row.period}
     return Facts(
         same[0].name,
         nationalities.pop() if len(nationalities) == 1 else None,

@@ -7,7 +7,7 @@ from artylyze.tables import literal, stripped
 
 # Files whose image may have been delivered in another format.
 _SOURCES = ("psd", "psb", "dng", "cr2", "cr3", "nef", "arw", "raf", "orf", "rw2", "raw", "heic", "pdf", "eps", "svg")
-_EXTENSION = r"\.(" + "|".join([*sorted(one.lstrip(".") for one in IMAGE_EXTENSIONS), *_SOURCES]) + ")$"
+_EXTENSION = r"\.(" + "|".join([*sorted(extension.lstrip(".") for extension in IMAGE_EXTENSIONS), *_SOURCES]) + ")$"
 
 
 def record_of(text: str) -> str:
@@ -22,7 +22,7 @@ def path_of(raw: str) -> str:
 
 
 def without_scheme(text: str) -> str:
-    """Return SQL for an address without `scheme://`; one of the web without its query, too."""
+    """Return SQL for an address without `scheme://`, and without its query if it is a web address."""
     return (
         f"CASE WHEN contains({text}, '://') THEN regexp_replace(regexp_replace({text}, "
         r"'^(https?://[^?#]*)[?#].*$', '\1', 'i'), '^[A-Za-z][A-Za-z0-9+.-]+://', '') "

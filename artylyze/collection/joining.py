@@ -221,17 +221,17 @@ def _account(
         "ambiguous_images": count(database, "SELECT count(DISTINCT image) FROM torn"),
     }
     unmatched = rows - naming - ambiguous
-    found = Matching(column, rows, joined, naming - joined, ambiguous, unmatched, **counts, notes=())
+    matching = Matching(column, rows, joined, naming - joined, ambiguous, unmatched, **counts, notes=())
     notes = [
-        *_on_ambiguity(database, found, labels),
-        *_on_little(database, found, labels, images),
+        *_on_ambiguity(database, matching, labels),
+        *_on_little(database, matching, labels, images),
         *(_on_separators(database, labels) if separator is None and unmatched else ()),
     ]
     return Matching(column, rows, joined, naming - joined, ambiguous, unmatched, **counts, notes=tuple(notes))
 
 
-def _on_ambiguity(database: duckdb.DuckDBPyConnection, found: Matching, labels: str) -> list[str]:
-    if not found.ambiguous_images:
+def _on_ambiguity(database: duckdb.DuckDBPyConnection, matching: Matching, labels: str) -> list[str]:
+    if not matching.ambiguous_images:
         return []
     example = database.execute(
         """
@@ -240,17 +240,17 @@ def _on_ambiguity(database: duckdb.DuckDBPyConnection, found: Matching, labels: 
         ORDER BY image_id, raw LIMIT 2
         """
     ).fetchall()
-    were = "was" if found.ambiguous_images == 1 else "were"
+    were = "was" if matching.ambiguous_images == 1 else "were"
     such = f" (such as {example[0][0]!r}, and '{shortened(example[0][1])}' in the table)" if example else ""
     return [
-        f"{counted(found.ambiguous_images, 'image')} {were} left unmatched: several files or several rows of {labels} "
-        f"have the same name{such}. With folders in its column '{found.column}' they can be told apart."
+        f"{counted(matching.ambiguous_images, 'image')} {were} left unmatched: several files or several rows of "
+        f"{labels} have the same name{such}. Add their folders to its column '{matching.column}'."
     ]
 
 
-def _on_little(database: duckdb.DuckDBPyConnection, found: Matching, labels: str, images: str) -> list[str]:
+def _on_little(database: duckdb.DuckDBPyConnection, matching: Matching, labels: str, images: str) -> list[str]:
     """Show a value and a file name side by side where fewer than half of the rows or of the images match."""
-    if found.described * 2 >= found.images and (found.rows - found.unmatched) * 2 >= found.rows:
+    if matching.described * 2 >= matching.images and (matching.rows - matching.unmatched) * 2 >= matching.rows:
         return []
     value = database.execute(
         """
@@ -265,9 +265,9 @@ def _on_little(database: duckdb.DuckDBPyConnection, found: Matching, labels: str
     if not value or image is None:
         return []
     return [
-        f"Only {counted(found.described, 'image')} of {found.images:,} in {images} and "
-        f"{counted(found.joined + found.repeated, 'row')} of {found.rows:,} in {labels} match. Compare one of each "
-        f"without a match: '{found.column}' is '{shortened(value[0][0])}', a file is {image!r}."
+        f"Only {counted(matching.described, 'image')} of {matching.images:,} in {images} and "
+        f"{counted(matching.joined + matching.repeated, 'row')} of {matching.rows:,} in {labels} match. Unmatched, "
+        f"for example: '{matching.column}' is '{shortened(value[0][0])}', a file is {image!r}."
     ]
 
 
@@ -299,12 +299,12 @@ def _on_separators(database: duckdb.DuckDBPyConnection, labels: str) -> list[str
     ]
 
 
-def nothing_matched(database: duckdb.DuckDBPyConnection, found: Matching, labels: str, images: str) -> InputError:
+def nothing_matched(database: duckdb.DuckDBPyConnection, matching: Matching, labels: str, images: str) -> InputError:
     """Return the error for a table none of whose rows describes an image, with a value and a file name side by side."""
     value = database.execute("SELECT raw FROM names JOIN named USING (value) ORDER BY row LIMIT 1").fetchall()
     image = database.execute("SELECT min(image_id) FROM images").fetchall()[0][0]
-    given = f"'{found.column}' is like '{shortened(value[0][0])}'" if value else f"'{found.column}' is empty"
-    notes = " ".join(note for note in found.notes if not note.startswith("Only "))
+    given = f"'{matching.column}' is like '{shortened(value[0][0])}'" if value else f"'{matching.column}' is empty"
+    notes = " ".join(note for note in matching.notes if not note.startswith("Only "))
     return InputError(
         f"No row of {labels} names an image of {images}: its {given}, the images are like {image!r}. "
         f"{notes or 'Say with `id_column` or `file_column` which column names them.'}"

@@ -105,11 +105,11 @@ def labels_in(task: str, columns: Iterable[pa.ChunkedArray], images: int, separa
     for column in columns:
         texts, rows = encoded(column)
         choices = [_choose(task, text, separator) for text in texts]
-        of = [-1 if term is None else place.setdefault(term, len(place)) for term, _ in choices]
-        said = np.array([*of, -1], np.int32)[rows]
-        contradicted |= (merged >= 0) & (said >= 0) & (said != merged)
+        term_codes = [-1 if term is None else place.setdefault(term, len(place)) for term, _ in choices]
+        row_codes = np.array([*term_codes, -1], np.int32)[rows]
+        contradicted |= (merged >= 0) & (row_codes >= 0) & (row_codes != merged)
         several |= (merged < 0) & np.array([*(count > 1 for _, count in choices), False])[rows]
-        merged = np.where(merged >= 0, merged, said)
+        merged = np.where(merged >= 0, merged, row_codes)
     known, codes = coded(list(place), merged)
     counts = np.bincount(codes[codes >= 0], minlength=len(known)).tolist()
     foreign = [code for code, term in enumerate(known) if task in _WITH_VOCABULARY and normalise(task, term) is None]
@@ -144,12 +144,12 @@ def coded(values: Sequence[str | None], codes: Codes) -> tuple[tuple[str, ...], 
         values: what a code stands for; several may stand for one value, and some for none.
         codes: (rows,) places among `values`, -1 for none.
     """
-    there = np.zeros(len(values) + 1, bool)  # the last is for -1
-    there[codes] = True
-    of_code = [value if used else None for value, used in zip(values, there[:-1], strict=True)]
-    known = tuple(sorted({value for value in of_code if value is not None}))
+    occurs = np.zeros(len(values) + 1, bool)  # the last is for -1
+    occurs[codes] = True
+    occurring = [value if used else None for value, used in zip(values, occurs[:-1], strict=True)]
+    known = tuple(sorted({value for value in occurring if value is not None}))
     place = {value: number for number, value in enumerate(known)}
-    return known, np.array([*(-1 if value is None else place[value] for value in of_code), -1], np.int32)[codes]
+    return known, np.array([*(-1 if value is None else place[value] for value in occurring), -1], np.int32)[codes]
 
 
 def filled(labels: Labels, others: Sequence[str | None]) -> Labels:
@@ -176,8 +176,8 @@ def artists_in(columns: Iterable[pa.ChunkedArray], images: int) -> Artists:
     given = np.full(images, -1, np.int32)
     for column in columns:
         texts, rows = encoded(column)
-        said = np.array([*(place.setdefault(text, len(place)) for text in texts), -1], np.int32)[rows]
-        given = np.where(given >= 0, given, said)
+        row_codes = np.array([*(place.setdefault(text, len(place)) for text in texts), -1], np.int32)[rows]
+        given = np.where(given >= 0, given, row_codes)
     names = list(place)
     counts = np.bincount(given[given >= 0], minlength=len(names)).tolist()
     parsed = {name: parse(name) for name, count in zip(names, counts, strict=True) if count}

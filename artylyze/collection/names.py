@@ -91,7 +91,7 @@ def nearest(keys: Iterable[str], candidates: Iterable[str]) -> Mapping[str, str]
                 f"CREATE TABLE {table} AS SELECT key, string_split(key, ' ') AS words FROM (SELECT unnest($1) AS key)",
                 [sorted(set(names))],
             )
-        found = database.execute(
+        closest = database.execute(
             f"""
             WITH pairs AS (
                 SELECT wanted.key, offered.key AS other, wanted.words, offered.words AS others,
@@ -112,4 +112,4 @@ def nearest(keys: Iterable[str], candidates: Iterable[str]) -> Mapping[str, str]
             GROUP BY key ORDER BY key
             """
         ).fetchall()
-    return dict(found)
+    return dict(closest)

@@ -130,7 +130,7 @@ def remove_products(
     suspects = "SELECT image_id FROM images WHERE regexp_matches(image_id, $any)"
     if not described or not database.execute(f"{suspects} LIMIT 1", {"any": ANY_FILE}).fetchall():
         return 0, []
-    columns = [list(range(len(described))), [one.folder for one in described], [one.files for one in described]]
+    columns = [list(range(len(described))), [each.folder for each in described], [each.files for each in described]]
     database.register("descriptions", pa.table(columns, ["number", "folder", "files"]))
     database.execute(
         f"""
@@ -142,13 +142,17 @@ def remove_products(
     )
     numbers = [number for (number,) in database.execute("SELECT DISTINCT number FROM products").fetchall()]
     with ThreadPoolExecutor(16) as pool:
-        judged = pool.map(lambda number: _describes(store, described[number]), numbers)
-        ours = [number for number, true in zip(numbers, judged, strict=True) if true]
+        confirmed = pool.map(lambda number: _describes(store, described[number]), numbers)
+        ours = [number for number, true in zip(numbers, confirmed, strict=True) if true]
     database.execute("DELETE FROM products WHERE number NOT IN (SELECT unnest($ours::BIGINT[]))", {"ours": ours})
     database.execute("DELETE FROM images WHERE image_id IN (SELECT image_id FROM products)")
     ((written,),) = database.execute("SELECT count(DISTINCT image_id) FROM products").fetchall()
-    found = [folder for (folder,) in database.execute("SELECT DISTINCT folder FROM products ORDER BY 1").fetchall()]
-    outermost = [one for one in found if not any(other and one.startswith(other) for other in found if other != one)]
+    folders = [folder for (folder,) in database.execute("SELECT DISTINCT folder FROM products ORDER BY 1").fetchall()]
+    outermost = [
+        folder
+        for folder in folders
+        if not any(above and folder != above and folder.startswith(above) for above in folders)
+    ]
     return written, [store.uri(folder.rstrip("/")) if folder else store.url for folder in outermost]
 
 

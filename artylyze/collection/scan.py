@@ -374,8 +374,8 @@ def _write(
     database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int, left_out: LeftOut
 ) -> ScanReport:
     if not count(database, "SELECT count(*) FROM images"):
-        found = f"No images were found in {source} ({counted(passed_over, 'other file')} passed over)."
-        raise InputError(" ".join([found, *left_out.notes()]))
+        message = f"No images were found in {source} ({counted(passed_over, 'other file')} passed over)."
+        raise InputError(" ".join([message, *left_out.notes()]))
     tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
     described = "catalogue" in tables
     query = f"""

@@ -60,11 +60,11 @@ class Unknown:
         """Return a sentence for each kind."""
         sentences = []
         for host, number in [*self.silent.items()][:_HOSTS]:
-            one = number == 1
+            single = number == 1
             sentences.append(
-                f"{counted(number, 'address', 'addresses')} of {host} {'gives' if one else 'give'} no ETag or "
-                f"Last-Modified: `update` cannot see whether {'it has' if one else 'they have'} changed; "
-                f"`update` with `force` reads {'it' if one else 'them'} again."
+                f"{counted(number, 'address', 'addresses')} of {host} {'gives' if single else 'give'} no ETag or "
+                f"Last-Modified: `update` cannot see whether {'it has' if single else 'they have'} changed; "
+                f"`update` with `force` reads {'it' if single else 'them'} again."
             )
         if len(self.silent) > _HOSTS:
             rest = sum([*self.silent.values()][_HOSTS:])
@@ -101,8 +101,8 @@ def add_versions(database: duckdb.DuckDBPyConnection) -> Unknown:
                 {"start": start, "stop": start + BATCH - 1},
             ).fetchall()
             uris = [uri for (uri,) in rows]
-            found = list(pool.map(inquiry.ask, uris))
-            _insert(database, [(u, v.size, v.validator) for u, v in zip(uris, found, strict=True) if v is not None])
+            versions = list(pool.map(inquiry.ask, uris))
+            _insert(database, [(u, v.size, v.validator) for u, v in zip(uris, versions, strict=True) if v is not None])
     database.execute(
         """
         CREATE OR REPLACE TABLE images AS
@@ -167,9 +167,9 @@ def _list_buckets(database: duckdb.DuckDBPyConnection) -> None:
             continue  # who may not list may still read: the addresses are asked one by one, and say what is wrong
 
 
-def _common_folder(one: str, other: str) -> str:
+def _common_folder(first: str, second: str) -> str:
     """Return the address of the innermost folder, or the bucket, in which two objects of a bucket lie."""
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(one.split("/")[:-1], other.split("/")[:-1], strict=False))
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first.split("/")[:-1], second.split("/")[:-1], strict=False))
     return "/".join(name for name, _ in same)
 
 

@@ -75,12 +75,12 @@ def _claim(folder: Path, spec: Spec) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         _put(marker, _marker(spec, 0))
     try:
-        there = json.loads(marker.read_text(encoding="utf-8"))
-        count = int(there["count"])
+        recorded = json.loads(marker.read_text(encoding="utf-8"))
+        count = int(recorded["count"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{marker} is not the marker of a sample ({error}); name a new folder") from error
-    if there != json.loads(_marker(spec, count)):
-        raise InputError(f"{folder} holds another sample ({there}); name a new folder or ask for that one")
+    if recorded != json.loads(_marker(spec, count)):
+        raise InputError(f"{folder} holds another sample ({recorded}); name a new folder or ask for that one")
     return count
 
 

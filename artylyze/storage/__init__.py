@@ -76,9 +76,9 @@ def open_store(root: str | os.PathLike[str]) -> Store:
     return ObjectStore(open_bucket(CLOUD[scheme.lower()], bucket), prefix)
 
 
-def same_place(one: str, other: str) -> bool:
+def same_place(first: str, second: str) -> bool:
     """Tell whether two addresses are of the same folder or file, however they are spelled."""
-    return _place(one) == _place(other)
+    return _place(first) == _place(second)
 
 
 def _place(address: str) -> str:

@@ -53,13 +53,13 @@ class LocalStore:
                 if not key.startswith(under):
                     continue
                 try:
-                    found = os.stat(path)
+                    status = os.stat(path)
                 except OSError as error:
                     if error.errno in (errno.ENOENT, errno.ELOOP):  # gone meanwhile, or a link that leads nowhere
                         continue
                     raise _local_error(error) from error
-                if stat.S_ISREG(found.st_mode):
-                    yield Entry(key, found.st_size, _file_validator(found))
+                if stat.S_ISREG(status.st_mode):
+                    yield Entry(key, status.st_size, _file_validator(status))
 
     def survey(self, survey: Survey) -> Iterator[Entry]:
         """Yield the files of somebody's collection, links followed; no folder is listed twice.
@@ -82,12 +82,12 @@ class LocalStore:
                 with os.scandir(f"{self.url}/{folder}") as entries:
                     for entry in entries:
                         key = f"{folder}/{entry.name}" if folder else entry.name
-                        found = _stat_noted(entry, key, survey)
-                        if found is None:
+                        status = _stat_noted(entry, key, survey)
+                        if status is None:
                             continue
-                        if stat.S_ISREG(found.st_mode):
-                            yield Entry(key, found.st_size, _file_validator(found))
-                        elif stat.S_ISDIR(found.st_mode) and not survey.leaves_out(key):
+                        if stat.S_ISREG(status.st_mode):
+                            yield Entry(key, status.st_size, _file_validator(status))
+                        elif stat.S_ISDIR(status.st_mode) and not survey.leaves_out(key):
                             heapq.heappush(links, key) if entry.is_symlink() else folders.append(key)
             except OSError as error:
                 if not folder:
@@ -150,12 +150,12 @@ class LocalStore:
     def version(self, key: str) -> str | None:
         """Return inode, time and size: two writes never share them while both are there."""
         try:
-            found = self._path(key).stat()
+            status = self._path(key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _local_error(error) from error
-        return f"{found.st_ino}:{_file_validator(found)}"
+        return f"{status.st_ino}:{_file_validator(status)}"
 
     def upload(self, key: str, path: Path) -> None:
         """Copy a file in, atomically."""
@@ -187,12 +187,12 @@ class LocalStore:
         return self.root / key
 
 
-def _file_validator(found: os.stat_result) -> str:
-    return f"mtime:{found.st_mtime_ns}:{found.st_size}"
+def _file_validator(status: os.stat_result) -> str:
+    return f"mtime:{status.st_mtime_ns}:{status.st_size}"
 
 
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _stat_noted(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_result | None:
@@ -210,16 +210,16 @@ def _stat_noted(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_re
 def head_file(path: Path) -> Version:
     """Ask for the version of one regular file; raise ImageError if it cannot be had."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(ErrorCode.MISSING, "no such file") from error
     except PermissionError as error:
         raise ImageError(ErrorCode.DENIED, str(error.strerror)) from error
     except (OSError, ValueError) as error:
         raise ImageError(ErrorCode.UNREACHABLE, str(error)) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
-    return Version(found.st_size, _file_validator(found))
+    return Version(status.st_size, _file_validator(status))
 
 
 def get_file(path: Path, max_bytes: int) -> Content:
@@ -233,17 +233,17 @@ def get_file(path: Path, max_bytes: int) -> Content:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise ImageError(ErrorCode.UNREACHABLE, str(error)) from error
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
-        check_bytes(found.st_size, max_bytes)
+        check_bytes(status.st_size, max_bytes)
         with open(descriptor, "rb", buffering=0, closefd=False) as file:
             data = file.read()
     except OSError as error:
         raise ImageError(ErrorCode.UNREACHABLE, error.strerror or str(error)) from error
     finally:
         os.close(descriptor)
-    return Content(data or b"", (_file_validator(found),))
+    return Content(data or b"", (_file_validator(status),))
 
 
 def _make_folder(folder: Path) -> None:

@@ -178,8 +178,8 @@ class ObjectStore:
         pages = self.bucket.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket.name, Prefix=prefix)
         try:
             for page in pages:
-                for found in page.get("Contents", ()):
-                    yield found["Key"], found["Size"], found.get("ETag"), found["LastModified"]
+                for item in page.get("Contents", ()):
+                    yield item["Key"], item["Size"], item.get("ETag"), item["LastModified"]
         except (BotoCoreError, ClientError) as error:
             raise self._refusal(_code(error), error) from error
 
@@ -189,9 +189,9 @@ class ObjectStore:
         folder, _, _ = prefix.rpartition("/")
         try:
             for chunk in obstore.list(self.bucket.store, folder or None, chunk_size=1000):
-                for found in chunk:
-                    if found["path"].startswith(prefix):
-                        yield found["path"], found["size"], found["e_tag"], found["last_modified"]
+                for item in chunk:
+                    if item["path"].startswith(prefix):
+                        yield item["path"], item["size"], item["e_tag"], item["last_modified"]
         except Exception as error:
             raise self._refusal(_code(error), error) from error
 
@@ -211,7 +211,7 @@ class ObjectStore:
             return self._get_odd(key, max_bytes)
         except (BaseError, OSError) as error:
             raise _image_error(error) from error
-        return Content(data, _found(meta["e_tag"], meta["last_modified"], meta["size"]))
+        return Content(data, _validators(meta["e_tag"], meta["last_modified"], meta["size"]))
 
     def head(self, key: str) -> Version:
         """Ask for the version of one object; raise ImageError if it cannot be had."""
@@ -223,12 +223,12 @@ class ObjectStore:
             if name.startswith("/"):
                 raise InvalidPathError(name)
             meta = obstore.head(self.bucket.store, name)
-            found = meta["e_tag"], meta["last_modified"], meta["size"]
+            etag, modified, size = meta["e_tag"], meta["last_modified"], meta["size"]
         except (InvalidPathError, ValueError):
-            found = self._head_odd(name)
+            etag, modified, size = self._head_odd(name)
         except (BaseError, OSError) as error:
             raise _image_error(error) from error
-        return Version(found[2], _found(*found)[0])
+        return Version(size, _validators(etag, modified, size)[0])
 
     def _head_odd(self, name: str) -> tuple[str | None, datetime, int]:
         """Ask for a key that obstore cannot name."""
@@ -237,10 +237,10 @@ class ObjectStore:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            found = self.bucket.s3.head_object(Bucket=self.bucket.name, Key=name)
+            answer = self.bucket.s3.head_object(Bucket=self.bucket.name, Key=name)
         except (ClientError, BotoCoreError) as error:
             raise _image_error(error) from error
-        return found.get("ETag"), found["LastModified"], found["ContentLength"]
+        return answer.get("ETag"), answer["LastModified"], answer["ContentLength"]
 
     def _get_odd(self, key: str, max_bytes: int) -> Content:
         """Read a key that obstore cannot name."""
@@ -250,12 +250,12 @@ class ObjectStore:
         from urllib3.exceptions import HTTPError
 
         try:
-            found = self.bucket.s3.get_object(Bucket=self.bucket.name, Key=self.prefix + key)
-            check_bytes(found["ContentLength"], max_bytes)
-            data = _body(found["Body"], found["ContentLength"])
+            answer = self.bucket.s3.get_object(Bucket=self.bucket.name, Key=self.prefix + key)
+            check_bytes(answer["ContentLength"], max_bytes)
+            data = _body(answer["Body"], answer["ContentLength"])
         except (ClientError, BotoCoreError, HTTPError) as error:
             raise _image_error(error) from error
-        return Content(data, _found(found.get("ETag"), found["LastModified"], found["ContentLength"]))
+        return Content(data, _validators(answer.get("ETag"), answer["LastModified"], answer["ContentLength"]))
 
     def read(self, key: str) -> bytes | None:
         """Read one small object; None if there is none."""
@@ -391,7 +391,7 @@ def _with_parents(folder: str) -> Iterator[str]:
     return ("/".join(names[:count]) for count in range(1, len(names) + 1))
 
 
-def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:
+def _validators(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:
     tag = etag_validator(etag)
     return (*((tag,) if tag else ()), time_validator(modified, size))
 
@@ -401,8 +401,8 @@ def _code(error: Exception) -> str:
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", ""))
-    found = re.search(r"<Code>(\w+)</Code>", str(error))
-    return found[1] if found else ""
+    match = re.search(r"<Code>(\w+)</Code>", str(error))
+    return match[1] if match else ""
 
 
 def _code_class(code: str) -> ErrorCode | None:

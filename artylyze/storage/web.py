@@ -180,7 +180,7 @@ def _cause(error: Exception) -> str:
     """What the system says of a failed connection, without the classes that urllib3 wraps around it."""
     from urllib3.exceptions import IncompleteRead
 
-    inner = next((one for one in error.args if isinstance(one, Exception)), error.__cause__)
+    inner = next((argument for argument in error.args if isinstance(argument, Exception)), error.__cause__)
     if isinstance(error, IncompleteRead):
         return "the answer breaks off"
     if isinstance(inner, OSError) and inner.strerror:
@@ -241,9 +241,9 @@ def _body(response: BaseHTTPResponse, max_bytes: int, clock: _Clock) -> memoryvi
     except urllib3.exceptions.HTTPError as error:
         if clock.left() > 0:
             raise
-        of = "" if expected is None or response.headers.get("Content-Encoding") else f" of {expected:,}"
+        total = "" if expected is None or response.headers.get("Content-Encoding") else f" of {expected:,}"
         raise ImageError(
-            ErrorCode.UNREACHABLE, f"read for {clock.elapsed():,.0f} s: {len(data):,}{of} bytes"
+            ErrorCode.UNREACHABLE, f"read for {clock.elapsed():,.0f} s: {len(data):,}{total} bytes"
         ) from error
     return memoryview(data)
 

@@ -197,8 +197,12 @@ def _load_text(database: duckdb.DuckDBPyConnection, address: str, data: bytes, r
     names = column_names(table.header)
     _insert(database, names, table.rows())
     if table.bad and not reading.skip_bad_rows:
-        first, others = table.bad[0], [bad.line for bad in table.bad[1:]]
-        more = f" {counted(len(others), 'other row')} cannot be read either ({_lines(others)})." if others else ""
+        first, more_lines = table.bad[0], [bad.line for bad in table.bad[1:]]
+        more = (
+            f" {counted(len(more_lines), 'other row')} cannot be read either ({_lines(more_lines)})."
+            if more_lines
+            else ""
+        )
         advice = "Correct the file, or leave such rows out with `skip_bad_rows`"
         raise _unreadable(address, f"line {first.line:,} {first.why}.{more} {advice}")
     return Loaded(names, (*text.notes, *_notes(address, table)))

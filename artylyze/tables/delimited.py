@@ -132,13 +132,15 @@ def read_delimited(open_lines: Callable[[], Iterable[str]]) -> Delimited | None:
     sample = [line.replace("\0", "") for line in islice(open_lines(), _SAMPLE)]
     if not any(line.strip() for line in sample):
         return None
-    said = _separator_line(sample[0])
-    skipped = 1 if said else 0
-    marks = said or _MARKS
+    declared = _separator_line(sample[0])
+    skipped = 1 if declared else 0
+    marks = declared or _MARKS
     layouts = [_layout(sample[skipped:], mark) for mark in marks]
-    best = max(layouts, key=lambda one: (one.fit, len(one.header)))
-    if best.above and (plain := [one for one in layouts if not one.above and one.fit > 0.5 and len(one.header) > 1]):
-        best = max(plain, key=lambda one: (one.fit, len(one.header)))
+    best = max(layouts, key=lambda layout: (layout.fit, len(layout.header)))
+    if best.above and (
+        plain := [layout for layout in layouts if not layout.above and layout.fit > 0.5 and len(layout.header) > 1]
+    ):
+        best = max(plain, key=lambda layout: (layout.fit, len(layout.header)))
     titles = sum(bool(line.strip()) for line in sample[skipped : skipped + best.above])
     return Delimited(best.header, best.separator, best.above + skipped, titles, _lines=iter(open_lines()))
 
@@ -155,7 +157,7 @@ def find_header(rows: Sequence[Sequence[str]]) -> int:
     usual = Counter(len(row) for row in rows).most_common(1)[0][0]
     for place, row in enumerate(rows[:_PREAMBLE]):
         below = rows[place + 1 :]
-        agree = sum(len(other) == len(row) for other in below)
+        agree = sum(len(row_below) == len(row) for row_below in below)
         if len(row) < 2 or (len(row) != usual and place) or filled[place] < max(2, len(row) / 2):
             continue
         if place == 0:
@@ -294,8 +296,8 @@ def _merged(text: str, mark: str, width: int) -> list[str]:
         for cells, readings in known.items():
             for end in ends:
                 if cells + 1 <= width and width - cells - 1 <= len(pieces) - end:
-                    there = ways[end].setdefault(cells + 1, [])
-                    there += [(*reading, end) for reading in readings][: 2 - len(there)]
+                    readings_to = ways[end].setdefault(cells + 1, [])
+                    readings_to += [(*reading, end) for reading in readings][: 2 - len(readings_to)]
     fitting = ways[-1].get(width, [])
     if len(fitting) != 1:
         return []

@@ -52,21 +52,21 @@ def read_sheet(data: bytes, name: str, sheet: str | None = None) -> Sheet:
 
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
-        known = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
-        names = [one.name for one in sorted(known, key=lambda one: one.visible != SheetVisibleEnum.Visible)]
+        known = [each for each in book.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
+        names = [each.name for each in sorted(known, key=lambda each: each.visible != SheetVisibleEnum.Visible)]
         if sheet is not None:
-            chosen = next((one for one in names if one.casefold() == sheet.strip().casefold()), None)
+            chosen = next((each for each in names if each.casefold() == sheet.strip().casefold()), None)
             if chosen is None:
                 raise UsageError(f"`sheet={sheet!r}`: {name} has no sheet of that name (it has: {', '.join(names)}).")
             return Sheet(chosen, _rows(book.get_sheet_by_name(chosen).to_python()), ())
-        full = [(one, rows) for one in names if (rows := _rows(book.get_sheet_by_name(one).to_python()))]
+        full = [(each, rows) for each in names if (rows := _rows(book.get_sheet_by_name(each).to_python()))]
     except CalamineError as error:
         why = "it is protected by a password" if "assword" in str(error) else f"damaged, or not a workbook: {error}"
         raise InputError(f"{name} cannot be read as a spreadsheet ({why}). Save it anew, or as CSV (UTF-8).") from error
     if not full:
         raise InputError(f"{name} is empty: nothing is written in its {counted(len(names), 'sheet')}.")
-    chosen, rows = next((one for one in full if len(one[1]) > 1 and max(map(_width, one[1])) > 1), full[0])
-    return Sheet(chosen, rows, others=tuple(one for one, _ in full if one != chosen))
+    chosen, rows = next((each for each in full if len(each[1]) > 1 and max(map(_width, each[1])) > 1), full[0])
+    return Sheet(chosen, rows, others=tuple(each for each, _ in full if each != chosen))
 
 
 def _rows(cells: Sequence[Sequence[object]]) -> list[list[str]]:

@@ -119,11 +119,11 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> Text:
     """
     mark = next(((mark, its) for mark, its in _MARKS if data.startswith(mark)), None)
     if encoding is not None:
-        asked = _known(encoding)
-        if asked in ("utf-16", "utf-32"):
-            asked = mark[1] if mark else _utf16(data) or f"{asked}-le"
-        data = data.removeprefix(mark[0]) if mark and asked == mark[1] else data
-        return Text(data, asked, _bad_bytes(data, asked, name))
+        codec = _known(encoding)
+        if codec in ("utf-16", "utf-32"):
+            codec = mark[1] if mark else _utf16(data) or f"{codec}-le"
+        data = data.removeprefix(mark[0]) if mark and codec == mark[1] else data
+        return Text(data, codec, _bad_bytes(data, codec, name))
     if mark is not None:
         return Text(data.removeprefix(mark[0]), mark[1], _bad_bytes(data.removeprefix(mark[0]), mark[1], name))
     if (wide := _utf16(data)) is not None:
@@ -154,14 +154,14 @@ def _known(encoding: str) -> str:
     spelled = re.sub(r"^(mac|macintosh|mac[-_ ]?roman)$", "mac_roman", spelled)
     spelled = re.sub(r"^(shift[-_ ]?jis|sjis)$", "cp932", spelled)  # what programs write under that name
     try:
-        found = codecs.lookup(spelled)
+        codec = codecs.lookup(spelled)
         b"ab".decode(spelled, "replace")  # some codecs, such as base64, give no text
     except (LookupError, ValueError):
         raise UsageError(
             f"`encoding={encoding!r}`: no encoding is called so. Examples: utf-8, utf-16, windows-1252, windows-1250, "
             "mac_roman, shift_jis."
         ) from None
-    return found.name
+    return codec.name
 
 
 def _bad_bytes(data: bytes, encoding: str, name: str) -> tuple[str, ...]:
