@@ -1,4 +1,4 @@
-"""A catalog as one Arrow dataset: columns and rows of it without the rest, wherever its parts are stored."""
+"""A catalog as one Arrow dataset: reads selected columns and rows from any storage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from artylyze.tables import open_database
 def open_dataset(catalog: str, snapshot: Snapshot) -> ds.Dataset:
     """Return the parts of a snapshot as one `pyarrow.dataset.Dataset`, in the order of the parts.
 
-    Local parts are read by Arrow itself, those in object storage by this package's client and its credentials.
+    Arrow reads local parts itself, and those in object storage through artylyze's client, with its credentials.
 
     Raises:
         InputError: if the first part is missing or damaged.
@@ -49,9 +49,9 @@ def read_table(
 
     Args:
         catalog: its address.
-        snapshot: of it.
-        columns: names, in the order of the table that is returned.
-        where: a condition on the catalog's columns in DuckDB's SQL; what follows WHERE.
+        snapshot: of the catalog.
+        columns: names, in the order of the returned table.
+        where: a condition on the catalog's columns in DuckDB's SQL, without WHERE.
 
     Raises:
         InputError: for a column that the catalog does not have, a condition that DuckDB rejects, or a damaged part.
@@ -68,7 +68,7 @@ def read_table(
 
 
 def _select(dataset: ds.Dataset, names: Sequence[str], where: str, available: str) -> pa.Table:
-    """Filter by DuckDB, which takes from the dataset only the columns and row groups that it needs."""
+    """Filter with DuckDB, which reads only the columns and row groups that it needs."""
     import duckdb
 
     wanted = pa.schema([dataset.schema.field(name) for name in names])
@@ -86,7 +86,7 @@ def _select(dataset: ds.Dataset, names: Sequence[str], where: str, available: st
 
 @dataclass(frozen=True)
 class _Objects(FileSystemHandler):  # type: ignore[misc]
-    """The objects of a catalog for Arrow, to read only; paths are keys below its root."""
+    """The objects of a catalog as a read-only file system for Arrow; paths are keys below its root."""
 
     root: str
 
@@ -111,7 +111,7 @@ class _Objects(FileSystemHandler):  # type: ignore[misc]
         return self.open_input_file(path)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError("a catalog is changed by `artylyze tag` alone")
+        raise NotImplementedError("a catalog is read-only here: only `artylyze tag` changes it")
 
     create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
     move = copy_file = open_output_stream = open_append_stream = _refuse

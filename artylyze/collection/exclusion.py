@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Self
 
 from artylyze.images import IMAGE_EXTENSIONS
-from artylyze.storage import Noted, Survey
+from artylyze.storage import Survey, Tally
 from artylyze.wording import counted
 
 SYSTEM_FOLDERS = frozenset(
@@ -74,15 +74,15 @@ class LeftOut:
     """
 
     folders: Mapping[str, int] = field(default_factory=dict)
-    unreadable: Noted = field(default_factory=Noted)
-    dead_links: Noted = field(default_factory=Noted)
-    repeats: Noted = field(default_factory=Noted)
+    unreadable: Tally = field(default_factory=Tally)
+    dead_links: Tally = field(default_factory=Tally)
+    repeats: Tally = field(default_factory=Tally)
     written: int = 0
     written_in: Sequence[str] = ()
 
     @classmethod
     def of(cls, survey: Survey) -> Self:
-        """Return what a survey noted, once the listing is at its end."""
+        """Return what a survey counted, once the listing has ended."""
         folders = dict(sorted(survey.folders.items(), key=lambda item: (-item[1], item[0])))
         return cls(folders, survey.unreadable, survey.dead_links, survey.repeats)
 
@@ -106,11 +106,11 @@ class LeftOut:
         return _note(self.unreadable, "Not readable", "folder or file", "folders and files")
 
 
-def _note(noted: Noted, why: str, singular: str, plural: str) -> list[str]:
-    if not noted.count:
+def _note(tally: Tally, why: str, singular: str, plural: str) -> list[str]:
+    if not tally.count:
         return []
-    more = [f"{noted.count - len(noted.first):,} more"] if noted.count > len(noted.first) else []
-    return [f"{why}: {counted(noted.count, singular, plural)} ({', '.join([*noted.first, *more])})."]
+    more = [f"{tally.count - len(tally.first):,} more"] if tally.count > len(tally.first) else []
+    return [f"{why}: {counted(tally.count, singular, plural)} ({', '.join([*tally.first, *more])})."]
 
 
 def _names(folders: Mapping[str, int]) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage import CLOUD, Noted, Version, head, is_url, open_store
+from artylyze.storage import CLOUD, Tally, Version, head, is_url, open_store
 from artylyze.wording import counted
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Unknown:
     """
 
     silent: Mapping[str, int] = field(default_factory=dict)
-    unanswered: Noted = field(default_factory=Noted)
+    unanswered: Tally = field(default_factory=Tally)
 
     def notes(self) -> list[str]:
         """Return a sentence for each kind."""
@@ -120,7 +120,7 @@ class Inquiry:
 
     def __init__(self) -> None:
         self.silent: Counter[str] = Counter()
-        self.unanswered = Noted()
+        self.unanswered = Tally()
         self._in_a_row: Counter[str] = Counter()
         self._lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""Folders as stores: files appear whole or not at all."""
+"""Folders as stores. Files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LocalStore:
                 try:
                     status = os.stat(path)
                 except OSError as error:
-                    if error.errno in (errno.ENOENT, errno.ELOOP):  # gone meanwhile, or a link that leads nowhere
+                    if error.errno in (errno.ENOENT, errno.ELOOP):  # removed meanwhile, or a broken link
                         continue
                     raise _local_error(error) from error
                 if stat.S_ISREG(status.st_mode):
@@ -74,7 +74,7 @@ class LocalStore:
             folder = heapq.heappop(links) if is_link else folders.pop()
             try:
                 identity = _identity(os.stat(f"{self.url}/{folder}"))
-                # Some network file systems number nothing: there, only links could lead in a circle.
+                # Some network file systems have no inode numbers: there, only links can lead in a circle.
                 if identity in entered and (is_link or identity[1]):
                     survey.repeats.add(folder)
                     continue
@@ -82,7 +82,7 @@ class LocalStore:
                 with os.scandir(f"{self.url}/{folder}") as entries:
                     for entry in entries:
                         key = f"{folder}/{entry.name}" if folder else entry.name
-                        status = _stat_noted(entry, key, survey)
+                        status = _stat_entry(entry, key, survey)
                         if status is None:
                             continue
                         if stat.S_ISREG(status.st_mode):
@@ -122,7 +122,7 @@ class LocalStore:
             raise _local_error(error) from error
 
     def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """Write a file that appears whole or not at all, and stays after a power cut."""
+        """Write a file whole or not at all; it survives a power cut."""
         target = self._path(key)
         try:
             _make_folder(target.parent)
@@ -144,7 +144,7 @@ class LocalStore:
         except FileExistsError as error:
             raise ConflictError(key) from error
         except OSError as error:
-            raise _local_error(error) from error
+            raise _local_error(error, target) from error
         return self.version(key) or ""
 
     def version(self, key: str) -> str | None:
@@ -171,7 +171,7 @@ class LocalStore:
                 temporary.replace(target)
                 _sync_folder(target.parent)
         except OSError as error:
-            raise _local_error(error) from error
+            raise _local_error(error, target) from error
 
     def delete(self, key: str) -> None:
         """Remove a file."""
@@ -195,8 +195,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _stat_noted(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_result | None:
-    """Follow an entry of a folder; None, and noted, where it leads nowhere or may not be looked at."""
+def _stat_entry(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_result | None:
+    """Follow an entry of a folder; None, and counted, for a broken link or an entry that may not be read."""
     try:
         return entry.stat()
     except OSError as error:
@@ -270,7 +270,7 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 def _link(temporary: Path, target: Path) -> None:
-    """Publish without replacing. Some network file systems have no links: there a rename after a look must do."""
+    """Publish without replacing. Some network file systems have no links: there, check and then rename."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -293,5 +293,6 @@ def _raise_listing(error: OSError) -> NoReturn:
     raise _local_error(error) from error
 
 
-def _local_error(error: OSError) -> StorageError:
-    return StorageError(f"{error.filename2 or error.filename or 'The file system'}: {error.strerror or error}.")
+def _local_error(error: OSError, path: Path | None = None) -> StorageError:
+    """Name the file: the error of a full disk names none."""
+    return StorageError(f"{path or error.filename2 or error.filename or 'File system'}: {error.strerror or error}.")
