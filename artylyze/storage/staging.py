@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from artylyze.cache import cache_folder, occupied
+from artylyze.cache import cache_folder, exclusive
 from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.storage import Store, is_url, open_store
 
@@ -84,7 +84,7 @@ def local_path(path: str, option: str) -> Path:
 
 def _occupy(stack: ExitStack, folder: Path, output: str) -> None:
     try:
-        stack.enter_context(occupied(folder))
+        stack.enter_context(exclusive(folder))
         folder.mkdir(exist_ok=True)
     except BlockingIOError as error:
         raise UsageError(f"Another process on this machine is writing {output}: wait until it ends.") from error
