@@ -1,10 +1,10 @@
-"""What is kept between commands: within a bound bundles, features and decoded images, which could be made again.
+"""The cache: bundles, features and decoded images of limited total size, which can be computed again.
 
-Beside them the outputs for addresses that are not uploaded yet, which go only when they are cleared.
+It also holds unfinished outputs for addresses, which are only removed by the user.
 
-An entry is a folder, or the files that share a name but for their suffix, below the folder of its kind. Whoever uses
-one holds a shared lock on it until the process ends, whoever removes one an exclusive lock: what a running process uses
-is never removed. When it was used last is the time of its lock.
+An entry is a folder, or files with the same name and different suffixes, in the folder of its kind. A process that uses
+an entry holds a shared lock on it until it ends, and removing takes an exclusive lock: what a running process uses is
+never removed. The modification time of the lock is the time of the last use.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ BOUNDED = ("bundles", "features", "images")
 KINDS = (*BOUNDED, "outputs")
 
 LARGEST, SHARE = 10 * 10**9, 0.1
-"""Bytes that the entries of BOUNDED may take together, and share of the disk, if that is less."""
+"""Limit of the entries of BOUNDED together: bytes, and share of the disk, whichever is less."""
 
 ABANDONED = 86_400.0
-"""Seconds after which what was begun and not finished is taken for what a killed process left."""
+"""Seconds after which unfinished files are assumed to be those of a killed process."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that is kept.
+    """An entry of the cache.
 
     Attributes:
         kind: one of KINDS.
         path: of its folder, or of its files without suffix.
-        files: their number.
-        bytes: what they take on the disk.
-        used: when it was used last, seconds since 1970.
-        in_use: whether a running process holds it.
+        files: number of files.
+        bytes: size on disk.
+        used: time of the last use, seconds since 1970.
+        in_use: whether a running process uses it.
     """
 
     kind: str
@@ -55,16 +55,16 @@ class Entry:
 
 
 def cache_folder(kind: str) -> Path:
-    """Where entries of a kind are kept: below $XDG_CACHE_HOME or ~/.cache. Deleting it is safe while nothing runs."""
+    """Return the folder of a kind, below $XDG_CACHE_HOME or ~/.cache. It may be deleted while no command runs."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "artylyze" / kind
 
 
 def bound() -> int:
-    """Bytes that the entries of BOUNDED may take: $ARTYLYZE_CACHE_GB, else the least of LARGEST and SHARE of the disk.
+    """Return the limit of the entries of BOUNDED, bytes: $ARTYLYZE_CACHE_GB, else LARGEST or SHARE of the disk.
 
     Raises:
-        InputError: if the variable is no number.
+        InputError: if the variable is not a number.
     """
     text = os.environ.get("ARTYLYZE_CACHE_GB")
     if text:
@@ -72,8 +72,8 @@ def bound() -> int:
             raise InputError(f"ARTYLYZE_CACHE_GB={text} is not a number of gigabytes.")
         return int(float(text) * 10**9)
     root = cache_folder("")
-    there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
-    return min(LARGEST, int(SHARE * shutil.disk_usage(there).total))
+    existing = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
+    return min(LARGEST, int(SHARE * shutil.disk_usage(existing).total))
 
 
 _SUFFIXES = (".npy", ".json", ".lock", ".safetensors")
@@ -81,7 +81,7 @@ _held: dict[Path, IO[str]] = {}
 
 
 def hold(path: Path) -> None:
-    """Keep an entry (a path of its folder, or of one of its files) from being removed while this process runs."""
+    """Protect an entry (the path of its folder, or of one of its files) from removal while this process runs."""
     lock = _lock(path.parent, _name(path))
     if lock in _held:
         os.utime(lock)
@@ -90,16 +90,16 @@ def hold(path: Path) -> None:
     while True:
         file = lock.open("a")
         fcntl.flock(file, fcntl.LOCK_SH)
-        if _is(lock, file):
+        if _is_same(lock, file):
             break
-        file.close()  # it was removed between the two lines
+        file.close()  # the lock was removed between the two lines
     os.utime(lock)
     _held[lock] = file
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Let one process at a time make an entry, or mend it; the lock ends with its holder, however that ends."""
+    """Let one process at a time create or repair an entry; the lock ends with its process, however that ends."""
     lock = _lock(path.parent, _name(path)).with_suffix(".making")
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
@@ -108,8 +108,8 @@ def alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def occupied(folder: Path) -> Iterator[None]:
-    """Be the only process that uses an entry while the body runs.
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold an entry exclusively while the body runs.
 
     Raises:
         BlockingIOError: if another process uses it.
@@ -120,8 +120,8 @@ def occupied(folder: Path) -> Iterator[None]:
     while True:
         with lock.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is(lock, file):
-                continue  # it was removed between the two lines
+            if not _is_same(lock, file):
+                continue  # the lock was removed between the two lines
             os.utime(lock)
             yield
             if not folder.exists():
@@ -129,15 +129,15 @@ def occupied(folder: Path) -> Iterator[None]:
             return
 
 
-def make_room(count: int) -> list[Entry]:
-    """Remove entries of BOUNDED until `count` more bytes fit, the least recently used first; return them.
+def free_space(count: int) -> list[Entry]:
+    """Remove the least recently used entries of BOUNDED until `count` more bytes fit; return them.
 
-    What is in use stays, whatever it takes.
+    Entries in use stay, whatever their size.
     """
-    there = entries(BOUNDED)
-    excess = sum(entry.bytes for entry in there) + count - bound()
+    held = entries(BOUNDED)
+    excess = sum(entry.bytes for entry in held) + count - bound()
     removed = []
-    for entry in sorted(there, key=lambda entry: entry.used):
+    for entry in sorted(held, key=lambda entry: entry.used):
         if excess > 0 and not entry.in_use and remove(entry):
             excess -= entry.bytes
             removed.append(entry)
@@ -145,12 +145,12 @@ def make_room(count: int) -> list[Entry]:
 
 
 def entries(kinds: Sequence[str] = KINDS) -> list[Entry]:
-    """List what is kept, by kind and path."""
+    """List the entries by kind and path."""
     return [entry for kind in kinds for entry in _entries(kind)]
 
 
 def remove(entry: Entry) -> bool:
-    """Remove an entry; False where a process has begun to use it."""
+    """Remove an entry; return False if a process uses it by now."""
     lock = _lock(entry.path.parent, entry.path.name)
     with lock.open("a") as file:
         try:
@@ -189,19 +189,19 @@ def _entry(kind: str, path: Path) -> Entry:
                 continue
     files = sum(not S_ISDIR(each.st_mode) for each in stats)
     lock = _lock(path.parent, path.name)
-    used = lock.stat().st_mtime if lock.exists() else max((one.st_mtime for one in stats), default=0.0)
-    return Entry(kind, path, files, sum(one.st_blocks * 512 for one in stats), used, _in_use(lock))
+    used = lock.stat().st_mtime if lock.exists() else max((each.st_mtime for each in stats), default=0.0)
+    return Entry(kind, path, files, sum(each.st_blocks * 512 for each in stats), used, _in_use(lock))
 
 
 def _paths(path: Path) -> list[Path]:
-    """The folder of an entry, or its files."""
+    """Return the folder of an entry, or its files."""
     if path.is_dir():
         return [path]
-    return [one for one in path.parent.iterdir() if one.is_file() and one.stem == path.name]
+    return [file for file in path.parent.iterdir() if file.is_file() and file.stem == path.name]
 
 
 def _name(path: Path) -> str:
-    """The name of the entry that a folder or file belongs to; names of models may have dots."""
+    """Return the name of the entry of a folder or file; names of models may have dots."""
     return path.stem if path.suffix in _SUFFIXES else path.name
 
 
@@ -220,8 +220,8 @@ def _in_use(lock: Path) -> bool:
     return False
 
 
-def _is(path: Path, file: IO[str]) -> bool:
-    """Whether an open file is still the one at its path."""
+def _is_same(path: Path, file: IO[str]) -> bool:
+    """Whether an open file is still the file at its path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

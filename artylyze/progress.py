@@ -1,7 +1,7 @@
-"""How a run tells what it does: to a command line always on stderr, to Python where a person looks.
+"""How a run reports its progress: a command line always on stderr, Python only where a person looks.
 
-On a terminal that is a bar, in a notebook a line that is rewritten; a command prints one JSON line every few seconds
-elsewhere, and Python nothing.
+On a terminal this is a bar, in a notebook a line that is rewritten. Elsewhere a command prints a JSON line every few
+seconds, and Python nothing.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ LINE_EVERY = 5.0
 """Seconds between two JSON lines."""
 
 WIDTH, REFRESH = 30, 0.2
-"""Of a bar in a notebook: characters, and seconds between two updates."""
+"""A bar in a notebook: its characters, and the seconds between two updates."""
 
 
 class Watcher(Protocol):
-    """Whoever follows a long command; Reporter is one."""
+    """Receives the progress of a long command, as Reporter does."""
 
     def say(self, message: str) -> None:
-        """Hear one sentence."""
+        """Receive a message of one sentence."""
 
     def start(self, rows: int, done: int, what: str) -> None:
-        """Hear that counting begins, anew or for the first time: `done` of `rows` steps of `what` are behind us."""
+        """Start a count, the first or another: `done` of `rows` steps of `what` are done."""
 
     def advance(self, rows: int, errors: int) -> None:
-        """Hear that so many steps were taken now, and so many images could not be read."""
+        """Add `rows` steps, and `errors` images that could not be read."""
 
 
 class Reporter:
-    """Tells on stderr what a run says, how far it is, and when it should end. Use as a context manager.
+    """Reports messages, progress and the remaining time on stderr. Use as a context manager.
 
-    Within the context everything else that writes to stderr (Ray, its C++ core, libraries that warn) writes to a log
-    file instead, whose place is told.
+    Within the context everything else that writes to stderr (Ray, its C++ core, warnings of libraries) goes to a log
+    file, whose path is reported.
 
     Args:
-        worded: Puts what is said into the words of who hears it: a command line names flags, not arguments.
+        translate: Applied to every message: a command line names flags, not arguments.
     """
 
-    def __init__(self, worded: Callable[[str], str] = str) -> None:
-        self._worded = worded
+    def __init__(self, translate: Callable[[str], str] = str) -> None:
+        self._translate = translate
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._rows = self._done = self._errors = self._resumed = 0
-        self._began = 0.0
+        self._started_at = 0.0
         self._what = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._lines, name="artylyze-progress", daemon=True)
@@ -87,41 +87,38 @@ class Reporter:
             self.log.unlink()
 
     def say(self, message: str) -> None:
-        """Print one sentence, or one JSON line where no person reads."""
-        message = self._worded(message)
+        """Print a message, as a JSON line if stderr is not a terminal."""
+        message = self._translate(message)
         if self._console.is_terminal:
             self._console.print(message, markup=False)
         else:
             self._write({"event": "message", "message": message})
 
     def start(self, rows: int, done: int, what: str) -> None:
-        """Begin to count, after another count or as the first: `done` of `rows` steps are behind us.
-
-        `what` is done to each of them, in one word.
-        """
+        """Start a count, the first or another: `done` of `rows` steps are done. `what` names the step in one word."""
         if self._rows:
             self._finish()
         else:
-            self.say(f"What libraries print goes to {self.log}")
+            self.say(f"Output of libraries: {self.log}")
         self._rows, self._done, self._resumed, self._errors = rows, done, done, 0
         self._what = what
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         if done:
             self.say(f"Resuming: {done:,} of {rows:,} images are already committed.")
         if self._console.is_terminal:
-            self._bar, self._task = _started(self._console, what, rows, done, self.rate)
+            self._bar, self._task = _start_bar(self._console, what, rows, done, self.rate)
         elif not self._thread.is_alive():
             self._thread.start()
 
     def _finish(self) -> None:
-        """End the bar, or tell the last of a count."""
+        """End the bar, or print the last line of a count."""
         if self._bar is not None:
             self._bar.stop()
         elif self._rows:
             self._line()
 
     def advance(self, rows: int, errors: int) -> None:
-        """Count images that were committed now."""
+        """Add committed images to the count."""
         self._done += rows
         self._errors += errors
         if self._bar is not None and self._task is not None:
@@ -129,11 +126,11 @@ class Reporter:
 
     def rate(self) -> float:
         """Return images per second since the start."""
-        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._began)
+        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._started_at)
 
     def _lines(self) -> None:
         while not self._stop.wait(LINE_EVERY):
-            if self._done < self._rows:  # the last line is told when the count ends
+            if self._done < self._rows:  # the last line is printed when the count ends
                 self._line()
 
     def _line(self) -> None:
@@ -156,9 +153,9 @@ class Reporter:
 
 
 class Display:
-    """Shows a person at a terminal or in a notebook what a call says and how far it is. Use as a context manager.
+    """Shows messages and progress on a terminal or in a notebook. Use as a context manager.
 
-    What is said also goes to the logger `artylyze` at level INFO. Where nobody looks, that is all.
+    Messages also go to the logger `artylyze` at level INFO; elsewhere only there.
 
     Args:
         shown: whether to show anything.
@@ -172,7 +169,7 @@ class Display:
         self._task: TaskID | None = None
         self._what = ""
         self._rows = self._done = self._errors = self._resumed = 0
-        self._began = 0.0
+        self._started_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -182,23 +179,23 @@ class Display:
             self._bar.stop()
 
     def say(self, message: str) -> None:
-        """Show one sentence."""
+        """Show a message."""
         logging.getLogger("artylyze").info(message)
         if self._shown:
             self._console.print(message, markup=False)
 
     def start(self, rows: int, done: int, what: str) -> None:
-        """Begin to count: `done` of `rows` steps of `what` are behind us."""
+        """Start a count: `done` of `rows` steps of `what` are done."""
         self._what, self._rows, self._done, self._resumed, self._errors = what, rows, done, done, 0
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         self.__exit__()
         if self._notebook:
             self._bar = _NotebookLine(self._text)
         elif self._shown:
-            self._bar, self._task = _started(self._console, what, rows, done, self._rate)
+            self._bar, self._task = _start_bar(self._console, what, rows, done, self._rate)
 
     def advance(self, rows: int, errors: int) -> None:
-        """Count steps that were taken now."""
+        """Add steps to the count."""
         self._done += rows
         self._errors += errors
         if isinstance(self._bar, Progress) and self._task is not None:
@@ -207,7 +204,7 @@ class Display:
             self._bar.update()
 
     def _rate(self) -> float:
-        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._began)
+        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._started_at)
 
     def _text(self) -> str:
         filled = round(WIDTH * self._done / max(1, self._rows))
@@ -218,7 +215,7 @@ class Display:
 
 @contextmanager
 def watching(progress: bool | Watcher) -> Iterator[Watcher]:
-    """Yield the watcher that an argument `progress` means: a Display, a silent one for False, or what was given."""
+    """Yield the watcher for an argument `progress`: a Display, a silent one for False, or the given watcher."""
     if isinstance(progress, bool):
         with Display(shown=progress) as display:
             yield display
@@ -237,18 +234,18 @@ class _NotebookLine:
         self._handle: Any = display({"text/plain": text()}, raw=True, display_id=True)
 
     def update(self) -> None:
-        """Write the line anew, unless that was done just now."""
+        """Rewrite the line, at most every REFRESH seconds."""
         if time.monotonic() - self._at >= REFRESH:
             self.stop()
 
     def stop(self) -> None:
-        """Write the line as it is now."""
+        """Rewrite the line."""
         self._at = time.monotonic()
         self._handle.update({"text/plain": self._text()}, raw=True)
 
 
-def _started(console: Console, what: str, rows: int, done: int, rate: Callable[[], float]) -> tuple[Progress, TaskID]:
-    """A bar on a terminal, and the task that it counts."""
+def _start_bar(console: Console, what: str, rows: int, done: int, rate: Callable[[], float]) -> tuple[Progress, TaskID]:
+    """Return a bar on a terminal, and its task."""
     bar = _Bar(
         TextColumn(what),
         BarColumn(bar_width=None),
@@ -264,7 +261,7 @@ def _started(console: Console, what: str, rows: int, done: int, rate: Callable[[
 
 
 class _Bar(Progress):
-    """Leaves room at the end of the line for `^C`, as which the terminal echoes Ctrl-C: it would begin another line."""
+    """Leaves space at the end of the line for `^C`, the terminal's echo of Ctrl-C, which would wrap."""
 
     def get_renderable(self) -> RenderableType:
         return _Narrow(super().get_renderable())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from artylyze import cache
-from artylyze.cache import alone, bound, cache_folder, entries, hold, make_room, remove
+from artylyze.cache import alone, bound, cache_folder, entries, free_space, hold, remove
 from artylyze.errors import InputError
 from tests.conftest import S3
 
@@ -57,7 +57,7 @@ def names() -> list[str]:
 def test_the_least_recently_used_goes_first() -> None:
     for used, kind in enumerate(["images", "bundles", "features"], 1):
         keep(kind, f"vit.a-{kind}", 1000 * used)
-    make_room(90_000)
+    free_space(90_000)
     assert names() == ["vit.a-bundles", "vit.a-features"]
 
 
@@ -67,7 +67,7 @@ def test_to_be_used_counts() -> None:
     hold(oldest)
     for file in cache._held.values():
         file.close()
-    make_room(150_000)
+    free_space(150_000)
     assert names() == ["a"]
 
 
@@ -79,10 +79,10 @@ def test_what_another_process_uses_stays_whatever_it_takes() -> None:
         assert process.stdout.readline() == "held\n"
         (entry,) = entries()
         assert entry.in_use
-        assert make_room(10**9) == []
+        assert free_space(10**9) == []
         assert not remove(entry)
         process.kill()
-    assert [one.path.name for one in make_room(10**9)] == ["a"]
+    assert [one.path.name for one in free_space(10**9)] == ["a"]
     assert list(cache_folder("images").iterdir()) == []
 
 
@@ -113,7 +113,7 @@ def test_an_output_is_not_cleared_while_a_command_makes_it(moto_server: S3) -> N
         second = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=False)
         assert f"Another process of this machine makes {address} now" in second.stderr
         process.communicate("fail")
-    make_room(10**9)
+    free_space(10**9)
     assert (folder / "end.json").exists()  # an interrupted output is work: room for others does not cost it
     assert "of outputs that are not uploaded yet" in artylyze().stdout
     assert artylyze("--clear", "outputs").stdout.startswith("Removed 1 entry")

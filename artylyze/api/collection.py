@@ -160,7 +160,7 @@ def tag(
         >>> catalog
         Catalog('catalog': 24 images, 1 error)
     """
-    from artylyze.collection.scan import Metadata
+    from artylyze.collection.scan import MetadataTable
     from artylyze.tagging.job import judge, run
     from artylyze.tagging.request import TagRequest
 
@@ -181,7 +181,7 @@ def tag(
         update=update,
         retry_failed=retry_failed,
         exclude=several(exclude),
-        metadata=Metadata.of(optional(metadata), id_column, file_column, file_separator, reading),
+        metadata=MetadataTable.from_options(optional(metadata), id_column, file_column, file_separator, reading),
         reading=reading,
         force=several(force),
         replace=replace,

@@ -187,14 +187,14 @@ class Model:
 
     def _predictions(self, decoded: Sequence[Decoded], outputs: Outputs, top_k: int) -> Iterator[Prediction]:
         scores = {task.name: score(outputs.logits[task.name], task, top_k) for task in self._bundle.tasks}
-        for row, one in enumerate(decoded):
+        for row, image in enumerate(decoded):
             yield Prediction(
                 {
-                    task: tuple(map(Term, found.terms[row].tolist(), found.scores[row].tolist()))
-                    for task, found in scores.items()
+                    task: tuple(map(Term, task_scores.terms[row].tolist(), task_scores.scores[row].tolist()))
+                    for task, task_scores in scores.items()
                 },
-                {task: bool(found.review[row]) for task, found in scores.items()},
-                one.warning,
+                {task: bool(task_scores.review[row]) for task, task_scores in scores.items()},
+                image.warning,
             )
 
 

@@ -1,7 +1,6 @@
-"""Compaction: the rows of a catalog in few, large, sorted parts, under the protocol of every other run.
+"""Compaction: a run that rewrites the rows of a catalog into few, large, sorted parts.
 
-It knows parts, their order and their sizes; it must not know models, images or where the rows came from. Old parts stay
-where they are, for readers that hold the earlier list, until `artylyze gc` removes them.
+The old parts stay for readers that still use the earlier snapshot, until `artylyze gc` removes them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 from artylyze import __version__
 from artylyze.catalog.parts import Receipt, commit, read_footer, read_receipts
 from artylyze.catalog.plan import Shard
-from artylyze.catalog.run import Lease, RunSpec, probe_conditional, run_id_of, run_store, write_spec, write_success
+from artylyze.catalog.run import Lease, RunSpec, make_run_id, probe_conditional, run_store, write_spec, write_success
 from artylyze.catalog.snapshot import Part, Snapshot, read_parts, read_snapshot, write_snapshot
 from artylyze.errors import InputError, StorageError
 from artylyze.progress import Watcher
@@ -30,17 +29,17 @@ from artylyze.storage import Store, open_store
 from artylyze.wording import counted
 
 PART_BYTES = 128 * 10**6
-"""Bytes of a part that compaction aims at: large enough for object storage, small enough to be rewritten by an update
-and to be held in memory a few times."""
+"""Target size of a part, bytes: large enough for object storage, small enough to be rewritten by an update and to be
+held in memory a few times."""
 
 FULL = 0.75
-"""Share of PART_BYTES from which on a part is left as it is: the parts of a compacted catalog are."""
+"""Share of PART_BYTES from which a part is kept, as those of a compacted catalog are."""
 
 MEMORY_RATIO = 4
-"""Bytes in memory for each byte of a part that are usual; what compresses better counts as larger."""
+"""Usual bytes in memory for each byte of a part; a part that compresses better counts as larger."""
 
 CACHE_BYTES = 512 * 2**20
-"""Bytes of source parts in memory: one whose rows go to several new parts is then read once."""
+"""Bytes of source parts kept in memory, so that one whose rows go to several new parts is read once."""
 
 READERS = 16
 """Threads that read footers at once."""
@@ -53,7 +52,7 @@ class Source:
     Attributes:
         part: of the snapshot.
         first, last: its least and its greatest image_id.
-        bytes: of the file, or more where it unfolds to more than MEMORY_RATIO times that in memory.
+        bytes: size of the file, or 1 / MEMORY_RATIO of its size in memory if that is more.
     """
 
     part: Part
@@ -78,11 +77,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A part of the compacted catalog: rows of other parts, with no image of another target between them.
+    """A part of the compacted catalog: a range of image ids from other parts.
 
     Attributes:
-        slices: where the rows lie.
-        kept: the part that is there already, if it stays as it is.
+        slices: its rows in the old parts.
+        kept: the old part, if it stays as it is.
     """
 
     slices: tuple[Slice, ...]
@@ -96,7 +95,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Compacted:
-    """How a compaction ended: the snapshot, and the number of its parts before. `written` parts are new."""
+    """The result of a compaction: the snapshot, the number of parts before, and the number of new parts."""
 
     snapshot: Snapshot
     before: int
@@ -106,35 +105,35 @@ class Compacted:
 def compact(catalog: str, watcher: Watcher, *, part_bytes: int = PART_BYTES) -> Compacted:
     """Write the rows of a catalog into sorted parts of about `part_bytes`, and publish them as its snapshot.
 
-    It goes on where it was interrupted. Memory: CACHE_BYTES, and one part some four times; nothing for each row.
+    Resumes an interrupted compaction. Memory: CACHE_BYTES and about four times a part, whatever the number of rows.
 
     Raises:
         InputError: if there is no catalog, or one of its parts is damaged.
-        StorageError: if the storage refuses, or another run replaces the snapshot meanwhile.
+        StorageError: if the storage refuses, or another run replaces the snapshot in the meantime.
     """
     store = open_store(catalog)
     replaces = store.version("catalog.json")
     snapshot = read_snapshot(catalog)
     watcher.say(f"Reading the footers of {counted(len(snapshot.parts), 'part')} ...")
     targets = plan_targets(store, read_sources(store, snapshot), part_bytes)
-    wanted = [target for target in targets if target.kept is None]
-    if not wanted:
+    pending = [target for target in targets if target.kept is None]
+    if not pending:
         return Compacted(snapshot, len(snapshot.parts), 0)
     conditional = probe_conditional(store)
-    spec = _spec(snapshot, wanted, part_bytes)
+    spec = _spec(snapshot, pending, part_bytes)
     runs = run_store(catalog, spec.run_id)
     with Lease(runs, spec.rows, conditional=conditional) as lease:
         spec = write_spec(runs, spec)
         receipts = read_receipts(runs, spec.run_id, spec.shards)
         watcher.start(spec.rows, sum(receipt.rows for receipt in receipts.values()), "Compacting")
-        for receipt in _write(catalog, snapshot, runs, spec, wanted, receipts, conditional=conditional):
+        for receipt in _write(catalog, snapshot, runs, spec, pending, receipts, conditional=conditional):
             lease.check()
             lease.update(done=lease.status.done + receipt.rows, ok=lease.status.ok + receipt.ok)
             watcher.advance(receipt.rows, 0)
         result = _publish(catalog, runs, snapshot, spec, targets)
         write_snapshot(catalog, result, replaces=replaces, conditional=conditional)
         lease.update(state="done")
-    return Compacted(result, len(snapshot.parts), len(wanted))
+    return Compacted(result, len(snapshot.parts), len(pending))
 
 
 def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
@@ -144,24 +143,24 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
     def read(part: Part) -> Source:
         footer = read_footer(store, part.path)
         if footer is None or footer.num_rows != part.rows or part.path not in sizes:
-            raise InputError(f"{store.uri(part.path)} is damaged or not there: make the catalog again.")
+            raise InputError(f"{store.uri(part.path)} is damaged or missing: rebuild the catalog.")
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         column = footer.schema.names.index("image_id")
         ranges = [group.column(column).statistics for group in groups]
-        if all(found is not None and found.has_min_max for found in ranges):
-            first, last = min(found.min for found in ranges), max(found.max for found in ranges)
-        else:  # a writer leaves statistics of long values out
+        if all(statistics is not None and statistics.has_min_max for statistics in ranges):
+            first, last = min(statistics.min for statistics in ranges), max(statistics.max for statistics in ranges)
+        else:  # writers omit the statistics of long values
             ids = _read_ids(store, part.path)
             first, last = ids[0], ids[-1]
-        unfolded = sum(group.total_byte_size for group in groups)
-        return Source(part, first, last, max(sizes[part.path], unfolded // MEMORY_RATIO))
+        in_memory = sum(group.total_byte_size for group in groups)
+        return Source(part, first, last, max(sizes[part.path], in_memory // MEMORY_RATIO))
 
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(read, snapshot.parts))
 
 
 def plan_targets(store: Store, sources: Sequence[Source], part_bytes: int) -> list[Target]:
-    """Cut the catalog into ranges of image ids of about `part_bytes` each, in their order."""
+    """Cut the catalog into ranges of image ids of about `part_bytes` each, in order."""
     cuts: list[str] = []  # the last image_id of each target
     size = 0
     ordered = sorted(sources, key=lambda source: source.last)
@@ -181,7 +180,7 @@ def plan_targets(store: Store, sources: Sequence[Source], part_bytes: int) -> li
 
 
 def _sliced(store: Store, source: Source, cuts: Sequence[str]) -> Iterator[tuple[int, Slice]]:
-    """Yield where the rows of a part go: number of the target, and rows."""
+    """Yield each target of a part's rows: its number, and the rows."""
     first, last = bisect_left(cuts, source.first), bisect_left(cuts, source.last)
     if first == last:
         yield first, Slice(source.part.path, 0, source.part.rows)
@@ -196,7 +195,7 @@ def _sliced(store: Store, source: Source, cuts: Sequence[str]) -> Iterator[tuple
 
 
 def _whole(pieces: Sequence[Slice], parts: dict[str, Part]) -> Part | None:
-    """Return the part of which these rows are all, if they are all of one."""
+    """Return the part that consists of exactly these rows, if there is one."""
     part = parts[pieces[0].path]
     return part if len(pieces) == 1 and pieces[0].rows == part.rows else None
 
@@ -204,21 +203,21 @@ def _whole(pieces: Sequence[Slice], parts: dict[str, Part]) -> Part | None:
 def _read_ids(store: Store, path: str) -> list[str]:
     with pq.ParquetFile(store.open(path)) as file:
         ids: list[str] = file.read(columns=["image_id"]).column("image_id").to_pylist()
-    if any(one >= other for one, other in itertools.pairwise(ids)):
-        raise InputError(f"{store.uri(path)} is not sorted by image_id, or repeats one: make the catalog again.")
+    if any(first >= second for first, second in itertools.pairwise(ids)):
+        raise InputError(f"{store.uri(path)} is not sorted by image_id, or repeats an image: rebuild the catalog.")
     return ids
 
 
-def _spec(snapshot: Snapshot, wanted: Sequence[Target], part_bytes: int) -> RunSpec:
-    plan = json.dumps([[asdict(piece) for piece in target.slices] for target in wanted])
+def _spec(snapshot: Snapshot, pending: Sequence[Target], part_bytes: int) -> RunSpec:
+    plan = json.dumps([[asdict(piece) for piece in target.slices] for target in pending])
     digest = hashlib.sha256(plan.encode()).hexdigest()
     shards: list[Shard] = []
-    for target in wanted:
+    for target in pending:
         start = shards[-1].stop if shards else 0
         shards.append(Shard(len(shards), start, start + target.rows))
     settings = {"part_bytes": part_bytes}
     return RunSpec(
-        run_id=run_id_of(operation="compact", parent=snapshot.run_id, plan=digest, settings=settings),
+        run_id=make_run_id(operation="compact", parent=snapshot.run_id, plan=digest, settings=settings),
         operation="compact",
         parent=snapshot.run_id,
         model_id=snapshot.model_id,
@@ -238,14 +237,14 @@ def _write(
     snapshot: Snapshot,
     runs: Store,
     spec: RunSpec,
-    wanted: Sequence[Target],
+    pending: Sequence[Target],
     done: Collection[int],
     *,
     conditional: bool,
 ) -> Iterator[Receipt]:
-    """Write the targets that are not there yet, one after the other."""
+    """Write the targets that are not committed yet, one by one."""
     tables = _Tables(catalog, snapshot)
-    for shard, target in zip(spec.shards, wanted, strict=True):
+    for shard, target in zip(spec.shards, pending, strict=True):
         if shard.index in done:
             continue
         rows = tables.read(target.slices)
@@ -254,7 +253,7 @@ def _write(
 
 
 class _Tables:
-    """Source parts in memory, the last used ones up to CACHE_BYTES."""
+    """Source parts in memory: the most recently used, up to CACHE_BYTES."""
 
     def __init__(self, catalog: str, snapshot: Snapshot) -> None:
         self._catalog = catalog
@@ -274,20 +273,20 @@ class _Tables:
                 self._kept[piece.path] = table
         while self._kept and sum(table.nbytes for table in self._kept.values()) > CACHE_BYTES:
             self._kept.popitem(last=False)
-        # Parts of an earlier version may lack a column that later ones have: it is null there.
+        # Parts of an earlier version may lack a column of later ones: it becomes null.
         whole = pa.concat_tables(pieces, promote_options="default")
         return (whole if len(pieces) == 1 else whole.sort_by("image_id")).combine_chunks()
 
 
 def _check_once(rows: pa.Table, runs: Store) -> None:
     ids = rows.column("image_id").to_pylist()
-    for one, other in itertools.pairwise(ids):
-        if one >= other:
-            raise InputError(f"Two parts of the catalog have the image {one!r} ({runs.url}): make the catalog again.")
+    for first, second in itertools.pairwise(ids):
+        if first >= second:
+            raise InputError(f"Two parts of the catalog have the image {first!r} ({runs.url}): rebuild the catalog.")
 
 
 def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targets: Sequence[Target]) -> Snapshot:
-    """Write _SUCCESS.json from what is stored, and return the snapshot that follows."""
+    """Write _SUCCESS.json from the committed parts, and return the new snapshot."""
     receipts = read_receipts(runs, spec.run_id, spec.shards)
     if len(receipts) < len(spec.shards):
         raise StorageError(f"{runs.url} lacks parts after the compaction. Run the same command again.")
@@ -296,8 +295,8 @@ def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targe
     waiting = iter(new)
     result = replace(own, parts=tuple(target.kept or next(waiting) for target in targets))
     if (result.rows, result.ok) != (snapshot.rows, snapshot.ok):
-        raise StorageError(f"{runs.url} holds other rows than the catalog. Remove that folder, then compact again.")
+        raise StorageError(f"{runs.url} does not hold the rows of the catalog. Remove that folder, then compact again.")
     if read_snapshot(catalog).run_id != snapshot.run_id:
-        raise StorageError(f"Another run has replaced the snapshot of {catalog} meanwhile. Run the same command again.")
+        raise StorageError(f"Another run has replaced the snapshot of {catalog} since. Run the same command again.")
     write_success(runs, {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors})
     return result

@@ -1,4 +1,4 @@
-"""A catalog as one Arrow dataset: columns and rows of it without the rest, wherever its parts are stored."""
+"""A catalog as one Arrow dataset: reads selected columns and rows from any storage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from artylyze.tables import open_database
 def open_dataset(catalog: str, snapshot: Snapshot) -> ds.Dataset:
     """Return the parts of a snapshot as one `pyarrow.dataset.Dataset`, in the order of the parts.
 
-    Local parts are read by Arrow itself, those in object storage by this package's client and its credentials.
+    Arrow reads local parts itself, and those in object storage through artylyze's client, with its credentials.
 
     Raises:
         InputError: if the first part is missing or damaged.
@@ -49,26 +49,26 @@ def read_table(
 
     Args:
         catalog: its address.
-        snapshot: of it.
-        columns: names, in the order of the table that is returned.
-        where: a condition on the catalog's columns in DuckDB's SQL; what follows WHERE.
+        snapshot: of the catalog.
+        columns: names, in the order of the returned table.
+        where: a condition on the catalog's columns in DuckDB's SQL, without WHERE.
 
     Raises:
         InputError: for a column that the catalog does not have, a condition that DuckDB rejects, or a damaged part.
     """
     dataset = open_dataset(catalog, snapshot)
     names = list(dataset.schema.names if columns is None else columns)
-    there = f"The catalog {catalog} has the columns {', '.join(dataset.schema.names)}."
+    available = f"The catalog {catalog} has the columns {', '.join(dataset.schema.names)}."
     if unknown := [name for name in names if name not in dataset.schema.names]:
-        raise InputError(f"There is no column {unknown[0]!r}. {there}")
+        raise InputError(f"There is no column {unknown[0]!r}. {available}")
     try:
-        return dataset.to_table(columns=names) if where is None else _select(dataset, names, where, there)
+        return dataset.to_table(columns=names) if where is None else _select(dataset, names, where, available)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{catalog} cannot be read: {first_line(error)}.") from error
 
 
-def _select(dataset: ds.Dataset, names: Sequence[str], where: str, there: str) -> pa.Table:
-    """Filter by DuckDB, which takes from the dataset only the columns and row groups that it needs."""
+def _select(dataset: ds.Dataset, names: Sequence[str], where: str, available: str) -> pa.Table:
+    """Filter with DuckDB, which reads only the columns and row groups that it needs."""
     import duckdb
 
     wanted = pa.schema([dataset.schema.field(name) for name in names])
@@ -78,7 +78,7 @@ def _select(dataset: ds.Dataset, names: Sequence[str], where: str, there: str) -
         try:
             table = database.sql(f"SELECT {listed} FROM catalog WHERE (\n{where}\n)").to_arrow_table()
         except (duckdb.ParserException, duckdb.BinderException, duckdb.ConversionException) as error:
-            raise InputError(f"`where` {where!r}: {first_line(error).rstrip('.')}. {there}") from error
+            raise InputError(f"`where` {where!r}: {first_line(error).rstrip('.')}. {available}") from error
         except duckdb.Error as error:
             raise InputError(f"`where` {where!r} failed: {first_line(error).rstrip('.')}.") from error
     return table.cast(wanted)
@@ -86,7 +86,7 @@ def _select(dataset: ds.Dataset, names: Sequence[str], where: str, there: str) -
 
 @dataclass(frozen=True)
 class _Objects(FileSystemHandler):  # type: ignore[misc]
-    """The objects of a catalog for Arrow, to read only; paths are keys below its root."""
+    """The objects of a catalog as a read-only file system for Arrow; paths are keys below its root."""
 
     root: str
 
@@ -102,7 +102,7 @@ class _Objects(FileSystemHandler):  # type: ignore[misc]
 
     def get_file_info_selector(self, selector: FileSelector) -> list[FileInfo]:
         under = f"{selector.base_dir.rstrip('/')}/" if selector.base_dir else ""
-        return [FileInfo(one.key, FileType.File, size=one.size) for one in open_store(self.root).list(under)]
+        return [FileInfo(entry.key, FileType.File, size=entry.size) for entry in open_store(self.root).list(under)]
 
     def open_input_file(self, path: str) -> pa.PythonFile:
         return pa.PythonFile(open_store(self.root).open(path), mode="r")
@@ -111,7 +111,7 @@ class _Objects(FileSystemHandler):  # type: ignore[misc]
         return self.open_input_file(path)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError("a catalog is changed by `artylyze tag` alone")
+        raise NotImplementedError("a catalog is read-only here: only `artylyze tag` changes it")
 
     create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
     move = copy_file = open_output_stream = open_append_stream = _refuse

@@ -1,7 +1,6 @@
-"""What no catalog needs any more: parts that later runs replaced, and what writers that were killed left behind.
+"""Garbage collection: parts that later runs replaced, and what killed writers left behind.
 
-It knows which objects below `runs/` the snapshot lists and which runs can still be resumed; it must not know what a
-part holds. Nothing that the snapshot lists, and no run that is driven or can be resumed, is ever removed.
+Nothing that the snapshot lists, no run in progress and, unless asked for, no run that can be resumed is removed.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _MARKERS = ("_SUCCESS.json", "run.json")
 
 @dataclass(frozen=True)
 class Garbage:
-    """What a collection of garbage removes, or would.
+    """What garbage collection removes.
 
     Attributes:
-        keys: of objects below the catalog.
-        bytes: of them.
+        keys: of the objects to remove, below the catalog.
+        bytes: their total size.
         parts: number of parts among them.
-        runs: ids of runs that go whole.
-        resumable: ids of runs that were left because the same command can still finish them.
+        runs: ids of runs that are removed completely.
+        resumable: ids of runs that are kept because the same command can still finish them.
     """
 
     keys: tuple[str, ...]
@@ -43,11 +42,11 @@ class Garbage:
 
 
 def find_garbage(catalog: str, *, interrupted: bool = False) -> Garbage:
-    """List what the snapshot of a catalog does not need.
+    """List the objects that the snapshot of a catalog does not need.
 
     Args:
         catalog: its address.
-        interrupted: whether runs that were interrupted, and that nobody drives, go too.
+        interrupted: whether to remove interrupted runs, too.
 
     Raises:
         InputError: if there is no complete catalog: every part may be needed to finish it.
@@ -63,7 +62,7 @@ def find_garbage(catalog: str, *, interrupted: bool = False) -> Garbage:
     for run_id, entries in sorted(by_run.items()):
         listed = run_id == snapshot.run_id or any(entry.key in needed for entry in entries)
         state = _state(catalog, run_id, snapshot.run_id, listed=listed)
-        if state == "driven":
+        if state == "running":
             continue
         if state == "resumable" and not interrupted:
             resumable.append(run_id)
@@ -83,31 +82,31 @@ def find_garbage(catalog: str, *, interrupted: bool = False) -> Garbage:
 
 
 def remove_garbage(catalog: str, garbage: Garbage) -> None:
-    """Remove what `find_garbage` listed; what is gone already is no error."""
+    """Remove what `find_garbage` listed; a missing object is not an error."""
     store = open_store(catalog)
     markers = [key for key in garbage.keys if key.rpartition("/")[2] in _MARKERS]
     for key in sorted(markers, key=lambda key: _MARKERS.index(key.rpartition("/")[2])):
-        store.delete(key)  # first: half a removal must not look like a complete run
+        store.delete(key)  # first: a run that is half removed must not look complete
     with ThreadPoolExecutor(DELETERS) as pool:
         list(pool.map(store.delete, [key for key in garbage.keys if key not in markers]))
     if not is_url(catalog):
         for run_id in garbage.runs:
             for folder in (Path(catalog, "runs", run_id, "parts"), Path(catalog, "runs", run_id)):
-                with suppress(OSError):  # a folder that is not empty stays
+                with suppress(OSError):  # not empty: stays
                     folder.rmdir()
 
 
 def _state(catalog: str, run_id: str, current: str, *, listed: bool) -> str:
-    """Tell whether a run is `driven`, `needed` by the snapshot, `resumable` or `over`."""
+    """Return whether a run is `running`, `needed` by the snapshot, `resumable` or `obsolete`."""
     store = run_store(catalog, run_id)
     status, spec = read_status(store), read_spec(store)
     if status is not None and status.alive(time.time()):
-        return "driven"
+        return "running"
     if listed:
         return "needed"
-    if spec is None:  # killed before run.json, or half removed: there is nothing to resume
-        return "over"
-    return "resumable" if spec.parent == current else "over"  # what builds on another snapshot is never taken up again
+    if spec is None:  # killed before run.json, or half removed: nothing to resume
+        return "obsolete"
+    return "resumable" if spec.parent == current else "obsolete"  # a run on another snapshot is never resumed
 
 
 def _is_part(key: str) -> bool:

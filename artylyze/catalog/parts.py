@@ -1,8 +1,7 @@
-"""Committing a shard as one part, and knowing from its footer that it was.
+"""Committing a shard as one part, and recognising it by its footer.
 
-The committed part is the marker: there is no other record of what is done. A part appears whole under its final name or
-not at all, and the same key always holds the same rows, each valid; so a put that is repeated, or lost and found again,
-does no harm.
+The committed part is the only record of what is done. A part appears whole under its final name or not at all, and its
+key always holds the same rows; so repeating a put does no harm.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from artylyze.errors import StorageError
 from artylyze.storage import ConflictError, Store
 
 ROW_GROUP = 8_192
-"""Rows in a row group of a part: what a reader of a few rows of a large part reads at once."""
+"""Rows in a row group: the least that a reader of a few rows of a large part must read."""
 
 _RECEIPT = b"artylyze.receipt"
 _TAIL = 32 * 1024
@@ -31,13 +30,13 @@ _TAIL = 32 * 1024
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a part holds, as its footer says it.
+    """A part's content, as its footer records it.
 
     Attributes:
         key: of the part, below the folder of its run.
         run_id: of the run that wrote it.
-        shard_hash: of the image ids that the plan asks for, in their order.
-        start: row of the run's manifest at which they begin.
+        shard_hash: of the planned image ids, in order.
+        start: first row in the run's manifest.
         rows: number of rows.
         ok: rows with an embedding.
         errors: rows without one, by error code.
@@ -71,14 +70,14 @@ def commit(
     Args:
         store: of the run's folder.
         run_id: of the run.
-        shard: what the plan asks for.
-        planned: the manifest rows of the shard.
+        shard: as planned.
+        planned: its manifest rows.
         table: its catalog rows.
-        conditional: whether the storage honours a put that must not replace.
+        conditional: whether the storage supports conditional puts.
 
     Raises:
-        StorageError: if another part lies under this key, or the storage refuses.
-        AssertionError: if the rows are not those of the plan: a defect of ours, never of the input.
+        StorageError: if the key holds another part, or the storage refuses.
+        AssertionError: if the rows are not the planned ones: a defect of artylyze, never of the input.
     """
     if not table.column("image_id").equals(planned.column("image_id")):
         raise AssertionError(f"the rows of shard {shard.index} are not those of the plan")
@@ -95,20 +94,20 @@ def commit(
         len(table) - table.column("warning").null_count if "warning" in table.column_names else 0,
     )
     if not conditional and store.version(shard.key) is not None:
-        return _settled(store, receipt)
+        return _committed(store, receipt)
     try:
         store.put(shard.key, serialise(table, receipt), if_absent=conditional)
-    except ConflictError:  # an answer was lost, or a retried worker was not the only one
-        return _settled(store, receipt)
+    except ConflictError:  # an answer was lost, or a worker was retried while the first attempt went on
+        return _committed(store, receipt)
     return receipt
 
 
-def _settled(store: Store, receipt: Receipt) -> Receipt:
-    """Return the receipt of the part that is there, if it is what we were to commit."""
-    found = read_receipt(store, receipt.key)
-    if found is None or (found.run_id, found.shard_hash) != (receipt.run_id, receipt.shard_hash):
-        raise StorageError(f"{store.url}/{receipt.key} is there and was not written by this run. Move it away.")
-    return found
+def _committed(store: Store, receipt: Receipt) -> Receipt:
+    """Return the receipt of the part under this key, if it is the one to be committed."""
+    committed = read_receipt(store, receipt.key)
+    if committed is None or (committed.run_id, committed.shard_hash) != (receipt.run_id, receipt.shard_hash):
+        raise StorageError(f"{store.url}/{receipt.key} exists and was not written by this run. Move it away.")
+    return committed
 
 
 def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
@@ -124,7 +123,7 @@ def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
 
 
 def read_footer(store: Store, key: str) -> pq.FileMetaData | None:
-    """Read the footer of a Parquet file in one request, or two for a long one; None if it is no Parquet file."""
+    """Read the footer of a Parquet file in one request, or two for a long one; None if it is not a Parquet file."""
     tail = store.tail(key, _TAIL)
     if len(tail) < 8 or tail[-4:] != b"PAR1":
         return None
@@ -132,14 +131,14 @@ def read_footer(store: Store, key: str) -> pq.FileMetaData | None:
     if length > len(tail):
         tail = store.tail(key, length)
     try:
-        # A Parquet file is judged by its footer alone: a head of four bytes makes one of it.
+        # pyarrow reads the footer alone, and checks the first four bytes.
         return pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-length:]))
     except (pa.ArrowException, OSError, ValueError):  # ValueError: names that are not UTF-8
         return None
 
 
 def read_receipt(store: Store, key: str) -> Receipt | None:
-    """Read the receipt in a part's footer; None if the object is no part of ours."""
+    """Read the receipt in a part's footer; None if artylyze did not write the object."""
     footer = read_footer(store, key)
     try:
         return None if footer is None else Receipt(**json.loads((footer.metadata or {})[_RECEIPT]))
@@ -151,21 +150,21 @@ def read_receipts(store: Store, run_id: str, shards: Sequence[Shard]) -> dict[in
     """Return the receipts of the shards that are committed, by shard index.
 
     Raises:
-        StorageError: if a part under one of their keys was not written by this run.
+        StorageError: if another run wrote a part under one of their keys.
     """
     by_key = {shard.key: shard for shard in shards}
-    there = [by_key[entry.key] for entry in store.list("parts/part-") if entry.key in by_key]
+    listed = [by_key[entry.key] for entry in store.list("parts/part-") if entry.key in by_key]
     with ThreadPoolExecutor(32) as pool:
         receipts = dict(
-            zip((s.index for s in there), pool.map(lambda s: read_receipt(store, s.key), there), strict=True)
+            zip((s.index for s in listed), pool.map(lambda s: read_receipt(store, s.key), listed), strict=True)
         )
-    for shard in there:
-        found = receipts[shard.index]
-        if found is None or (found.run_id, found.key, found.start, found.rows) != (
+    for shard in listed:
+        receipt = receipts[shard.index]
+        if receipt is None or (receipt.run_id, receipt.key, receipt.start, receipt.rows) != (
             run_id,
             shard.key,
             shard.start,
             shard.rows,
         ):
             raise StorageError(f"{store.url}/{shard.key} is not a part of this run. Move it away, then run again.")
-    return {index: found for index, found in receipts.items() if found is not None}
+    return {index: receipt for index, receipt in receipts.items() if receipt is not None}

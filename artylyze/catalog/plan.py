@@ -1,4 +1,4 @@
-"""The shard plan: which rows of a run's manifest one worker reads, tags and commits together."""
+"""The shard plan: which rows of a run's manifest a worker reads, tags and commits together."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pyarrow.compute as pc
 from artylyze.errors import UsageError
 
 MAX_IMAGES = 1024
-"""Images in a shard: at 256 the dispatch of shards alone caps a run near 8,900 images/s."""
+"""Images in a shard at most: at 256, dispatching shards alone limits a run to some 8,900 images/s."""
 
 MAX_BYTES = 2 * 10**9
-"""Source bytes in a shard: a shard of large scans is closed early, so that what a crash loses stays small."""
+"""Source bytes in a shard at most: with large scans shards have fewer images, so that a crash loses little work."""
 
 MAX_PIXEL_BYTES = 64 * 10**6
-"""Bytes of decoded pixels in a shard: what one of them takes between the stages of a GPU plan, where readers,
-models and the queues between them hold several. 425 images at 224 pixels: dispatch then caps near 14,000 images/s."""
+"""Bytes of decoded pixels in a shard at most: with a GPU, several shards are in memory between the stages. 425 images
+of 224 pixels: dispatching shards then limits a run to some 14,000 images/s."""
 
 MIN_IMAGES = 16
-"""Images in a shard of a small collection: below this the work of a commit shows."""
+"""Images in a shard of a small collection: with fewer, commits take a notable share of the time."""
 
 SHARDS_PER_WORKER = 6
-"""Shards that each worker gets at least, where the collection allows, so that all of them end together."""
+"""Shards for each worker at least, if the collection is large enough, so that all workers end together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def shard_size(rows: int, workers: int, side: int) -> int:
 
     Args:
         rows: images of the run.
-        workers: that share them.
+        workers: that share the shards.
         side: of the decoded square, pixels.
     """
     most = min(MAX_IMAGES, MAX_PIXEL_BYTES // (3 * side**2))
@@ -77,8 +77,8 @@ def plan_shards(
     Args:
         sizes: int64 (rows), bytes of each image, null where unknown (counted as the mean of the others).
         size: images in a shard, at least 1.
-        workers: that share them: towards the end shards become smaller, so that none of these workers waits long for
-            the last (factoring: Hummel, Schonberg and Flynn, CACM 35(8), 1992). None: all of one size.
+        workers: that share the shards: towards the end shards become smaller, so that no worker waits long for the
+            last (factoring: Hummel, Schonberg and Flynn, CACM 35(8), 1992). None: all of one size.
         first: index of the first shard.
         start: row of the manifest at which these rows begin.
     """

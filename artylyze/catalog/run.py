@@ -1,4 +1,4 @@
-"""One run: what it was asked (run.json), who drives it (status.json, a lease with a heartbeat), how it ended."""
+"""One run: its specification (run.json), its progress and owner (status.json, a lease with a heartbeat), its end."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ HEARTBEAT = 5.0
 """Seconds between two heartbeats."""
 
 DEAD_AFTER = 60.0
-"""Seconds without a heartbeat after which a run counts as dead, and may be driven by another process."""
+"""Seconds without a heartbeat after which a run counts as dead, and another process may resume it."""
 
 SETTLE = 2.0
-"""Seconds between taking a lease and looking whose it is, where the storage does not honour conditional puts."""
+"""Seconds between taking a lease and checking that it is ours, on storage without conditional puts."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What a run was asked, and what it resolved `auto` to: a resume reads it here.
+    """What defines a run, with `auto` resolved: a resumed run reads it here.
 
     Attributes:
-        run_id: hash of what decides the output.
-        operation: `tag`, `update`, `retry-failed` or `replace`.
-        parent: run id of the snapshot that this one builds on, None for a new one.
+        run_id: hash of everything that determines the output.
+        operation: `tag`, `update`, `retry-failed`, `replace` or `compact`.
+        parent: run id of the snapshot that this run builds on, None for a new catalog.
         model_id: of the model.
         tasks: names of the model's tasks.
         dim: length of an embedding.
-        settings: what the user set that changes the output.
+        settings: the user's settings that change the output.
         device: `cpu` or `cuda`.
         precision: of inference on that device.
         versions: of the libraries.
         manifest_digest: of the run's rows.
-        shards: the plan; run.json holds the row at which each of them ends.
+        shards: the plan; run.json holds the row at which each shard ends.
     """
 
     run_id: str
@@ -70,17 +70,17 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands.
+    """A run's progress.
 
     Attributes:
         state: `running`, `done`, `interrupted` or `failed`.
-        owner: host, process and a token of the one who drives it.
+        owner: host, process id, start time and token of the process that executes it.
         started: when this attempt began, ISO 8601.
         heartbeat: when this was written, seconds since the epoch.
         rows: images of the run.
-        done: of them committed.
-        ok: of those with an embedding.
-        errors: of those without one, by error code.
+        done: images committed.
+        ok: committed images with an embedding.
+        errors: committed images without one, by error code.
         images_per_second: of this attempt.
     """
 
@@ -94,14 +94,20 @@ class Status:
     errors: Mapping[str, int] | None = None
     images_per_second: float | None = None
 
+    @property
+    def process(self) -> str:
+        """The process that executes the run, for messages."""
+        words = self.owner.split()
+        return f"process {words[2]} on {words[0].partition('/')[0]}" if len(words) == 6 else self.owner
+
     def alive(self, now: float) -> bool:
-        """Whether someone drives the run: the heartbeat is fresh, and its process on this host is there."""
-        return self.state == "running" and now - self.heartbeat < DEAD_AFTER and not _gone(self.owner)
+        """Whether the run is being executed: its heartbeat is fresh and, on this host, its process exists."""
+        return self.state == "running" and now - self.heartbeat < DEAD_AFTER and not _has_ended(self.owner)
 
 
-def run_id_of(**decides: Any) -> str:
-    """Return the id of a run: a hash of everything that decides its output."""
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+def make_run_id(**determinants: Any) -> str:
+    """Return the id of a run: a hash of everything that determines its output."""
+    return hashlib.sha256(json.dumps(determinants, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def run_store(catalog: str, run_id: str) -> Store:
@@ -110,7 +116,7 @@ def run_store(catalog: str, run_id: str) -> Store:
 
 
 def write_spec(store: Store, spec: RunSpec) -> RunSpec:
-    """Write run.json unless it is there; return what it says: a resumed run keeps its own plan and device."""
+    """Write run.json unless it exists; return its content: a resumed run keeps its own plan and device."""
     with suppress(ConflictError):
         if read_spec(store) is None:
             ends = [shard.stop for shard in spec.shards]
@@ -124,11 +130,11 @@ def read_spec(store: Store) -> RunSpec | None:
     if data is None:
         return None
     try:
-        found = json.loads(data)
-        ends = found.pop("shards")
+        values = json.loads(data)
+        ends = values.pop("shards")
         starts = [0, *ends][:-1]
         shards = tuple(Shard(index, *rows) for index, rows in enumerate(zip(starts, ends, strict=True)))
-        return RunSpec(**(found | {"shards": shards, "tasks": tuple(found["tasks"])}))
+        return RunSpec(**(values | {"shards": shards, "tasks": tuple(values["tasks"])}))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{store.url}/run.json cannot be read ({error}). Move the run's folder away.") from error
 
@@ -155,7 +161,7 @@ def read_success(store: Store) -> dict[str, Any] | None:
 
 
 def probe_conditional(store: Store) -> bool:
-    """Find out whether the storage honours a put that must not replace; raise StorageError if it takes no writes."""
+    """Whether the storage supports conditional puts; raises StorageError if it cannot be written."""
     key = f"probe-{uuid.uuid4().hex}"
     try:
         store.put(key, b"artylyze was here", if_absent=True)
@@ -165,15 +171,15 @@ def probe_conditional(store: Store) -> bool:
             return True
         return False
     finally:
-        with suppress(StorageError):  # who may write need not be allowed to delete
+        with suppress(StorageError):  # permission to write need not include deleting
             store.delete(key)
 
 
 class Lease:
-    """The right to drive a run, held by a heartbeat that a thread writes into status.json.
+    """The exclusive right to execute a run, held by a heartbeat that a thread writes to status.json.
 
     Raises:
-        StorageError: on entering, if somebody else drives the run.
+        StorageError: on entering, if another process executes the run.
     """
 
     def __init__(self, store: Store, rows: int, *, conditional: bool) -> None:
@@ -183,24 +189,24 @@ class Lease:
         self._version: str | None = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._beat_on, name="artylyze-heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._heartbeats, name="artylyze-heartbeat", daemon=True)
         self.lost: str | None = None
         self.status = Status("running", self._owner, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, rows)
 
     def __enter__(self) -> Self:
         self._version = self._store.version("status.json")
-        found = read_status(self._store)
-        if found is not None and found.alive(time.time()):
-            raise StorageError(self._driven_by(found))
+        status = read_status(self._store)
+        if status is not None and status.alive(time.time()):
+            raise StorageError(self._refusal(status))
         try:
             self._write()
         except ConflictError:
-            raise StorageError(self._driven_by(read_status(self._store))) from None
-        if not self._conditional:  # whoever wrote at the same time has written by now, and the last one drives
+            raise StorageError(self._refusal(read_status(self._store))) from None
+        if not self._conditional:  # a concurrent process has written by now, and the last writer holds the lease
             time.sleep(SETTLE)
-            found = read_status(self._store)
-            if found is not None and found.owner != self._owner:
-                raise StorageError(self._driven_by(found))
+            status = read_status(self._store)
+            if status is not None and status.owner != self._owner:
+                raise StorageError(self._refusal(status))
         self._thread.start()
         return self
 
@@ -210,31 +216,30 @@ class Lease:
         if self.lost is None and self.status.state == "running":
             self.update(state="failed" if kind and issubclass(kind, Exception) else "interrupted")
         if self.lost is None:
-            with suppress(StorageError, ConflictError):  # the run's own outcome matters more than this last word
+            with suppress(StorageError, ConflictError):  # the outcome of the run matters more than this last heartbeat
                 self._write()
 
     def check(self) -> None:
         """Raise StorageError if another process has taken over the run.
 
-        After a pause of this process (it was suspended, or its machine slept) the storage is asked before anything else
-        is done: the thread that beats may not have had its turn yet.
+        If this process was suspended, or its machine slept, the storage is read first: the thread that writes the
+        heartbeat may not have run yet.
         """
         if self.lost is None and time.time() - self.status.heartbeat > DEAD_AFTER / 2:
-            with suppress(StorageError):  # whatever is done next needs the storage too, and says so
+            with suppress(StorageError):  # the next step needs the storage too, and reports its error
                 self._beat()
         if self.lost is not None:
             raise StorageError(self.lost)
 
     def update(self, **changes: Any) -> None:
-        """Change what the next heartbeat says."""
+        """Change the status that the next heartbeat writes."""
         with self._lock:
             self.status = replace(self.status, **changes)
 
-    def _driven_by(self, found: Status | None) -> str:
-        who = found.owner.rpartition(" ")[0] if found else "another process"
+    def _refusal(self, status: Status | None) -> str:
         return (
-            f"The run {self._store.url} is being driven by {who}. Wait for it, or stop it; "
-            f"{DEAD_AFTER:.0f} s after its last heartbeat this command takes over."
+            f"The run {self._store.url} is already running ({status.process if status else 'another process'}). Wait "
+            f"for it or stop it; {DEAD_AFTER:.0f} s after its last heartbeat this command takes over."
         )
 
     def _write(self) -> None:
@@ -251,20 +256,24 @@ class Lease:
         try:
             return self._store.put("status.json", data, if_absent=absent, if_match=self._version)
         except ConflictError:
-            version, found = self._store.version("status.json"), read_status(self._store)
-            if version is None or found is None or found.owner != self._owner:
+            version, status = self._store.version("status.json"), read_status(self._store)
+            if version is None or status is None or status.owner != self._owner:
                 raise
-            return version  # our own last word, whose answer was lost
+            return version  # this process wrote it, and the answer was lost
 
-    def _beat_on(self) -> None:
+    def _heartbeats(self) -> None:
         while self.lost is None and not self._stop.wait(HEARTBEAT):
-            with suppress(StorageError):  # the storage may be back at the next beat; workers report for themselves
+            with suppress(StorageError):  # the next heartbeat may succeed; workers report their own errors
                 self._beat()
 
     def _beat(self) -> None:
         try:
-            found = None if self._conditional else read_status(self._store)
-            if found is not None and found.owner != self._owner and (found.state == "done" or found.alive(time.time())):
+            status = None if self._conditional else read_status(self._store)
+            if (
+                status is not None
+                and status.owner != self._owner
+                and (status.state == "done" or status.alive(time.time()))
+            ):
                 raise ConflictError("status.json")
             self._write()
         except ConflictError:
@@ -272,11 +281,11 @@ class Lease:
 
 
 def owner_token() -> str:
-    """Return `host process start token`: the start time tells a process from a later one with its number."""
+    """Return `HOST process PID since START TOKEN`; START (clock ticks since boot) distinguishes reused process ids."""
     return f"{_host()} process {os.getpid()} since {_started(os.getpid())} {uuid.uuid4().hex[:8]}"
 
 
-def _gone(owner: str) -> bool:
+def _has_ended(owner: str) -> bool:
     words = owner.split()
     if len(words) != 6 or words[0] != _host():
         return False
@@ -284,7 +293,7 @@ def _gone(owner: str) -> bool:
 
 
 def _host() -> str:
-    """Return a name for this machine since it started; containers on one machine differ in their host name."""
+    """Return host name and boot id; containers on one machine differ in their host names."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{socket.gethostname()}/{boot.read_text()[:8] if boot.exists() else 'host'}"
 
@@ -292,7 +301,7 @@ def _host() -> str:
 def _started(pid: int) -> str:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "ended" if fields[0] in "ZX" else fields[19]  # a killed process that nobody has waited for yet
+        return "ended" if fields[0] in "ZX" else fields[19]  # killed, and its parent has not waited for it yet
     except (FileNotFoundError, ProcessLookupError):
         return "unknown" if not Path("/proc/self").exists() else "ended"
 

@@ -22,12 +22,12 @@ from artylyze.storage.contract import first_line
 from artylyze.storage.nearest import did_you_mean
 
 FORMAT = 1
-_REPAIR = "Delete it, and run the command again that made it."
+_REPAIR = "Delete it and repeat the command that made it."
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: its path below the catalog, its rows, those with an embedding, the others by code, and warnings."""
+    """One part: its path below the catalog, and its number of rows, embeddings, errors by code, and warnings."""
 
     path: str
     rows: int
@@ -37,12 +37,12 @@ class Part:
 
     @classmethod
     def committed(cls, run_id: str, receipt: Receipt) -> Self:
-        """Return the part of a run that a receipt is of."""
+        """Return the part that a receipt describes."""
         return cls(f"runs/{run_id}/{receipt.key}", receipt.rows, receipt.ok, receipt.errors, receipt.warnings)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return a part as JSON holds it; earlier versions counted no warnings. Raises KeyError, TypeError."""
+        """Return a part from its JSON; early versions counted no warnings. Raises KeyError, TypeError."""
         return cls(values["path"], values["rows"], values["ok"], values["errors"], values.get("warnings", 0))
 
 
@@ -51,9 +51,9 @@ class Snapshot:
     """A complete catalog.
 
     Attributes:
-        run_id: of the run that made this snapshot.
-        operation: `tag`, `update`, `retry-failed` or `replace`.
-        model_id: of the model that every row comes from.
+        run_id: of the run that published it.
+        operation: of that run.
+        model_id: of the model that made every row.
         tasks: names of the model's tasks.
         dim: length of an embedding.
         settings: of the run, those that change the output.
@@ -102,12 +102,12 @@ def read_snapshot(catalog: str) -> Snapshot:
             "`artylyze tag SOURCE -o CATALOG`."
         )
     try:
-        found = json.loads(data)
-        if found.pop("format") != FORMAT:
-            raise ValueError("its format is not ours")
-        parts = tuple(map(Part.from_json, found.pop("parts")))
+        values = json.loads(data)
+        if values.pop("format") != FORMAT:
+            raise ValueError("unknown format")
+        parts = tuple(map(Part.from_json, values.pop("parts")))
         names = ("run_id", "operation", "model_id", "dim", "settings")
-        return Snapshot(**{name: found[name] for name in names}, tasks=tuple(found["tasks"]), parts=parts)
+        return Snapshot(**{name: values[name] for name in names}, tasks=tuple(values["tasks"]), parts=parts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{catalog}/catalog.json is not a catalog that this version reads ({error}).") from error
 
@@ -118,8 +118,8 @@ def write_snapshot(catalog: str, snapshot: Snapshot, *, replaces: str | None = N
     Args:
         catalog: its address.
         snapshot: to publish.
-        replaces: version of the `catalog.json` that this one follows, None where there was none.
-        conditional: whether the storage honours conditional puts, and that version is held to.
+        replaces: version of the `catalog.json` to replace, None if there was none.
+        conditional: whether the storage supports conditional puts; then that version must still be current.
 
     Raises:
         StorageError: if another run has published a snapshot meanwhile.
@@ -133,9 +133,9 @@ def write_snapshot(catalog: str, snapshot: Snapshot, *, replaces: str | None = N
     try:
         store.put("catalog.json", data, if_absent=replaces is None, if_match=replaces)
     except ConflictError:
-        if store.read("catalog.json") != data:  # equal: it was our own put, whose answer was lost
+        if store.read("catalog.json") != data:  # equal: our own put succeeded, and the answer was lost
             raise StorageError(
-                f"Another run has replaced the snapshot of {catalog} meanwhile. Run the same command again."
+                f"Another run has replaced the snapshot of {catalog} since. Run the same command again."
             ) from None
 
 
@@ -176,8 +176,8 @@ def read_catalog(catalog: str, columns: Sequence[str] | None = None) -> pa.Table
 def embeddings(catalog: str, snapshot: Snapshot | None = None) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Return the image ids and the embeddings, float32 (n, d), of the images that could be read.
 
-    They are those of a snapshot that was read before, where it is given. An id takes some 100 bytes here and an
-    embedding 4 d: where the whole is not needed, take `embedding_pieces`.
+    An id takes some 100 bytes of memory and an embedding 4 d: `embedding_pieces` yields them part by part. `snapshot`
+    saves reading catalog.json again.
     """
     snapshot = snapshot or read_snapshot(catalog)
     matrix = np.empty((snapshot.ok, snapshot.dim), np.float32)
@@ -193,9 +193,8 @@ def embedding_pieces(
 ) -> Iterator[tuple[pa.StringArray, npt.NDArray[np.float32]]]:
     """Return the image ids and the embeddings, float32 (m, d), part by part, of the images that could be read.
 
-    They are those of a snapshot that was read before, where it is given.
-
-    These are the only doors to vectors: error rows hold null, where a plain reading of the lists gives wrong shapes.
+    Read vectors by these two functions only: error rows hold null, so that reading the lists directly gives wrong
+    shapes. `snapshot` saves reading catalog.json again.
 
     Raises:
         InputError: if there is no catalog; while it is read, if a part does not hold what catalog.json says.
@@ -219,7 +218,7 @@ def _pieces(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.StringArray, 
 def failures(catalog: str, snapshot: Snapshot | None = None) -> Iterator[dict[str, Any]]:
     """Return one row for each image that could not be read; raise InputError at once if there is no catalog.
 
-    They are those of a snapshot that was read before, where it is given.
+    `snapshot` saves reading catalog.json again.
     """
     columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail"]
     parts = [part for part in (snapshot or read_snapshot(catalog)).parts if part.ok < part.rows]

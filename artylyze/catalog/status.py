@@ -1,4 +1,4 @@
-"""Where the runs of a catalog stand, told from what is stored."""
+"""The progress of a catalog's runs, counted from the storage."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class RunState:
         operation: `tag`, `update`, `retry-failed` or `replace`.
         state: `done`, `running`, `dead` (its heartbeat has stopped), `interrupted` or `failed`.
         rows: images that it writes.
-        committed: of them in committed parts, counted now.
-        parts: committed, of `shards`.
-        shards: of its plan.
+        committed: images in committed parts, counted now.
+        parts: committed parts.
+        shards: parts in the plan.
         ok: images with an embedding, as of the last heartbeat.
-        errors: images without one, by error code, likewise.
+        errors: images without one, by error code, as of the last heartbeat.
         images_per_second: of its last attempt.
-        seconds_since_heartbeat: None if there never was one.
-        current: whether the catalog's snapshot is of this run.
+        seconds_since_heartbeat: None if there was none.
+        current: whether this run wrote the catalog's snapshot.
     """
 
     run_id: str
@@ -57,30 +57,30 @@ def run_states(catalog: str) -> list[RunState]:
     keys = [entry.key for entry in store.list("runs/")]
     ids = sorted({key.split("/")[1] for key in keys if key.endswith("/run.json")})
     if not ids:
-        raise InputError(f"There is no catalog in {catalog}: no run has begun there.{did_you_mean(catalog)}")
+        raise InputError(f"There is no catalog in {catalog}: no run was started there.{did_you_mean(catalog)}")
     current = read_snapshot(catalog).run_id if store.version("catalog.json") is not None else None
     return [_state(catalog, run_id, keys, current) for run_id in ids]
 
 
 def describe(catalog: str, states: Sequence[RunState]) -> str:
-    """Return the states in words."""
+    """Return the progress of the runs in words."""
     lines = [f"Catalog {catalog}"]
-    for one in states:
-        mark = "  (the catalog's snapshot)" if one.current else ""
-        lines.append(f"  {one.operation} {one.run_id}: {one.state}{mark}")
-        lines.append(f"    {one.committed:,} of {one.rows:,} images in {one.parts:,} of {one.shards:,} parts")
-        if one.errors:
-            lines.append("    failed: " + ", ".join(f"{count:,} {code}" for code, count in one.errors.items()))
-        if one.state == "running":
+    for state in states:
+        mark = "  (the catalog's snapshot)" if state.current else ""
+        lines.append(f"  {state.operation} {state.run_id}: {state.state}{mark}")
+        lines.append(f"    {state.committed:,} of {state.rows:,} images in {state.parts:,} of {state.shards:,} parts")
+        if state.errors:
+            lines.append("    failed: " + ", ".join(f"{count:,} {code}" for code, count in state.errors.items()))
+        if state.state == "running":
             lines.append(
-                f"    {one.images_per_second or 0:,.1f} images/s, heartbeat {one.seconds_since_heartbeat:.0f} s ago"
+                f"    {state.images_per_second or 0:,.1f} images/s, heartbeat {state.seconds_since_heartbeat:.0f} s ago"
             )
-        elif one.state == "dead":
+        elif state.state == "dead":
             lines.append(
-                f"    its last heartbeat was {one.seconds_since_heartbeat:,.0f} s ago: nobody drives it any more. "
-                "The command that began it resumes it."
+                f"    its process has ended: the last heartbeat was {state.seconds_since_heartbeat:,.0f} s ago. "
+                "The same command resumes it."
             )
-    if not any(one.current for one in states):
+    if not any(state.current for state in states):
         lines.append("  There is no complete catalog yet.")
     return "\n".join(lines)
 
@@ -89,7 +89,7 @@ def _state(catalog: str, run_id: str, keys: Sequence[str], current: str | None) 
     store = run_store(catalog, run_id)
     spec, status, success = read_spec(store), read_status(store), read_success(store)
     if spec is None:
-        raise InputError(f"{store.url}/run.json has gone. Move the run's folder away.")
+        raise InputError(f"{store.url}/run.json is missing. Move the run's folder away.")
     there = set(keys)
     committed = [shard for shard in spec.shards if f"runs/{run_id}/{shard.key}" in there]
     since = None if status is None else max(0.0, time.time() - status.heartbeat)

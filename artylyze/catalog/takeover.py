@@ -1,7 +1,4 @@
-"""What runs that were interrupted have committed: rows that a later run takes over instead of reading images again.
-
-It knows runs, their parts and what a run builds on; it does not know collections, models or what the user asked.
-"""
+"""What interrupted runs have committed: rows that a later run takes over instead of reading the images again."""
 
 from __future__ import annotations
 
@@ -23,12 +20,12 @@ _BASE = "base.json"
 
 @dataclass(frozen=True)
 class Base:
-    """What a run builds on, frozen with its plan: `base.json`, absent where it builds on nothing.
+    """What a run builds on, frozen with its plan in `base.json`, which is absent if it builds on nothing.
 
     Attributes:
-        kept: parts of earlier runs that its snapshot lists as they are.
+        kept: parts of earlier runs that its snapshot lists unchanged.
         copied: rows of its manifest that are copied from earlier parts.
-        considered: parts that each interrupted run had committed when this one was planned, by run id.
+        considered: number of parts that each interrupted run had committed when this run was planned, by run id.
     """
 
     kept: tuple[Part, ...] = ()
@@ -38,13 +35,13 @@ class Base:
 
 @dataclass(frozen=True)
 class Unpublished:
-    """A run whose snapshot was not published: it was interrupted, or somebody drives it.
+    """A run whose snapshot was not published: interrupted, or in progress.
 
     Attributes:
-        spec: what it was asked.
+        spec: of the run.
         shards: number of its committed parts.
         considered: number of interrupted runs that its own plan took over from.
-        driver: host and process that drives it, None if nobody does.
+        driver: the process that executes it, None for an interrupted run.
     """
 
     spec: RunSpec
@@ -54,7 +51,7 @@ class Unpublished:
 
 
 def read_base(store: Store) -> Base:
-    """Read what a run builds on; empty where it builds on nothing. Raises InputError if it cannot be read."""
+    """Read base.json; an empty Base if there is none. Raises InputError if it cannot be read."""
     data = store.read(_BASE)
     if data is None:
         return Base()
@@ -67,16 +64,16 @@ def read_base(store: Store) -> Base:
 
 
 def write_base(store: Store, base: Base) -> None:
-    """Write what a run builds on; nothing where it builds on nothing, and no plan was frozen there by half before."""
+    """Write base.json, unless the run builds on nothing and an interrupted attempt left none to replace."""
     if base != Base() or store.version(_BASE) is not None:
         store.put(_BASE, (json.dumps(asdict(base), ensure_ascii=False) + "\n").encode())
 
 
 def unpublished_runs(catalog: str, parent: str | None) -> list[Unpublished]:
-    """Return the runs on top of a snapshot that were not published, those whose rows are to be preferred first.
+    """Return the unpublished runs on top of a snapshot, those whose rows are preferred first.
 
-    A run that took over from another is preferred to that; then the one that committed more. Without a snapshot the
-    runs that were published once count too: nothing lists their parts any more.
+    A run that took over from another comes before it; then the one that committed more. Without a snapshot, runs that
+    were once published count too: nothing lists their parts now.
 
     Args:
         catalog: address of the catalog.
@@ -89,8 +86,8 @@ def unpublished_runs(catalog: str, parent: str | None) -> list[Unpublished]:
     ids = sorted({key.split("/")[1] for key in keys if key.endswith("/run.json") and key.count("/") == 2})
     with ThreadPoolExecutor(16) as pool:
         specs = list(pool.map(lambda run_id: read_spec(run_store(catalog, run_id)), ids))
-        here = [spec for spec in specs if spec is not None and spec.parent == parent]
-        runs = [run for run in pool.map(lambda spec: _unpublished(catalog, spec, keys), here) if run is not None]
+        siblings = [spec for spec in specs if spec is not None and spec.parent == parent]
+        runs = [run for run in pool.map(lambda spec: _unpublished(catalog, spec, keys), siblings) if run is not None]
     return sorted(runs, key=lambda run: (-run.considered, -run.shards, run.spec.run_id))
 
 
@@ -99,14 +96,14 @@ def _unpublished(catalog: str, spec: RunSpec, keys: AbstractSet[str]) -> Unpubli
     if spec.parent is not None and published(store, complete=f"{folder}/_SUCCESS.json" in keys):
         return None
     status = read_status(store)
-    driver = status.owner.rpartition(" ")[0] if status is not None and status.alive(time.time()) else None
+    driver = status.process if status is not None and status.alive(time.time()) else None
     shards = sum(f"{folder}/{shard.key}" in keys for shard in spec.shards)
     considered = len(read_base(store).considered) if f"{folder}/{_BASE}" in keys else 0
     return Unpublished(spec, shards, considered, driver)
 
 
 def published(store: Store, *, complete: bool) -> bool:
-    """Tell whether a complete run has published its snapshot: only then its last word is that it is done."""
+    """Whether a complete run has published its snapshot: only then is its last status `done`."""
     if not complete:
         return False
     status = read_status(store)
@@ -114,11 +111,11 @@ def published(store: Store, *, complete: bool) -> bool:
 
 
 def committed_parts(catalog: str, run: Unpublished) -> tuple[Part, ...]:
-    """Return the parts that a run has committed, from their footers."""
+    """Return a run's committed parts, from their footers."""
     receipts = read_receipts(run_store(catalog, run.spec.run_id), run.spec.run_id, run.spec.shards)
     return tuple(Part.committed(run.spec.run_id, receipt) for _, receipt in sorted(receipts.items()))
 
 
 def knows(base: Base, runs: Iterable[Unpublished]) -> bool:
-    """Tell whether a plan took into account all that these runs have committed."""
+    """Whether a plan took into account everything that these runs have committed."""
     return all(base.considered.get(run.spec.run_id, 0) >= run.shards for run in runs)

@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     import duckdb
 
 COPY = (pa.field("part", pa.string()), pa.field("row", pa.int64()))
-"""Two more columns of such a run's manifest: the part that a row belongs to, and its row there if it is copied."""
+"""Further columns of such a run's manifest: the old part of a row, and its row number there if it is copied."""
 
 UNBOUNDED = 2**31
-"""Images of a collection whose shards are as large as shards become: rewritten parts are cut at that size."""
+"""Number of images for which shards have their maximum size: rewritten parts are cut at that size."""
 
 INSERTED = 65_536
-"""Rows from which on what was read of parts is inserted into the database."""
+"""Rows of parts that are inserted into the database together."""
 
 _OLD = ("image_id", "record_id", "uri", "validator", "status", "error_code")
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What a run does on top of a snapshot.
+    """What a run changes in a snapshot.
 
     Attributes:
         shards: of the run's manifest: the rewritten parts first, then the new images.
-        kept: the parts that stay.
-        tagged: images to read.
-        new: images of them that have no row yet.
-        copied: rows to copy.
-        removed: images of the snapshot that are gone.
-        taken: images of today whose row was committed by an interrupted run.
-        unchecked: images whose row stays though nothing tells whether they have changed since it was read.
+        kept: parts that stay.
+        tagged: number of images to read.
+        new: images to read that have no row yet.
+        copied: number of rows to copy.
+        removed: images of the snapshot that are no longer in the collection.
+        taken: images whose row an interrupted run has committed.
+        unchecked: images whose row stays although the storage gives no validator to compare.
     """
 
     shards: tuple[Shard, ...]
@@ -64,7 +64,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Spare:
-    """Parts that an interrupted run has committed; `reread`: it read again what the new run is to be forced to read."""
+    """Parts that an interrupted run has committed; `reread`: it was forced to read the same images as the new run."""
 
     parts: tuple[Part, ...]
     reread: bool = False
@@ -81,17 +81,17 @@ def plan_changes(
     force: Sequence[str] = (),
     spare: Sequence[Spare] = (),
 ) -> Changes:
-    """Write the manifest of a run on top of earlier parts to `target`, and return its plan.
+    """Write to `target` the manifest of a run that builds on earlier parts, and return its plan.
 
     Args:
         catalog: address of the catalog.
         snapshot: its snapshot; None without one.
-        manifest: address of the collection's manifest of today; None to leave the collection as the snapshot has it.
-        target: where the run's manifest goes.
-        size: gives the images in a shard for a number of new images.
-        retry_failed: whether images are tagged again that failed for a reason that can pass.
-        force: globs; images are tagged again whose image_id or uri matches one.
-        spare: what interrupted runs have committed, those to prefer first.
+        manifest: address of the collection's current manifest; None to keep the collection as in the snapshot.
+        target: address of the run's manifest.
+        size: returns the images in a shard, for a number of new images.
+        retry_failed: whether to tag images again that failed with a transient error.
+        force: globs; images whose image_id or uri matches one are tagged again.
+        spare: what interrupted runs have committed, the preferred first.
 
     Raises:
         InputError: if the catalog has metadata and the manifest has none, or a glob matches no image.
@@ -108,20 +108,20 @@ def plan_changes(
         elif new_type is None and old_type is not None:
             raise InputError(
                 f"The catalog {catalog} carries your metadata, and this source has none. Make a manifest with "
-                "`artylyze scan ... --metadata`, and give that."
+                "`artylyze scan SOURCE --metadata TABLE`, and tag that."
             )
         database.execute("CREATE TABLE gone AS SELECT part FROM old ANTI JOIN fresh USING (image_id)")
         removed = _count(database, "SELECT count(*) FROM gone")
-        for rank, one in enumerate(spare, 1):
-            _load_old(database, catalog, one.parts, old_type, rank=rank, reread=one.reread)
+        for rank, run in enumerate(spare, 1):
+            _load_old(database, catalog, run.parts, old_type, rank=rank, reread=run.reread)
         if spare:
             database.execute("INSERT INTO gone SELECT part FROM old ANTI JOIN fresh USING (image_id) WHERE rank > 0")
         _find_forced(database, force)
         database.execute("CREATE TABLE lost (part VARCHAR, row BIGINT)")
         if spare:
-            _settle_repeated(database, retry_failed=retry_failed)
+            _drop_repeated(database, retry_failed=retry_failed)
         described = manifest is not None and new_type is not None and new_type == old_type
-        _judge(database, described=described, retry_failed=retry_failed)
+        _compare(database, described=described, retry_failed=retry_failed)
         metadata = () if new_type is None else (pa.field("metadata", new_type),)
         columns = ", ".join(field.name for field in (*COLUMNS, *metadata))
         affected = _affected(database, columns, everything=new_type != old_type)
@@ -134,10 +134,10 @@ def plan_changes(
         sizes = database.sql("SELECT size FROM work WHERE part IS NULL ORDER BY image_id").to_arrow_table()
         counted = {
             "tagged": _count(database, "SELECT count(*) FILTER (row IS NULL) FROM work"),
-            "new": _count(database, "SELECT count(*) FROM judged WHERE old_part IS NULL"),
+            "new": _count(database, "SELECT count(*) FROM compared WHERE old_part IS NULL"),
             "copied": _count(database, "SELECT count(row) FROM work"),
-            "taken": _count(database, "SELECT count(*) FROM judged WHERE stands AND old_rank > 0"),
-            "unchecked": _count(database, "SELECT count(*) FROM judged WHERE stands AND unchecked"),
+            "taken": _count(database, "SELECT count(*) FROM compared WHERE valid AND old_rank > 0"),
+            "unchecked": _count(database, "SELECT count(*) FROM compared WHERE valid AND unchecked"),
         }
     shards: list[Shard] = []
     start = 0
@@ -148,7 +148,7 @@ def plan_changes(
     shards += plan_shards(
         sizes.column("size").combine_chunks().cast(pa.int64()), size(sizes.num_rows), len(shards), start
     )
-    earlier = (*current, *(part for one in spare for part in one.parts))
+    earlier = (*current, *(part for run in spare for part in run.parts))
     kept = tuple(part for part in earlier if part.path not in affected)
     return Changes(tuple(shards), kept, removed=removed, **counted)
 
@@ -160,9 +160,9 @@ def _metadata_type(catalog: str, part: Part) -> pa.DataType | None:
 
 
 def _create_old(database: duckdb.DuckDBPyConnection, metadata: pa.DataType | None, *, digested: bool) -> None:
-    """Make the table `old` of earlier rows: where each of them lies, and which parts are preferred.
+    """Create the table `old` of earlier rows, with their part, its rank (0: the snapshot's) and row number.
 
-    Where their metadata are only compared, they are there as a number (`digested`): most of a row is metadata.
+    Metadata that are only compared are stored as a number (`digested`): they are most of a row.
     """
     strings = pa.schema([(name, pa.string()) for name in _OLD])
     types = [*strings, *COPY]
@@ -185,24 +185,24 @@ def _load_old(
 ) -> None:
     """Add the rows of parts to `old`.
 
-    Parts with metadata of another type than the table's, or written before `warning` was a column, are marked
-    `retyped`: they are written again, so that all parts of a catalog have the same columns.
+    Parts with metadata of another type, or without the column `warning`, are marked `retyped`: they are rewritten, so
+    that all parts of a catalog have the same columns.
     """
     waiting: list[pa.Table] = []
     for number, (part, table) in enumerate(read_parts(catalog, parts, [*_OLD, "metadata", "warning"]), 1):
-        found = table.schema.field("metadata").type if "metadata" in table.column_names else None
-        kept = table.select([*_OLD, *(["metadata"] if found is not None and found == metadata else [])])
+        type_of_part = table.schema.field("metadata").type if "metadata" in table.column_names else None
+        kept = table.select([*_OLD, *(["metadata"] if type_of_part is not None and type_of_part == metadata else [])])
         same = {
             "part": part.path,
             "rank": rank,
-            "retyped": found != metadata or "warning" not in table.column_names,
+            "retyped": type_of_part != metadata or "warning" not in table.column_names,
             "reread": reread,
         }
         for name, value in same.items():
             kept = kept.append_column(name, pa.repeat(value, table.num_rows))
         waiting.append(kept.append_column("row", pa.array(np.arange(table.num_rows))))
-        # Together: each insert is a transaction. Not all in one: that holds its rows beside the database's memory.
-        if number == len(parts) or sum(one.num_rows for one in waiting) >= INSERTED:
+        # Several parts at once, for each insert is a transaction; not all, for they are held in memory.
+        if number == len(parts) or sum(rows.num_rows for rows in waiting) >= INSERTED:
             rows = pa.concat_tables(waiting, promote_options="permissive")
             digested = "metadata" in rows.column_names and "digest" in database.table("old").columns
             chosen = f"* EXCLUDE (metadata), {_digest('metadata')} AS digest" if digested else "*"
@@ -212,13 +212,13 @@ def _load_old(
 
 
 def _digest(metadata: str) -> str:
-    """Return SQL for a number of 64 bits that differs where metadata do; null for none."""
+    """Return SQL for a 64-bit hash of metadata; null for none."""
     return f"CASE WHEN {metadata} IS NOT NULL THEN hash({metadata}) END"
 
 
 def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType | None:
     """Fill the table `fresh` with the rows of the collection's manifest."""
-    if not open_manifest(manifest).rows:  # which also finds repeated images: they would have two rows in the catalog
+    if not open_manifest(manifest).rows:  # also refuses repeated images, which would have two rows in the catalog
         raise InputError(f"{manifest} holds no images.")
     with open_rows(manifest) as file:
         schema = file.schema_arrow
@@ -228,7 +228,7 @@ def _load_new(database: duckdb.DuckDBPyConnection, manifest: str) -> pa.DataType
 
 
 def _find_forced(database: duckdb.DuckDBPyConnection, force: Sequence[str]) -> None:
-    """Fill the table `forced` with the images of today that match one of the globs; each must match some."""
+    """Fill the table `forced` with the images that match one of the globs; each glob must match some."""
     database.execute("CREATE TABLE forced (image_id VARCHAR)")
     for glob in force:
         matching = "FROM fresh WHERE image_id GLOB $glob OR uri GLOB $glob"
@@ -237,8 +237,8 @@ def _find_forced(database: duckdb.DuckDBPyConnection, force: Sequence[str]) -> N
         database.execute(f"INSERT INTO forced SELECT image_id {matching}", {"glob": glob})
 
 
-def _stands(*, retry_failed: bool) -> str:
-    """Return SQL that tells whether a row of `old` is the one that reading the image of `fresh` now would give."""
+def _is_valid(*, retry_failed: bool) -> str:
+    """Return SQL for whether a row of `old` is still valid: reading its image in `fresh` would give the same row."""
     passing = ", ".join(f"'{code}'" for code in ErrorCode if code.passes_with_time)
     again = f"(old.status = 'error' AND old.error_code IN ({passing}))" if retry_failed else "false"
     return f"""(old.image_id IS NOT NULL AND old.uri = fresh.uri AND NOT {again} AND (
@@ -247,42 +247,42 @@ def _stands(*, retry_failed: bool) -> str:
                  AND (old.reread OR fresh.image_id NOT IN (SELECT image_id FROM forced)))"""
 
 
-def _settle_repeated(database: duckdb.DuckDBPyConnection, *, retry_failed: bool) -> None:
-    """Leave one row for each image in `old`; the others go to `lost`.
+def _drop_repeated(database: duckdb.DuckDBPyConnection, *, retry_failed: bool) -> None:
+    """Keep one row for each image in `old`; the others go to `lost`.
 
-    A row that stands comes first, then one that could be read; of several such, that of a part of the snapshot which
-    stays as it is, then that of the run which is preferred. A part of the snapshot that must be rewritten comes last:
-    an interrupted run that has rewritten it has all its rows.
+    A valid row is preferred, then one without an error, then one of a part of the snapshot that stays as it is, then
+    one of the preferred run. A part of the snapshot that must be rewritten comes last: an interrupted run that has
+    rewritten it has all its rows.
     """
-    stands = f"coalesce({_stands(retry_failed=retry_failed)}, false)"
+    valid = f"coalesce({_is_valid(retry_failed=retry_failed)}, false)"
     database.execute(
         f"""
         INSERT INTO lost
         WITH repeated AS (SELECT image_id FROM old GROUP BY image_id HAVING count(*) > 1),
              broken AS (SELECT DISTINCT old.part FROM old LEFT JOIN fresh ON fresh.image_id = old.image_id
-                        WHERE old.rank = 0 AND NOT {stands})
+                        WHERE old.rank = 0 AND NOT {valid})
         SELECT old.part, old.row FROM old JOIN repeated ON repeated.image_id = old.image_id
              LEFT JOIN fresh ON fresh.image_id = old.image_id LEFT JOIN broken ON broken.part = old.part
-        QUALIFY row_number() OVER (PARTITION BY old.image_id ORDER BY {stands} DESC, old.status = 'ok' DESC,
+        QUALIFY row_number() OVER (PARTITION BY old.image_id ORDER BY {valid} DESC, old.status = 'ok' DESC,
             broken.part IS NOT NULL, old.rank, old.row) > 1;
         DELETE FROM old USING lost WHERE old.part = lost.part AND old.row = lost.row
         """
     )
 
 
-def _judge(database: duckdb.DuckDBPyConnection, *, described: bool, retry_failed: bool) -> None:
-    """Fill the table `judged`: for each image of today, by its row in `fresh`, its old row, and what is to be done.
+def _compare(database: duckdb.DuckDBPyConnection, *, described: bool, retry_failed: bool) -> None:
+    """Fill the table `compared`: for each row of `fresh` its old row, and whether that can be kept.
 
-    `stands`: reading the image again would give the old row; `touched`: what is said of the image differs.
+    `valid`: reading the image again would give the old row; `touched`: record id, metadata or columns differ.
     """
-    said = f"OR old.digest IS DISTINCT FROM {_digest('fresh.metadata')}" if described else ""
+    metadata_differ = f"OR old.digest IS DISTINCT FROM {_digest('fresh.metadata')}" if described else ""
     database.execute(
         f"""
-        CREATE TABLE judged AS
+        CREATE TABLE compared AS
         SELECT fresh.rowid AS place, old.part AS old_part, old.row AS old_row, coalesce(old.rank, 0) AS old_rank,
-               coalesce({_stands(retry_failed=retry_failed)}, false) AS stands,
+               coalesce({_is_valid(retry_failed=retry_failed)}, false) AS valid,
                old.retyped OR old.record_id IS DISTINCT FROM fresh.record_id
-                   {said} AS touched,
+                   {metadata_differ} AS touched,
                old.validator IS DISTINCT FROM fresh.validator OR fresh.validator IS NULL AS unchecked
         FROM fresh LEFT JOIN old ON old.image_id = fresh.image_id
         """
@@ -294,12 +294,12 @@ def _affected(database: duckdb.DuckDBPyConnection, columns: str, *, everything: 
     database.execute(
         f"""
         CREATE TABLE affected AS
-        SELECT old_part AS path FROM judged WHERE old_part IS NOT NULL AND (touched OR NOT stands OR {everything})
+        SELECT old_part AS path FROM compared WHERE old_part IS NOT NULL AND (touched OR NOT valid OR {everything})
         UNION SELECT part FROM gone
         UNION SELECT part FROM lost;
         CREATE TABLE work AS
-        SELECT {columns}, old_part AS part, CASE WHEN stands THEN old_row END AS row
-        FROM judged JOIN fresh ON fresh.rowid = place
+        SELECT {columns}, old_part AS part, CASE WHEN valid THEN old_row END AS row
+        FROM compared JOIN fresh ON fresh.rowid = place
         WHERE old_part IS NULL OR old_part IN (SELECT path FROM affected)
         """
     )

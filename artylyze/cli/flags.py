@@ -29,14 +29,14 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that a command line names."""
-        found = super().resolve_command(ctx, args)
-        _running.set(found[1])
-        return found
+        resolved = super().resolve_command(ctx, args)
+        _running.set(resolved[1])
+        return resolved
 
 
 def with_flags(message: str, command: Any) -> str:
     """Return a message with the flags of a command, as Typer has it, in place of the names of its parameters."""
-    parameters = {one.name: one for one in command.params}
+    parameters = {parameter.name: parameter for parameter in command.params}
 
     def flag(match: re.Match[str]) -> str:
         parameter = parameters.get(match[1])
@@ -71,7 +71,7 @@ def _written(parameter: Any, value: str | None) -> str:
     if given is True:
         return str(name)
     if isinstance(given, list):
-        return " ".join(f"{name} {shlex.quote(one)}" for one in given)
+        return " ".join(f"{name} {shlex.quote(item)}" for item in given)
     if isinstance(given, tuple):
         return f"{name} {re.sub(r'[() ]', '', value)}"
     return f"{name} {shlex.quote(given) if isinstance(given, str) else value}"

@@ -31,7 +31,7 @@ class Grouped(Commands):
         left = [name for name in names if not any(name in group for group in GROUPS.values())]
         for heading, group in {**GROUPS, "Commands": tuple(left)}.items():
             commands = [(name, self.commands[name]) for name in group if name in names]
-            if rows := [(name, one.get_short_help_str(limit)) for name, one in commands if not one.hidden]:
+            if rows := [(name, command.get_short_help_str(limit)) for name, command in commands if not command.hidden]:
                 with formatter.section(heading):
                     # One width for all sections: the rows of a section alone would be indented by its longest name.
                     formatter.write_dl([(f"{name:<{max(map(len, names))}}", text) for name, text in rows])

@@ -47,7 +47,9 @@ class Interruption:
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         # Ctrl-C and nohup: what whoever started us wants to be ignored stays so.
-        handled = [one for one in SIGNALS if one == signal.SIGTERM or signal.getsignal(one) != signal.SIG_IGN]
+        handled = [
+            number for number in SIGNALS if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN
+        ]
         self._before = {number: signal.signal(number, self._handle) for number in handled}
         self._waker_before = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         os.register_at_fork(after_in_child=self._forget)

@@ -1,4 +1,4 @@
-"""What several commands share: options on how a user's own tables are read and joined, and printing."""
+"""What several commands share: common options, those on how a user's own tables are read and joined, and printing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from artylyze.cli.flags import in_flags
 if TYPE_CHECKING:
     from artylyze.tables import Reading
 
-Metadata = Annotated[
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
+CatalogArgument = Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")]
+MetadataOption = Annotated[
     str | None, typer.Option(help="Your catalogue of the collection: CSV, TSV, XLSX, XLS, ODS or Parquet.")
 ]
 IdColumn = Annotated[str | None, typer.Option(help="Its column that identifies a record.")]
@@ -28,20 +30,18 @@ Sheet = Annotated[
     str | None, typer.Option(help="Sheet of a spreadsheet, by its name. Default: the first that holds a table.")
 ]
 SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", help="Leave out and count rows that cannot be read, instead of refusing.")
+    bool, typer.Option("--skip-bad-rows", help="Skip and count unreadable rows, instead of refusing the table.")
 ]
-FileSeparator = Annotated[
-    str | None, typer.Option(help="What stands between several file names in a cell, for example ';'.")
-]
+FileSeparator = Annotated[str | None, typer.Option(help="Separator between several file names in a cell, e.g. ';'.")]
 
 
 def tell(values: Mapping[str, Any], as_json: bool, text: str) -> None:
-    """Print what a command found: one JSON object, or the text."""
+    """Print a command's result: one JSON object, or the text."""
     typer.echo(json.dumps(values, ensure_ascii=False) if as_json else in_flags(text))
 
 
 def reading(encoding: str | None, sheet: str | None, skip_bad_rows: bool) -> Reading:
-    """Return what the options say of reading tables."""
+    """Return the options on how tables are read."""
     from artylyze.tables import Reading
 
     return Reading(encoding, sheet, skip_bad_rows)

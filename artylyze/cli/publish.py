@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from artylyze.cli.flags import reporter
-from artylyze.cli.options import Encoding, Sheet, SkipBadRows, tell
+from artylyze.cli.options import CatalogArgument, Encoding, Json, Sheet, SkipBadRows, tell
 
 if TYPE_CHECKING:
     from artylyze.profiling.profiling import Algorithm
@@ -25,7 +25,6 @@ _Columns = Annotated[
     str | None, typer.Option(help="Columns to tell of, with commas between. Default: all that are categorical.")
 ]
 _IdColumn = Annotated[str | None, typer.Option(help="The column of --labels that identifies a record.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 
 
 @commands.command()
@@ -40,7 +39,7 @@ def profiles(
     artists: _Artists = None,
     algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
     columns: _Columns = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Describe what each cluster holds.
 
@@ -51,7 +50,7 @@ def profiles(
     from artylyze.api import clustering as api
 
     with reporter() as watcher:
-        found = api.profiles(
+        result = api.profiles(
             clusters,
             catalog=catalog,
             labels=labels or (),
@@ -64,7 +63,7 @@ def profiles(
             columns=columns or (),
             progress=watcher,
         )
-    tell(found.figures, as_json, found.text)
+    tell(result.figures, as_json, result.text)
 
 
 @commands.command()
@@ -85,7 +84,7 @@ def influences(
     skip_bad_rows: SkipBadRows = False,
     artists: _Artists = None,
     columns: _Columns = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Show which clusters influence a painting.
 
@@ -96,7 +95,7 @@ def influences(
     from artylyze.api import clustering as api
 
     with reporter() as watcher:
-        found = api.influences(
+        result = api.influences(
             clusters,
             record_id,
             output,
@@ -111,12 +110,12 @@ def influences(
             columns=columns or (),
             progress=watcher,
         )
-    tell(found.figures, as_json, found.text)
+    tell(result.figures, as_json, result.text)
 
 
 @commands.command()
 def report(
-    catalog: Annotated[str, typer.Argument(help="A catalog: a folder, or s3://, gs://, az://bucket/prefix.")],
+    catalog: CatalogArgument,
     output: Annotated[str, typer.Option("--output", "-o", help="The page to write, an .html file.")] = "report.html",
     clusters: Annotated[str | None, typer.Option(help="What `cluster` wrote.")] = None,
     model: Annotated[str | None, typer.Option(help="The model bundle that made the catalog.")] = None,
@@ -131,7 +130,7 @@ def report(
     record: Annotated[
         str | None, typer.Option(help="The record whose influences are shown. Default: the most mixed.")
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Write one HTML page to share.
 
@@ -142,7 +141,7 @@ def report(
     from artylyze.api import clustering as api
 
     with reporter() as watcher:
-        found = api.report(
+        result = api.report(
             catalog,
             output,
             clusters=clusters,
@@ -158,4 +157,4 @@ def report(
             record=record,
             progress=watcher,
         )
-    tell(found.figures, as_json, found.text)
+    tell(result.figures, as_json, result.text)

@@ -1,6 +1,6 @@
-"""The artists file: who the artists are, where they come from, and in which half-century they worked.
+"""The artists file: names, nationalities, and the half-century in which each artist worked.
 
-Years of life place an artist, not a work: a work's own date is rarer in catalogues and written in more ways.
+The period is derived from life dates: dates of works are rarer in catalogues and written in more ways.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from artylyze.collection.names import parse
 from artylyze.errors import InputError
-from artylyze.tables import listed, load_table, open_database, value_of
+from artylyze.tables import listed, load_table, open_database, sql_value
 
 BEGINS = 20
-"""Age at which an artist is taken to begin, years."""
+"""Assumed age at the start of an artist's work, years."""
 
 LIVES = 70
-"""Age at which an artist is taken to end whose death is not given, years."""
+"""Assumed age at death if it is unknown, years."""
 
 SPAN = 50
 """Length of a period, years."""
@@ -35,7 +35,7 @@ _ACTIVE = re.compile(r"\b(?:active|fl|flourished|working)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Facts:
-    """What the file says about one artist; None where it does not say, or says two things."""
+    """An artist's entry in the file; None for what is missing or contradictory."""
 
     name: str
     nationality: str | None
@@ -47,11 +47,11 @@ class ArtistsFile:
     """An artists file.
 
     Attributes:
-        address: where it lies.
-        rows: how many name an artist.
+        address: of the file.
+        rows: number of rows that name an artist.
         by_key: key of the artist (names.py) -> facts.
-        ambiguous: names that several rows have with different facts: those facts are taken from none of them.
-        has: which of `nationality` and `period` its columns can tell.
+        ambiguous: names with different facts in several rows, of which none is taken.
+        has: which of `nationality` and `period` its columns give.
     """
 
     address: str
@@ -69,8 +69,8 @@ class ArtistsFile:
 def period(birth: int | None, death: int | None) -> str | None:
     """Return the half-century in which an artist worked, as "1850-1899"; None if no year is known.
 
-    It holds the middle of the activity, which lasts from `BEGINS` years after birth to death (to `LIVES` years after
-    birth where death is unknown; where birth is unknown it began `LIVES - BEGINS` years before death).
+    That is the half-century of the middle of the artist's activity, from `BEGINS` years after birth to death. An
+    unknown death is assumed `LIVES` years after birth, an unknown start `LIVES - BEGINS` years before death.
     """
     if birth is None and death is None:
         return None
@@ -82,17 +82,17 @@ def period(birth: int | None, death: int | None) -> str | None:
 def read_artists(address: str) -> ArtistsFile:
     """Read a CSV, TSV or Parquet table of artists.
 
-    Its columns are known by their names: name (or artist), nationality, and years ("1840 - 1926") or birth and death.
+    Columns are recognised by their names: name (or artist), nationality, and years ("1840 - 1926") or birth and death.
 
     Raises:
-        InputError: if it cannot be read, has no column of names, or names nobody.
+        InputError: if it cannot be read, has no column of names, or names no artist.
     """
     with open_database() as database:
         columns = load_table(database, address).columns
-        found = {what: _first(columns, names) for what, names in _KNOWN.items()}
-        if found["name"] is None:
+        column_for = {what: _first(columns, names) for what, names in _KNOWN.items()}
+        if column_for["name"] is None:
             raise InputError(f"{address} has no column of artists' names: call it `name` (it has: {listed(columns)}).")
-        values = ", ".join("NULL" if column is None else value_of(column) for column in found.values())
+        values = ", ".join("NULL" if column is None else sql_value(column) for column in column_for.values())
         rows = database.execute(f"SELECT {values} FROM catalogue").fetchall()
     known: dict[str, list[Facts]] = defaultdict(list)
     for name, *facts in sorted(rows, key=repr):
@@ -100,11 +100,15 @@ def read_artists(address: str) -> ArtistsFile:
         if artist is not None:
             known[artist.key].append(Facts(name.strip(), _nationality(facts[0]), _period(*facts[1:])))
     if not known:
-        raise InputError(f"{address} names no artist in its column '{found['name']}'.")
+        raise InputError(f"{address} names no artist in its column '{column_for['name']}'.")
     by_key = {key: _agreed(same) for key, same in sorted(known.items())}
-    ambiguous = tuple(by_key[key].name for key, same in sorted(known.items()) if len({_told(one) for one in same}) > 1)
-    times = any(found[what] for what in ("birth", "death", "years"))
-    has = tuple(name for name, there in (("nationality", found["nationality"]), ("period", times)) if there)
+    ambiguous = tuple(
+        by_key[key].name
+        for key, same in sorted(known.items())
+        if len({(row.nationality, row.period) for row in same}) > 1
+    )
+    times = any(column_for[what] for what in ("birth", "death", "years"))
+    has = tuple(name for name, given in (("nationality", column_for["nationality"]), ("period", times)) if given)
     return ArtistsFile(address, sum(map(len, known.values())), by_key, ambiguous, has)
 
 
@@ -118,24 +122,24 @@ _KNOWN: Mapping[str, Sequence[str]] = {
 
 
 def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    there = {"".join(c for c in column.casefold() if c.isalnum()): column for column in reversed(columns)}
-    return next((there[name] for name in names if name in there), None)
+    by_letters = {"".join(c for c in column.casefold() if c.isalnum()): column for column in reversed(columns)}
+    return next((by_letters[name] for name in names if name in by_letters), None)
 
 
 def _nationality(text: str | None) -> str | None:
-    """Return the first of what may be several: "Spanish,Greek" is Spanish."""
+    """Return the first of several nationalities: "Spanish,Greek" is Spanish."""
     return re.split(r"[,;/|]", text or "")[0].strip() or None
 
 
 def _period(birth: str | None, death: str | None, years: str | None) -> str | None:
     born, died = (next(iter(_years(text)), None) for text in (birth, death))
     if born is None and died is None:
-        told = _years(years)
-        if _ACTIVE.search(years or "") and told:
-            return half_century(told[0], told[-1])
-        only_death = len(told) == 1 and re.match(r"\s*(?:d|died)\b", years or "", re.IGNORECASE)
-        born = told[0] if told and not only_death else None
-        died = told[-1] if len(told) > 1 or only_death else None
+        life = _years(years)
+        if _ACTIVE.search(years or "") and life:
+            return half_century(life[0], life[-1])
+        only_death = len(life) == 1 and re.match(r"\s*(?:d|died)\b", years or "", re.IGNORECASE)
+        born = life[0] if life and not only_death else None
+        died = life[-1] if len(life) > 1 or only_death else None
     if born is not None and died is not None and died < born:
         return None
     return period(born, died)
@@ -151,13 +155,10 @@ def half_century(start: int, end: int) -> str:
     return f"{first}-{first + SPAN - 1}"
 
 
-def _told(facts: Facts) -> tuple[str | None, str | None]:
-    return facts.nationality, facts.period
-
-
 def _agreed(same: Sequence[Facts]) -> Facts:
-    """Return what several rows of one name agree on."""
-    nationalities, periods = ({told for told in all_told if told} for all_told in zip(*map(_told, same), strict=True))
+    """Return the facts on which several rows of the same name agree."""
+    nationalities = {row.nationality for row in same if row.nationality}
+    periods = {row.period for row in same if row.period}
     return Facts(
         same[0].name,
         nationalities.pop() if len(nationalities) == 1 else None,

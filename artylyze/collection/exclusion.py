@@ -1,4 +1,4 @@
-"""What lies among the images of a collection and is none: folders of systems, hidden files, what the user excludes."""
+"""What is skipped among the images of a collection: system folders, hidden files, what the user excludes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Self
 
 from artylyze.images import IMAGE_EXTENSIONS
-from artylyze.storage import Noted, Survey
+from artylyze.storage import Survey, Tally
 from artylyze.wording import counted
 
 SYSTEM_FOLDERS = frozenset(
@@ -21,30 +21,30 @@ SYSTEM_FOLDERS = frozenset(
         *("lost+found", "~snapshot", "trashbox", "trash-$uid"),  # Linux, NetApp, Buffalo
     }
 )
-"""Names, in lower case, of folders that systems make beside the user's own: thumbnails, recycle bins, snapshots."""
+"""Lower-case names of folders that systems create: thumbnails, recycle bins, snapshots."""
 
 _NAMES = 10  # of folders, in a message
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Which keys of a collection are passed over.
+    """Which keys of a collection are skipped.
 
     Attributes:
         exclude: patterns of keys, or of the names of files or folders.
-        glob: pattern of the keys or names that are taken, None for those with an image's extension. Where it spells
-            the name of a hidden file or of a system's folder, that is taken.
+        glob: pattern of the keys or names that are taken, None for those with an image's extension. If it contains the
+            name of a hidden file or of a system folder, that is taken.
     """
 
     exclude: Sequence[str] = ()
     glob: str | None = None
 
     def skips_folder(self, key: str) -> bool:
-        """Tell whether a folder is passed over with all that is in it."""
+        """Whether a folder is skipped with all that is in it."""
         return self._is_system(key) or self._is_excluded(key)
 
     def takes_file(self, key: str) -> bool:
-        """Tell whether a file is an image of the collection; its folders are judged apart."""
+        """Whether a file is an image of the collection; its folders are checked separately."""
         name = key.rpartition("/")[2]
         if self._is_excluded(key) or (_is_hidden(name) and name not in (self.glob or "")):
             return False
@@ -62,27 +62,27 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What a listing left out, besides files that are no images.
+    """What a listing left out, besides files that are not images.
 
     Attributes:
-        folders: names of the folders that were not entered (hidden, of systems, excluded), and how many bear each.
+        folders: names of the folders that were not entered (hidden, system, excluded), with the number of each.
         unreadable: folders and files that could not be read, with the reason.
-        dead_links: links that lead nowhere.
+        dead_links: broken links.
         repeats: links to folders that are listed under another name, or that contain the collection.
         written: number of files that artylyze wrote itself.
-        written_in: folders in which they lie, the outermost.
+        written_in: their outermost folders.
     """
 
     folders: Mapping[str, int] = field(default_factory=dict)
-    unreadable: Noted = field(default_factory=Noted)
-    dead_links: Noted = field(default_factory=Noted)
-    repeats: Noted = field(default_factory=Noted)
+    unreadable: Tally = field(default_factory=Tally)
+    dead_links: Tally = field(default_factory=Tally)
+    repeats: Tally = field(default_factory=Tally)
     written: int = 0
     written_in: Sequence[str] = ()
 
     @classmethod
     def of(cls, survey: Survey) -> Self:
-        """Return what a survey noted, once the listing is at its end."""
+        """Return what a survey counted, once the listing has ended."""
         folders = dict(sorted(survey.folders.items(), key=lambda item: (-item[1], item[0])))
         return cls(folders, survey.unreadable, survey.dead_links, survey.repeats)
 
@@ -91,14 +91,14 @@ class LeftOut:
         sentences = []
         if self.folders:
             what = counted(sum(self.folders.values()), "folder")
-            sentences.append(f"Not entered, as hidden, made by a system, or excluded: {what} ({_names(self.folders)}).")
+            sentences.append(f"Skipped, as hidden, created by a system, or excluded: {what} ({_names(self.folders)}).")
         if self.written:
             what = f"{counted(self.written, 'file')} in {counted(len(self.written_in), 'folder')}"
             where = ", ".join([*self.written_in[:_NAMES], *(["..."] if len(self.written_in) > _NAMES else [])])
-            sentences.append(f"Not images of the collection, as artylyze wrote them: {what} ({where}).")
+            sentences.append(f"Skipped, as artylyze wrote them: {what} ({where}).")
         sentences += self.unreadable_note()
-        sentences += _note(self.dead_links, "Leading nowhere", "link", "links")
-        why = "Not followed, as what it holds is listed already or contains the collection"
+        sentences += _note(self.dead_links, "Broken", "link", "links")
+        why = "Not followed, as their content is listed already or contains the collection"
         return sentences + _note(self.repeats, why, "link to a folder", "links to folders")
 
     def unreadable_note(self) -> list[str]:
@@ -106,11 +106,11 @@ class LeftOut:
         return _note(self.unreadable, "Not readable", "folder or file", "folders and files")
 
 
-def _note(noted: Noted, why: str, singular: str, plural: str) -> list[str]:
-    if not noted.count:
+def _note(tally: Tally, why: str, singular: str, plural: str) -> list[str]:
+    if not tally.count:
         return []
-    more = [f"{noted.count - len(noted.first):,} more"] if noted.count > len(noted.first) else []
-    return [f"{why}: {counted(noted.count, singular, plural)} ({', '.join([*noted.first, *more])})."]
+    more = [f"{tally.count - len(tally.first):,} more"] if tally.count > len(tally.first) else []
+    return [f"{why}: {counted(tally.count, singular, plural)} ({', '.join([*tally.first, *more])})."]
 
 
 def _names(folders: Mapping[str, int]) -> str:
@@ -120,7 +120,7 @@ def _names(folders: Mapping[str, int]) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") and not name.startswith("..")  # keys of a bucket may hold any text
+    return name.startswith(".") and not name.startswith("..")  # keys of a bucket may be any text
 
 
 def _matches(key: str, pattern: str) -> bool:

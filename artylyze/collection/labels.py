@@ -1,4 +1,4 @@
-"""What the catalogues say of each image, merged: one term for each task, in the taxonomy's spelling, and one artist."""
+"""The labels of each image, merged from the catalogues: a term of the taxonomy for each task, and an artist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from artylyze.collection.taxonomy import normalise
 NO_LABEL = frozenset(
     {"", "unknown", "unknowngenre", "unknownstyle", "undetermined", "unidentified", "none", "null", "nan", "na"}
 )
-"""What stands in catalogues for no label, its letters alone."""
+"""Letters of the texts that mean no label in catalogues."""
 
 _WITH_VOCABULARY = ("genre", "style")
 
@@ -32,10 +32,10 @@ class Labels:
 
     Attributes:
         terms: all that occur, sorted.
-        codes: (images,) the place of each image's term among `terms`, -1 for none.
-        outside: terms that the taxonomy does not know, kept as given -> images.
-        contradicted: images of which two catalogues say different things; the first counts.
-        several: images with several terms in a cell, of which one was chosen.
+        codes: int64 (images,), the index of each image's term in `terms`, -1 for none.
+        outside: terms that are not in the taxonomy, as given -> number of images.
+        contradicted: number of images with different terms in two catalogues; the first counts.
+        several: number of images with several terms in a cell, of which one was chosen.
     """
 
     terms: tuple[str, ...]
@@ -45,11 +45,11 @@ class Labels:
     several: int = 0
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """Return how many images have each term, (terms,)."""
+        """Return the number of images with each term, int64 (terms,)."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.terms)).astype(np.int64)
 
     def present(self) -> list[str]:
-        """Return the terms that images have."""
+        """Return the terms that some image has."""
         return [term for term, count in zip(self.terms, self.counts(), strict=True) if count]
 
     def without(self, rows: npt.NDArray[np.bool_]) -> Self:
@@ -63,11 +63,11 @@ class Artists:
 
     Attributes:
         keys: of all artists that occur, sorted.
-        codes: (images,) the place of each image's artist among `keys`, -1 for nobody.
-        own: (images,) False where the work is only near the artist ("after", "circle of").
+        codes: int64 (images,), the index of each image's artist in `keys`, -1 for an unknown artist.
+        own: bool (images,), False for a work near the artist ("after", "circle of").
         spelled: the preferred spellings of all artists, and of works near them, sorted.
-        spelled_codes: (images,) the place of each image's artist among `spelled`, -1 for nobody.
-        spellings: preferred spelling -> the others that were taken for the same artist.
+        spelled_codes: int32 (images,), the index of each image's artist in `spelled`, -1 for an unknown artist.
+        spellings: preferred spelling -> other spellings of the same artist.
     """
 
     keys: tuple[str, ...]
@@ -79,20 +79,19 @@ class Artists:
 
     @property
     def names(self) -> list[str | None]:
-        """The preferred spelling of each image's artist, None for nobody."""
+        """The preferred spelling of each image's artist, None for an unknown one."""
         return [self.spelled[code] if code >= 0 else None for code in self.spelled_codes]
 
     def own_keys(self) -> list[str | None]:
-        """Return the key of each image's artist; None for nobody, and where the work is only near the artist."""
+        """Return the key of each image's artist; None for an unknown artist and for a work near one."""
         return [self.keys[code] if own else None for code, own in zip(self.codes, self.own, strict=True)]
 
 
 def read_labels(task: str, tables: Sequence[pa.Table], images: int, separator: str | None = None) -> Labels:
     """Merge the column `task` of several tables, which have one row for each image.
 
-    A term that the taxonomy does not know stays as given, with its white space made plain. Where `separator` parts a
-    cell into several terms, the first that the taxonomy knows counts, or the first where it knows none: a model of one
-    answer learns one.
+    Terms that are not in the taxonomy stay as given, with white space normalised. If `separator` splits a cell into
+    several terms, the first in the taxonomy counts, else the first: a task has one term per image.
     """
     return labels_in(task, (table.column(task) for table in tables if task in table.column_names), images, separator)
 
@@ -105,11 +104,11 @@ def labels_in(task: str, columns: Iterable[pa.ChunkedArray], images: int, separa
     for column in columns:
         texts, rows = encoded(column)
         choices = [_choose(task, text, separator) for text in texts]
-        of = [-1 if term is None else place.setdefault(term, len(place)) for term, _ in choices]
-        said = np.array([*of, -1], np.int32)[rows]
-        contradicted |= (merged >= 0) & (said >= 0) & (said != merged)
+        term_codes = [-1 if term is None else place.setdefault(term, len(place)) for term, _ in choices]
+        row_codes = np.array([*term_codes, -1], np.int32)[rows]
+        contradicted |= (merged >= 0) & (row_codes >= 0) & (row_codes != merged)
         several |= (merged < 0) & np.array([*(count > 1 for _, count in choices), False])[rows]
-        merged = np.where(merged >= 0, merged, said)
+        merged = np.where(merged >= 0, merged, row_codes)
     known, codes = coded(list(place), merged)
     counts = np.bincount(codes[codes >= 0], minlength=len(known)).tolist()
     foreign = [code for code, term in enumerate(known) if task in _WITH_VOCABULARY and normalise(task, term) is None]
@@ -118,7 +117,7 @@ def labels_in(task: str, columns: Iterable[pa.ChunkedArray], images: int, separa
 
 
 def _choose(task: str, text: str, separator: str | None) -> tuple[str | None, int]:
-    """Return the term of a cell that counts, and how many different ones it has."""
+    """Return the term of a cell that counts, and its number of different terms."""
     parts = [text] if separator is None else text.split(separator)
     terms = list(dict.fromkeys(term for part in parts if (term := _term(task, part)) is not None))
     known = (term for term in terms if normalise(task, term) is not None)
@@ -126,7 +125,7 @@ def _choose(task: str, text: str, separator: str | None) -> tuple[str | None, in
 
 
 def encoded(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """Return the different texts of a column, and the place of each row's among them, -1 for null."""
+    """Return the different texts of a column, and the index of each row's text, -1 for null."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     chunks = column.unify_dictionaries().chunks
@@ -138,46 +137,46 @@ def encoded(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int32]]:
 
 
 def coded(values: Sequence[str | None], codes: Codes) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
-    """Return the values that rows have, sorted, and the place of each row's among them, -1 where it has none.
+    """Return the values that rows have, sorted, and the index of each row's value, -1 for none.
 
     Args:
-        values: what a code stands for; several may stand for one value, and some for none.
-        codes: (rows,) places among `values`, -1 for none.
+        values: the value of each code; several codes may have the same value, and some None.
+        codes: (rows,), indices in `values`, -1 for none.
     """
-    there = np.zeros(len(values) + 1, bool)  # the last is for -1
-    there[codes] = True
-    of_code = [value if used else None for value, used in zip(values, there[:-1], strict=True)]
-    known = tuple(sorted({value for value in of_code if value is not None}))
+    occurs = np.zeros(len(values) + 1, bool)  # the last is for -1
+    occurs[codes] = True
+    occurring = [value if used else None for value, used in zip(values, occurs[:-1], strict=True)]
+    known = tuple(sorted({value for value in occurring if value is not None}))
     place = {value: number for number, value in enumerate(known)}
-    return known, np.array([*(-1 if value is None else place[value] for value in of_code), -1], np.int32)[codes]
+    return known, np.array([*(-1 if value is None else place[value] for value in occurring), -1], np.int32)[codes]
 
 
 def filled(labels: Labels, others: Sequence[str | None]) -> Labels:
-    """Return labels in which images without one have another's: `others` has a term or None for each image."""
+    """Return labels in which images without a term have that of `others`, which has a term or None for each image."""
     texts, codes = encoded(pa.chunked_array([pa.array(others, pa.string())]))
     return filled_by(labels, texts, codes)
 
 
 def filled_by(labels: Labels, values: Sequence[str | None], codes: Codes) -> Labels:
-    """Return labels in which images without one have that of `values` for which their code stands, -1 for none."""
+    """Return labels in which images without a term have the value of their code, -1 for none."""
     both = np.where(labels.codes >= 0, labels.codes, np.where(codes >= 0, codes + len(labels.terms), -1))
     known, merged = coded([*labels.terms, *values], both)
     return replace(labels, terms=known, codes=merged.astype(np.int64))
 
 
-def read_artists_of(tables: Sequence[pa.Table], images: int) -> Artists:
+def merge_artists(tables: Sequence[pa.Table], images: int) -> Artists:
     """Merge the column `artist` of several tables, which have one row for each image."""
     return artists_in((table.column("artist") for table in tables if "artist" in table.column_names), images)
 
 
 def artists_in(columns: Iterable[pa.ChunkedArray], images: int) -> Artists:
-    """Merge columns of artists' names, which have one row for each image: each different name is read once."""
+    """Merge columns of artists' names, which have one row for each image; each different name is parsed once."""
     place: dict[str, int] = {}
     given = np.full(images, -1, np.int32)
     for column in columns:
         texts, rows = encoded(column)
-        said = np.array([*(place.setdefault(text, len(place)) for text in texts), -1], np.int32)[rows]
-        given = np.where(given >= 0, given, said)
+        row_codes = np.array([*(place.setdefault(text, len(place)) for text in texts), -1], np.int32)[rows]
+        given = np.where(given >= 0, given, row_codes)
     names = list(place)
     counts = np.bincount(given[given >= 0], minlength=len(names)).tolist()
     parsed = {name: parse(name) for name, count in zip(names, counts, strict=True) if count}
@@ -192,7 +191,7 @@ def artists_in(columns: Iterable[pa.ChunkedArray], images: int) -> Artists:
 def _spellings(
     given: Mapping[str, int], parsed: Mapping[str, Artist | None]
 ) -> tuple[dict[Artist, str], dict[str, tuple[str, ...]]]:
-    """Choose for each artist the spelling that most images have, and list the others."""
+    """Choose each artist's most frequent spelling, and list the others."""
     by_artist: dict[Artist, list[str]] = defaultdict(list)
     for name in sorted(given, key=lambda name: (-given[name], name)):
         artist = parsed[name]

@@ -1,7 +1,4 @@
-"""The manifest: one row per image of a collection, sorted and frozen, from which every run is planned.
-
-It knows the columns, their order and their digest; it does not know how a collection is found, nor what a run does.
-"""
+"""The manifest: one row per image of a collection, sorted and frozen, from which every run is planned."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from artylyze.storage import is_url, open_store, split_target
 from artylyze.storage.nearest import did_you_mean
 
 ROW_GROUP = 16_384
-"""Rows in a row group: what a worker reads at once to get at its own rows."""
+"""Rows in a row group: the least that a worker reads to get its own rows."""
 
 COLUMNS = (
     pa.field("image_id", pa.string(), nullable=False),
@@ -38,8 +35,8 @@ class Manifest:
     """A checked manifest.
 
     Attributes:
-        url: where it lies.
-        digest: SHA-256 over its rows, in hexadecimal: equal rows, equal digest.
+        url: its path or address.
+        digest: SHA-256 of its rows, in hexadecimal: equal rows, equal digest.
         sizes: int64 (rows), bytes of each image, null where unknown.
         metadata: type of the metadata struct, None where there is none.
     """
@@ -57,14 +54,14 @@ class Manifest:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all images; those of unknown size count with the mean of the others."""
+        """Total size, bytes; images of unknown size count with the mean of the others."""
         known: int = pc.sum(self.sizes).as_py() or 0
         mean: float = known / max(1, self.rows - self.sizes.null_count)
         return round(mean * self.rows)
 
 
 def write_manifest(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: str) -> int:
-    """Write sorted rows as a manifest, under its name only when it is whole; return the number of rows."""
+    """Write sorted rows as a manifest, atomically; return the number of rows."""
     folder, name = split_target(target)
     with TemporaryDirectory(prefix="artylyze-") as temporary:
         path = Path(temporary, "manifest.parquet")
@@ -88,8 +85,8 @@ def open_manifest(url: str, *, ordered: bool = True) -> Manifest:
         _check_columns(url, schema)
         if ordered and (foreign := set(schema.names) - {field.name for field in COLUMNS} - {"metadata"}):
             raise InputError(
-                f"{url} has columns that a manifest has not: {', '.join(sorted(foreign))}. Give your own columns to "
-                "`artylyze scan --metadata`."
+                f"{url} has columns that do not belong in a manifest: {', '.join(sorted(foreign))}. Join your "
+                "own columns with `artylyze scan --metadata`."
             )
         digest, sizes, last = hashlib.sha256(), [], None
         for batch in _batches(url, file):
@@ -103,7 +100,7 @@ def open_manifest(url: str, *, ordered: bool = True) -> Manifest:
 
 
 def copy_manifest(url: str, target: str) -> None:
-    """Copy a manifest, with row groups of ROW_GROUP rows: every shard reads those that hold its rows, as a whole."""
+    """Copy a manifest with row groups of ROW_GROUP rows: every shard reads whole row groups."""
     with open_rows(url) as file:
         groups = (file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups))
         if is_url(url) or any(rows > ROW_GROUP for rows in groups):
@@ -114,7 +111,7 @@ def copy_manifest(url: str, target: str) -> None:
 
 
 def looks_like_manifest(url: str) -> bool:
-    """Tell a manifest from another Parquet file by its columns."""
+    """Whether a Parquet file is a manifest, by its columns."""
     with open_rows(url) as file:
         return {field.name for field in COLUMNS} <= set(file.schema_arrow.names)
 
@@ -152,7 +149,7 @@ def _batches(url: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
 
 
 def _unreadable(url: str, error: Exception) -> InputError:
-    return InputError(f"{url} is not a Parquet file that can be read: {str(error).splitlines()[0]}")
+    return InputError(f"{url} cannot be read as a Parquet file: {str(error).splitlines()[0]}")
 
 
 def _check_columns(url: str, schema: pa.Schema) -> None:
@@ -176,20 +173,17 @@ def _check_order(url: str, ids: pa.StringArray, last: str | None) -> str | None:
     before = pa.concat_arrays([pa.array([last], pa.string()), ids.slice(0, len(ids) - 1)])
     wrong = pc.indices_nonzero(pc.fill_null(pc.less_equal(ids, before), False))
     if len(wrong):
-        found = ids[wrong[0].as_py()].as_py()
-        what = (
-            f"repeats the image_id {found!r}"
-            if found == before[wrong[0].as_py()].as_py()
-            else "is not sorted by image_id"
-        )
+        row = wrong[0].as_py()
+        repeated = ids[row].as_py() == before[row].as_py()
+        what = f"repeats the image_id {ids[row].as_py()!r}" if repeated else "is not sorted by image_id"
         raise InputError(f"{url} {what}. Each image must have one row: make the manifest again with `artylyze scan`.")
     return str(ids[-1].as_py())
 
 
 def _canonical(batch: pa.RecordBatch) -> bytes:
-    """Return bytes that depend on the rows alone, not on how they were sliced or which file held them.
+    """Return bytes that depend on the rows only, not on slices or files.
 
-    What lies under a null is whatever the reader left there: `take` writes zeros.
+    `take` writes zeros below nulls, where readers leave arbitrary values.
     """
     sink = pa.BufferOutputStream()
     clean = batch.replace_schema_metadata().take(pa.array(np.arange(batch.num_rows)))
@@ -203,7 +197,7 @@ def _in_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator
     waiting: list[pa.Table] = []
     rows = 0
     for batch in batches:
-        # Cast before it waits: batches say of every column that it may be null, the schema does not.
+        # Cast at once: in batches every column is nullable, in the schema it is not.
         waiting.append(pa.Table.from_batches([batch]).cast(schema))
         rows += batch.num_rows
         if rows >= ROW_GROUP:

@@ -1,8 +1,7 @@
-"""Which files of a listing artylyze wrote itself: plots, contact sheets and profiles that lie among the images.
+"""Files of a listing that artylyze wrote itself: plots, contact sheets and profiles among the images.
 
-It knows how each command names its products, and what the file says that describes them; it must not know how a
-listing is made, nor what a manifest is. A file is ours only where that other file lies beside it and says so: no folder
-is judged by its name, and a user's picture in a folder of ours stays an image of the collection.
+A file counts as a product only if the file that describes it is beside it and says so. The name of a folder does not
+matter, so a user's picture in an output folder stays an image of the collection.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Product:
-    """What a command leaves behind.
+    """Output of a command.
 
     Attributes:
-        description: regular expression of the name of the file that describes it, with a group `stem` where its
-            pictures are named after it.
-        keys: of this file's JSON; of a Parquet file, what its footer contains.
-        files: regular expression of the files that it describes, from its own folder on; `{stem}` is filled in.
+        description: regular expression for the name of the file that describes it, with a group `stem` if its pictures
+            are named after it.
+        keys: required keys of this file's JSON; for a Parquet file, what its footer contains.
+        files: regular expression for the files that it describes, relative to its folder; `{stem}` is filled in.
     """
 
     description: str
@@ -65,16 +64,16 @@ PRODUCTS = (
     Product(r"(?P<stem>.+)\.parquet", frozenset({_DATASET}), r"{stem}\.(before|after|classes)\.png"),
     Product(r"demo\.json", frozenset({"catalog", "contact_sheet", "evaluation"}), r"contact-sheet\.png"),
 )
-"""The products that hold pictures, and catalogs, whose files a glob may match."""
+"""The products with pictures, and catalogs, whose files a glob may match."""
 
 ANY_FILE = "(^|/)(" + "|".join(product.files.replace("{stem}", "[^/]+") for product in PRODUCTS) + ")$"
 """Regular expression that the key of every file of a product matches, and few others."""
 
 _LARGEST = 2**28
-"""Bytes of a description: a larger file is none."""
+"""Size of a description at most, bytes."""
 
 _TAIL = 2**16
-"""Bytes at the end of a Parquet file in which its own key is looked for."""
+"""Bytes at the end of a Parquet file that are searched for the key."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,9 @@ class Description:
 
     Attributes:
         entry: of the file.
-        folder: that it lies in, as text that ends in a slash, or empty.
+        folder: its folder, ending in a slash, or empty.
         product: that it may describe.
-        files: regular expression of the product's files, from the folder on.
+        files: regular expression for the product's files, relative to the folder.
     """
 
     entry: Entry
@@ -95,7 +94,7 @@ class Description:
 
 
 def descriptions(entry: Entry, image_id: str) -> list[Description]:
-    """Return what a listed file may describe, judged by its name; `image_id` is its key as text."""
+    """Return what a listed file may describe, by its name; `image_id` is its key as text."""
     if not entry.key.endswith((".json", ".parquet")) or _PART.search(entry.key):
         return []
     folder, slash, name = image_id.rpartition("/")
@@ -117,7 +116,7 @@ def remove_products(
 ) -> tuple[int, list[str]]:
     """Remove from the table `images` what artylyze wrote.
 
-    Only those descriptions are read beside which there is something that could be theirs.
+    Reads only those descriptions that have a possible product beside them.
 
     Args:
         database: with the table, whose image ids are the keys of a listing.
@@ -125,12 +124,12 @@ def remove_products(
         described: the files of the listing that may describe a product.
 
     Returns:
-        The number of files, and the addresses of the outermost folders that they lie in.
+        The number of files, and the addresses of their outermost folders.
     """
     suspects = "SELECT image_id FROM images WHERE regexp_matches(image_id, $any)"
     if not described or not database.execute(f"{suspects} LIMIT 1", {"any": ANY_FILE}).fetchall():
         return 0, []
-    columns = [list(range(len(described))), [one.folder for one in described], [one.files for one in described]]
+    columns = [list(range(len(described))), [each.folder for each in described], [each.files for each in described]]
     database.register("descriptions", pa.table(columns, ["number", "folder", "files"]))
     database.execute(
         f"""
@@ -142,18 +141,22 @@ def remove_products(
     )
     numbers = [number for (number,) in database.execute("SELECT DISTINCT number FROM products").fetchall()]
     with ThreadPoolExecutor(16) as pool:
-        judged = pool.map(lambda number: _describes(store, described[number]), numbers)
-        ours = [number for number, true in zip(numbers, judged, strict=True) if true]
+        confirmed = pool.map(lambda number: _describes(store, described[number]), numbers)
+        ours = [number for number, true in zip(numbers, confirmed, strict=True) if true]
     database.execute("DELETE FROM products WHERE number NOT IN (SELECT unnest($ours::BIGINT[]))", {"ours": ours})
     database.execute("DELETE FROM images WHERE image_id IN (SELECT image_id FROM products)")
     ((written,),) = database.execute("SELECT count(DISTINCT image_id) FROM products").fetchall()
-    found = [folder for (folder,) in database.execute("SELECT DISTINCT folder FROM products ORDER BY 1").fetchall()]
-    outermost = [one for one in found if not any(other and one.startswith(other) for other in found if other != one)]
+    folders = [folder for (folder,) in database.execute("SELECT DISTINCT folder FROM products ORDER BY 1").fetchall()]
+    outermost = [
+        folder
+        for folder in folders
+        if not any(above and folder != above and folder.startswith(above) for above in folders)
+    ]
     return written, [store.uri(folder.rstrip("/")) if folder else store.url for folder in outermost]
 
 
 def _describes(store: Store, described: Description) -> bool:
-    """Tell from what a file says whether it describes the product; one that cannot be read does not."""
+    """Whether a file's content describes the product; one that cannot be read does not."""
     key, product = described.entry.key, described.product
     try:
         if _DATASET in product.keys:

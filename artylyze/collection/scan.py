@@ -1,6 +1,6 @@
-"""From a folder, a bucket or a list of addresses to a manifest: finding the images and joining the catalogue to them.
+"""From a folder, a bucket or a list of addresses to a manifest: lists the images and joins the catalogue.
 
-DuckDB does the join, the sorting and the check for repeated ids, on disk where they exceed memory.
+DuckDB joins, sorts and checks for repeated ids, on disk if memory is short.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 from rich.filesize import decimal
 
 from artylyze.collection.exclusion import Exclusion, LeftOut
-from artylyze.collection.join_names import stem_of
+from artylyze.collection.join_names import sql_stem
 from artylyze.collection.joining import match, name_images, nothing_matched
 from artylyze.collection.manifest import COLUMNS, ROW_GROUP, write_manifest
 from artylyze.collection.products import Description, descriptions, remove_products
@@ -33,8 +33,8 @@ from artylyze.tables import (
     listed,
     load_table,
     open_database,
+    sql_value,
     stripped,
-    value_of,
 )
 from artylyze.wording import counted
 
@@ -47,15 +47,15 @@ _LISTING = pa.schema(
 
 
 @dataclass(frozen=True)
-class Metadata:
-    """A collection's catalogue, and how it names the images. Raises UsageError for what does not go together.
+class MetadataTable:
+    """A collection's catalogue, and how it names the images. Raises UsageError for arguments that do not fit together.
 
     Attributes:
         table: CSV, TSV, spreadsheet or Parquet.
         id_column: its column that becomes `record_id`.
         file_column: its column that names the image file; None: `id_column`.
         file_separator: between several files in one cell; None: a cell names one.
-        reading: how it is to be read.
+        reading: how to read it.
     """
 
     table: str
@@ -72,14 +72,14 @@ class Metadata:
         file_column: str | None = None,
         file_separator: str | None = None,
         reading: Reading = DEFAULT_READING,
-    ) -> Metadata | None:
-        """Return what the options of a command line say; None without a table and the options that are about it."""
+    ) -> MetadataTable | None:
+        """Return the table that these arguments describe; None if none of them is given."""
         if table is None:
             names = {"`id_column`": id_column, "`file_column`": file_column, "`file_separator`": file_separator}
             if without := next((option for option, name in names.items() if name is not None), None):
                 raise UsageError(
-                    f"{without} says how `metadata` is joined to images: give `metadata=TABLE` too. Of a list of "
-                    "addresses `artylyze scan LIST --id-column COLUMN` makes a manifest."
+                    f"{without} says how `metadata` is joined to images: give `metadata=TABLE` too. For a list of "
+                    "addresses, make a manifest with `artylyze scan LIST --id-column COLUMN`."
                 )
             return None
         if not id_column:
@@ -93,21 +93,21 @@ class Metadata:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scan found.
+    """The result of a scan.
 
     Attributes:
         images: rows of the manifest.
         bytes: of all images whose size is known.
-        passed_over: files that are no images by their extension, or that the user's patterns leave out.
+        passed_over: files that are not images by their extension, or that the user's patterns exclude.
         without_metadata: images that no catalogue row describes.
-        ambiguous: of these, images of which it is ambiguous which row describes them.
+        ambiguous: images without metadata because several rows match them equally well.
         unused_metadata: catalogue rows that describe no image.
-        repeated_ids: catalogue rows that name an image as an earlier row does; the first counts.
+        repeated_ids: catalogue rows with the same name as an earlier row; the first counts.
         shared_records: images beyond the first of a record (recto and verso, 1.tif and 1.jpg).
-        without_address: rows of a list of addresses that have none.
-        listed_again: rows of such a list that say again what another row says.
+        without_address: rows of a list of addresses without an address.
+        listed_again: rows of such a list that repeat another row.
         left_out: folders and links that were not followed, and what could not be read.
-        notes: sentences on how the catalogue was read, what did not match, and what a later update cannot see.
+        notes: messages about how the catalogue was read, what did not match, and what an update cannot detect.
         unknown: addresses of a list whose version is not known.
     """
 
@@ -127,13 +127,13 @@ class ScanReport:
 
     @property
     def summary(self) -> str:
-        """How many images there are, their size, and how many other files."""
+        """The number of images, their size, and the number of other files."""
         size = f", {decimal(self.bytes)}" if self.bytes else ""
-        return f"{counted(self.images, 'image')}{size}; {counted(self.passed_over, 'other file')} passed over."
+        return f"{counted(self.images, 'image')}{size}; {counted(self.passed_over, 'other file')} skipped."
 
 
 def is_table(source: str) -> bool:
-    """Tell a list of addresses (CSV, TSV, spreadsheet, Parquet) from a folder or a bucket."""
+    """Whether a source is a list of addresses (CSV, TSV, spreadsheet, Parquet), not a folder or a bucket."""
     return source.lower().endswith(EXTENSIONS) and not (not is_url(source) and Path(source).is_dir())
 
 
@@ -153,14 +153,14 @@ def scan(
 
     Args:
         source: a folder, `s3://bucket/prefix` (gs, az likewise), or a table with a `uri` column.
-        target: where the manifest goes: a path or an address.
+        target: path or address of the manifest.
         metadata: the collection's catalogue: CSV, TSV, spreadsheet or Parquet.
         id_column: its column that becomes `record_id`.
         file_column: its column that names the image file, if that is not `id_column`.
         file_separator: between several files in a cell of that column.
         glob: take the keys that match, instead of those with an image's extension.
-        exclude: pass over the keys, and the files and folders by name, that match one of these patterns.
-        reading: how tables are to be read.
+        exclude: skip keys, and files and folders by name, that match one of these patterns.
+        reading: how to read tables.
 
     Raises:
         UsageError: arguments that do not go together.
@@ -168,10 +168,12 @@ def scan(
         StorageError: storage that refuses or does not answer.
     """
     if not target.lower().endswith(".parquet"):
-        raise UsageError("A manifest is a .parquet file: give `output` a name that ends so.")
+        raise UsageError("A manifest is a .parquet file: give `output` a name that ends in .parquet.")
     check_output(target)
     listed_rows = metadata is None and is_table(source)  # whose own column --id-column names
-    catalogue = Metadata.of(metadata, None if listed_rows else id_column, file_column, file_separator, reading)
+    catalogue = MetadataTable.from_options(
+        metadata, None if listed_rows else id_column, file_column, file_separator, reading
+    )
     check_options("`metadata=TABLE`", metadata is not None or is_table(source), reading)
     check_there(source)
     passed_over = 0
@@ -181,8 +183,7 @@ def scan(
         if is_table(source):
             if catalogue or glob or exclude:
                 raise UsageError(
-                    "A list of addresses brings its own metadata and names its images: leave `metadata`, `glob` and "
-                    "`exclude` away."
+                    "A list of addresses has its own metadata and names its images: omit `metadata`, `glob`, `exclude`."
                 )
             found = _take_addresses(database, source, id_column, reading)
             unknown = add_versions(database)
@@ -195,7 +196,7 @@ def scan(
 
 
 def describe(report: ScanReport, metadata: str | None) -> str:
-    """Return a report in words; `metadata` is the catalogue that was joined, None if there was none."""
+    """Return a report in words; `metadata` is the joined catalogue, or None."""
     lines = [report.summary, *report.left_out.notes()]
     if metadata is not None:
         matched = report.images - report.without_metadata
@@ -206,14 +207,14 @@ def describe(report: ScanReport, metadata: str | None) -> str:
             f"{counted(report.shared_records, 'image')} sharing a record with another."
         )
     if report.without_address:
-        lines.append(f"{counted(report.without_address, 'row')} without an address passed over.")
+        lines.append(f"{counted(report.without_address, 'row')} without an address skipped.")
     if report.listed_again:
-        lines.append(f"{counted(report.listed_again, 'row')} listing an image again in the same words passed over.")
+        lines.append(f"{counted(report.listed_again, 'row')} repeating another row skipped.")
     return "\n".join(lines)
 
 
 def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, exclusion: Exclusion) -> tuple[int, LeftOut]:
-    """Fill the table `images` from a listing; return how many files were passed over, and what else was left out."""
+    """Fill the table `images` from a listing; return the number of skipped files, and what else was left out."""
     passed_over = 0
     survey = Survey(exclusion.skips_folder)
     described: list[Description] = []
@@ -231,7 +232,7 @@ def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, exclusion: 
         "CREATE TABLE images "
         "(image_id VARCHAR, uri VARCHAR, size BIGINT, validator VARCHAR, record_id VARCHAR, row BIGINT)"
     )
-    for batch in _batches(store, wanted()):  # one by one: an error of the storage would come out of DuckDB as its own
+    for batch in _batches(store, wanted()):  # one by one, for DuckDB would wrap an error of the storage
         database.register("listing", pa.table(batch))
         database.execute("INSERT INTO images BY NAME SELECT * FROM listing")
     written, folders = remove_products(database, store, described)
@@ -264,7 +265,7 @@ def _take_addresses(
 ) -> dict[str, Any]:
     """Fill the tables `images` and `catalogue` from a list of addresses: one image for each row that has one.
 
-    Relative addresses start at the list. Returns what the report says of its rows.
+    Relative addresses start at the list's folder. Returns fields of the report.
     """
     loaded = load_table(database, source, reading)
     columns = loaded.columns
@@ -272,8 +273,8 @@ def _take_addresses(
     record = column_named(columns, id_column or "record_id")
     if uri is None:
         raise InputError(
-            f"{source} has no column `uri` (it has: {listed(columns)}). A list of images has their addresses in a "
-            "column `uri`; a table of objects is joined to a folder of images by "
+            f"{source} has no column `uri` (it has: {listed(columns)}). A list of images needs their addresses in a "
+            "column `uri`. To join a table of objects to a folder of images: "
             f"`artylyze scan FOLDER --metadata {source} --id-column COLUMN`."
         )
     if id_column and record is None:
@@ -286,17 +287,17 @@ def _take_addresses(
                CASE WHEN regexp_matches(uri, '^([A-Za-z][A-Za-z0-9+.-]+:/)?/') THEN uri
                     ELSE $folder || '/' || uri END AS uri,
                NULL::BIGINT AS size, NULL::VARCHAR AS validator, record AS record_id, row
-        FROM (SELECT {stripped(value_of(uri))} AS uri,
-                     {stripped(value_of(image)) if image else "NULL"} AS image,
-                     {stripped(value_of(record)) if record else "NULL::VARCHAR"} AS record, row FROM catalogue)
+        FROM (SELECT {stripped(sql_value(uri))} AS uri,
+                     {stripped(sql_value(image)) if image else "NULL"} AS image,
+                     {stripped(sql_value(record)) if record else "NULL::VARCHAR"} AS record, row FROM catalogue)
         WHERE uri IS NOT NULL
         """,
         {"folder": folder},
     )
     if unnamed := count(database, "SELECT count(*) FROM images WHERE image_id IS NULL"):
         raise InputError(
-            f"{counted(unnamed, 'row')} of {source} {'has' if unnamed == 1 else 'have'} no image_id: give each one, "
-            "or leave that column out."
+            f"{counted(unnamed, 'row')} of {source} {'has' if unnamed == 1 else 'have'} no image_id: fill it in, "
+            "or omit that column."
         )
     without = count(database, "SELECT count(*) FROM catalogue") - count(database, "SELECT count(*) FROM images")
     again = _merge_repeats(database, source)
@@ -304,9 +305,9 @@ def _take_addresses(
 
 
 def _merge_repeats(database: duckdb.DuckDBPyConnection, source: str) -> int:
-    """Keep one of the rows that list an image with the same words; return how many others there were.
+    """Keep one of identical rows for an image; return the number of others.
 
-    Raises InputError for an image that is listed with different words.
+    Raises InputError for an image with differing rows.
     """
     before = count(database, "SELECT count(*) FROM images")
     database.execute(
@@ -325,17 +326,17 @@ def _merge_repeats(database: duckdb.DuckDBPyConnection, source: str) -> int:
     if differing:
         which = "; ".join(f"{name!r} in {count:,} rows" for name, count in differing)
         raise InputError(
-            f"{source} lists an image more than once, with different words: {which}. A catalog has one row for each "
-            "image: keep one of these rows, or add a column `image_id` with another value in each of them, and the "
-            "image is tagged once for each."
+            f"{source} lists an image more than once, with differing rows: {which}. A catalog has one row for each "
+            "image: keep one of these rows, or add a column `image_id` with a different value in each, and the image "
+            "is tagged once for each row."
         )
     return before - count(database, "SELECT count(*) FROM images")
 
 
-def _join(database: duckdb.DuckDBPyConnection, metadata: Metadata, images: str) -> dict[str, Any]:
-    """Give each image the catalogue row that names it; return what the report says of it.
+def _join(database: duckdb.DuckDBPyConnection, metadata: MetadataTable, images: str) -> dict[str, Any]:
+    """Give each image the catalogue row that names it; return fields of the report.
 
-    Raises InputError if nothing does.
+    Raises InputError if no row names an image.
     """
     loaded = load_table(database, metadata.table, metadata.reading)
     id_column = _column(loaded, metadata.table, metadata.id_column)
@@ -348,9 +349,9 @@ def _join(database: duckdb.DuckDBPyConnection, metadata: Metadata, images: str) 
         f"""
         CREATE OR REPLACE TABLE images AS
         SELECT images.image_id, images.uri, images.size, images.validator,
-               {stripped(value_of(id_column))} AS record_id, found.row
-        FROM images LEFT JOIN found ON found.image = images.rowid
-             LEFT JOIN catalogue ON catalogue.row = found.row
+               {stripped(sql_value(id_column))} AS record_id, matches.row
+        FROM images LEFT JOIN matches ON matches.image = images.rowid
+             LEFT JOIN catalogue ON catalogue.row = matches.row
         """
     )
     repeated = count(database, "SELECT count(*) - count(DISTINCT value) FROM named")
@@ -372,12 +373,12 @@ def _write(
     database: duckdb.DuckDBPyConnection, source: str, target: str, passed_over: int, left_out: LeftOut
 ) -> ScanReport:
     if not count(database, "SELECT count(*) FROM images"):
-        found = f"No images were found in {source} ({counted(passed_over, 'other file')} passed over)."
-        raise InputError(" ".join([found, *left_out.notes()]))
+        message = f"There are no images in {source} ({counted(passed_over, 'other file')} skipped)."
+        raise InputError(" ".join([message, *left_out.notes()]))
     tables = {str(row[0]) for row in database.execute("SHOW TABLES").fetchall()}
     described = "catalogue" in tables
     query = f"""
-        SELECT image_id, coalesce(record_id, {stem_of("image_id")}) AS record_id, uri, size, validator
+        SELECT image_id, coalesce(record_id, {sql_stem("image_id")}) AS record_id, uri, size, validator
                {", metadata" if described else ""}
         FROM images {"LEFT JOIN catalogue ON catalogue.row = images.row" if described else ""} ORDER BY image_id
     """
@@ -394,5 +395,5 @@ def _write(
         unused_metadata=count(database, unused) if described else 0,
         repeated_ids=0,
         shared_records=images
-        - count(database, f"SELECT count(DISTINCT coalesce(record_id, {stem_of('image_id')})) FROM images"),
+        - count(database, f"SELECT count(DISTINCT coalesce(record_id, {sql_stem('image_id')})) FROM images"),
     )

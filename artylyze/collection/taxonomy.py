@@ -31,16 +31,16 @@ class Term:
 
     def __post_init__(self) -> None:
         if not _key(self.name):
-            raise ValueError("a term needs a name with letters in it")
+            raise ValueError("the name of a term needs letters")
         if (self.uri is None) != (self.checked is None):
             raise ValueError(f"{self.name}: a URI must say where it was checked, and nothing else may")
 
 
 def normalise(task: str, text: str) -> Term | None:
-    """The term that `text` means for `task` ("genre" or "style"), or None if it is none of ours.
+    """The term that `text` means for `task` ("genre" or "style"), None if it is not in the vocabulary.
 
-    Case, accents, punctuation, underscores and white space do not matter. A task without a vocabulary of ours knows
-    no terms, so the answer is None.
+    Case, accents, punctuation, underscores and white space do not matter. A task without a vocabulary has
+    no terms.
     """
     return _INDEX.get(task, {}).get(_key(text))
 

@@ -1,7 +1,6 @@
-"""What storage says of the versions of images that a list names by their addresses: sizes and validators.
+"""Sizes and validators of the images in a list of addresses.
 
-A folder or a bucket that is listed tells them by itself; here every address is asked, many at once, in batches: nothing
-is held for each of them. It knows the table `images` and the storage; it must not know where the list came from.
+The listing of a folder or bucket contains them; here every address is requested, many at once, in batches.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage import CLOUD, Noted, Version, head, is_url, open_store
+from artylyze.storage import CLOUD, Tally, Version, head, is_url, open_store
 from artylyze.wording import counted
 
 if TYPE_CHECKING:
     import duckdb
 
-ASKERS = 64
-"""Threads that ask for versions; the web is asked for fewer at a time of each host, as `storage.web` bounds them."""
+REQUESTERS = 64
+"""Threads that request versions; `storage.web` limits the simultaneous requests to each host."""
 
 BATCH = 16_384
 """Addresses in a batch."""
 
 LIST_FROM = 1_000
-"""Addresses in one bucket from which on it is listed: a page of a listing has as many."""
+"""Addresses in one bucket from which it is listed instead: as many as a page of a listing."""
 
 LIST_AT_MOST = 20
-"""Listed objects for each address that is wanted; in a bucket that holds more, addresses are asked one by one."""
+"""Listed objects for each requested address; in a larger bucket, addresses are requested one by one."""
 
 GIVE_UP = 16
-"""Addresses of a host that gave no answer, one after the other, after which the others are not asked."""
+"""Consecutive addresses of a host without an answer, after which the host is not asked any more."""
 
 _HOSTS = 3  # in a message
 
@@ -46,25 +45,25 @@ _VERSIONS = pa.schema([("uri", pa.string()), ("size", pa.int64()), ("validator",
 
 @dataclass(frozen=True)
 class Unknown:
-    """Addresses whose version is not known.
+    """Addresses whose version is unknown.
 
     Attributes:
-        silent: how many of each host give neither an ETag nor a time.
-        unanswered: addresses that could not be asked, with the reason; a run tells whether they can be read.
+        silent: number of addresses of each host without an ETag and a time.
+        unanswered: addresses without an answer, with the reason; a run shows whether they can be read.
     """
 
     silent: Mapping[str, int] = field(default_factory=dict)
-    unanswered: Noted = field(default_factory=Noted)
+    unanswered: Tally = field(default_factory=Tally)
 
     def notes(self) -> list[str]:
         """Return a sentence for each kind."""
         sentences = []
         for host, number in [*self.silent.items()][:_HOSTS]:
-            one = number == 1
+            single = number == 1
             sentences.append(
-                f"{counted(number, 'address', 'addresses')} of {host} {'gives' if one else 'give'} no ETag or "
-                f"Last-Modified: `update` cannot see whether {'it has' if one else 'they have'} changed; "
-                f"`update` with `force` reads {'it' if one else 'them'} again."
+                f"{counted(number, 'address', 'addresses')} of {host} {'gives' if single else 'give'} no ETag or "
+                f"Last-Modified: `update` cannot detect whether {'it has' if single else 'they have'} changed; "
+                f"`update` with `force` reads {'it' if single else 'them'} again."
             )
         if len(self.silent) > _HOSTS:
             rest = sum([*self.silent.values()][_HOSTS:])
@@ -72,87 +71,86 @@ class Unknown:
             sentences.append(f"The same is true of {counted(rest, 'address', 'addresses')} of {hosts}.")
         if number := self.unanswered.count:
             first = "; ".join(self.unanswered.first[:_HOSTS])
-            sentences.append(
-                f"Not there when asked for the version: {counted(number, 'address', 'addresses')} ({first})."
-            )
+            sentences.append(f"No answer from {counted(number, 'address', 'addresses')} ({first}).")
         return sentences
 
 
 def add_versions(database: duckdb.DuckDBPyConnection) -> Unknown:
-    """Fill `size` and `validator` of the table `images` with what the storage says now; return what is not known.
+    """Fill `size` and `validator` of the table `images` with the current ones; return what is unknown.
 
-    Addresses are asked by stat, HEAD or GET; a bucket of which LIST_FROM or more are wanted is listed, from the folder
-    on that they have in common.
+    Addresses are requested by stat, HEAD or GET; a bucket with LIST_FROM or more of them is listed, below their common
+    folder.
     """
     database.execute(
         """
-        CREATE TABLE asked AS SELECT uri, (row_number() OVER ()) - 1 AS number FROM (SELECT DISTINCT uri FROM images);
+        CREATE TABLE requested AS
+        SELECT uri, (row_number() OVER ()) - 1 AS number FROM (SELECT DISTINCT uri FROM images);
         CREATE TABLE versions (uri VARCHAR, size BIGINT, validator VARCHAR)
         """
     )
-    inquiry = Inquiry()
+    requests = VersionRequests()
     _list_buckets(database)
-    database.execute("DELETE FROM asked WHERE uri IN (SELECT uri FROM versions)")
-    ((last,),) = database.execute("SELECT coalesce(max(number), -1) FROM asked").fetchall()
-    with ThreadPoolExecutor(ASKERS, thread_name_prefix="artylyze-head") as pool:
+    database.execute("DELETE FROM requested WHERE uri IN (SELECT uri FROM versions)")
+    ((last,),) = database.execute("SELECT coalesce(max(number), -1) FROM requested").fetchall()
+    with ThreadPoolExecutor(REQUESTERS, thread_name_prefix="artylyze-head") as pool:
         for start in range(0, last + 1, BATCH):
             rows = database.execute(
-                "SELECT uri FROM asked WHERE number BETWEEN $start AND $stop",
+                "SELECT uri FROM requested WHERE number BETWEEN $start AND $stop",
                 {"start": start, "stop": start + BATCH - 1},
             ).fetchall()
             uris = [uri for (uri,) in rows]
-            found = list(pool.map(inquiry.ask, uris))
-            _insert(database, [(u, v.size, v.validator) for u, v in zip(uris, found, strict=True) if v is not None])
+            versions = list(pool.map(requests.request, uris))
+            _insert(database, [(u, v.size, v.validator) for u, v in zip(uris, versions, strict=True) if v is not None])
     database.execute(
         """
         CREATE OR REPLACE TABLE images AS
         SELECT images.* REPLACE (versions.size AS size, versions.validator AS validator)
         FROM images LEFT JOIN versions ON versions.uri = images.uri;
-        DROP TABLE asked;
+        DROP TABLE requested;
         DROP TABLE versions
         """
     )
-    return Unknown(dict((+inquiry.silent).most_common()), inquiry.unanswered)
+    return Unknown(dict((+requests.silent).most_common()), requests.unanswered)
 
 
-class Inquiry:
-    """Asks for versions, and keeps count of what is not known; threads share it."""
+class VersionRequests:
+    """Requests versions, and counts what is unknown; shared by threads."""
 
     def __init__(self) -> None:
         self.silent: Counter[str] = Counter()
-        self.unanswered = Noted()
+        self.unanswered = Tally()
         self._in_a_row: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def ask(self, uri: str) -> Version | None:
-        """Return the version of an address, None if nothing answers for it."""
+    def request(self, uri: str) -> Version | None:
+        """Return the version of an address, None without an answer."""
         host = urlsplit(uri).netloc if is_url(uri) else ""
         if self._in_a_row[host] >= GIVE_UP:
-            self._note(host, f"{uri}: {GIVE_UP} others of {host} were not answered", waited=True)
+            self._record(host, f"{uri}: {GIVE_UP} others of {host} gave no answer", timed_out=True)
             return None
         try:
             version = head(uri)
         except ImageError as error:
-            waited = error.code is ErrorCode.UNREACHABLE and host != ""
-            self._note(host, f"{uri}: {error.detail}", waited=waited)
+            timed_out = error.code is ErrorCode.UNREACHABLE and host != ""
+            self._record(host, f"{uri}: {error.detail}", timed_out=timed_out)
             return None
         with self._lock:
             self._in_a_row[host] = 0
             self.silent[host] += version.validator is None
         return version
 
-    def _note(self, host: str, what: str, *, waited: bool) -> None:
+    def _record(self, host: str, what: str, *, timed_out: bool) -> None:
         with self._lock:
-            self._in_a_row[host] = self._in_a_row[host] + 1 if waited else 0
+            self._in_a_row[host] = self._in_a_row[host] + 1 if timed_out else 0
             self.unanswered.add(what)
 
 
 def _list_buckets(database: duckdb.DuckDBPyConnection) -> None:
-    """Find the versions of addresses in buckets of which many are wanted."""
+    """Read the versions of addresses from the listings of buckets that have many of them."""
     buckets = database.execute(
         """
         SELECT count(*), min(uri), max(uri)
-        FROM asked WHERE lower(split_part(uri, '://', 1)) IN (SELECT unnest($schemes))
+        FROM requested WHERE lower(split_part(uri, '://', 1)) IN (SELECT unnest($schemes))
         GROUP BY regexp_extract(uri, '^[^:/]+://[^/]+/') HAVING count(*) >= $least
         """,
         {"schemes": list(CLOUD), "least": LIST_FROM},
@@ -164,17 +162,17 @@ def _list_buckets(database: duckdb.DuckDBPyConnection) -> None:
             while rows := [(f"{folder}/{e.key}", e.size, e.validator) for e in islice(entries, BATCH)]:
                 _insert(database, rows)
         except StorageError:
-            continue  # who may not list may still read: the addresses are asked one by one, and say what is wrong
+            continue  # reading may be allowed where listing is not: request the addresses one by one
 
 
-def _common_folder(one: str, other: str) -> str:
+def _common_folder(first: str, second: str) -> str:
     """Return the address of the innermost folder, or the bucket, in which two objects of a bucket lie."""
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(one.split("/")[:-1], other.split("/")[:-1], strict=False))
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first.split("/")[:-1], second.split("/")[:-1], strict=False))
     return "/".join(name for name, _ in same)
 
 
 def _insert(database: duckdb.DuckDBPyConnection, rows: Sequence[tuple[str, int | None, str | None]]) -> None:
-    """Add those rows to `versions` whose addresses are asked for."""
+    """Add the rows of requested addresses to `versions`."""
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
-    database.register("found", pa.table(columns, schema=_VERSIONS))
-    database.execute("INSERT INTO versions SELECT * FROM found WHERE uri IN (SELECT uri FROM asked)")
+    database.register("listed", pa.table(columns, schema=_VERSIONS))
+    database.execute("INSERT INTO versions SELECT * FROM listed WHERE uri IN (SELECT uri FROM requested)")

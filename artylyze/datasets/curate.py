@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from artylyze.collection.artists import ArtistsFile, read_artists
-from artylyze.collection.labels import Artists, Labels, filled, read_artists_of, read_labels
+from artylyze.collection.labels import Artists, Labels, filled, merge_artists, read_labels
 from artylyze.collection.scan import is_table
 from artylyze.datasets.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
 from artylyze.datasets.classes import check_units, choose_classes, name_tasks, random_order, undersample
@@ -145,7 +145,7 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
             watcher.say(f"The column '{column}' is the task {task}")
     watcher.say("Reading the catalogues, and finding the images that they describe")
     joined = join(request.labels, request.images, _wanted(request, file))
-    artists = read_artists_of([one.table for one in joined.catalogues], joined.images.num_rows)
+    artists = merge_artists([one.table for one in joined.catalogues], joined.images.num_rows)
     labels = _read_labels(request, joined, artists, file)
     usable = _drop_what_is_no_use(request, joined, labels, artists, file)
     chosen = _choose(request, usable)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artylyze.collection.join_names import path_of
-from artylyze.collection.joining import Matching, column_that_names, match, name_images, nothing_matched
+from artylyze.collection.join_names import sql_path
+from artylyze.collection.joining import Matching, find_naming_column, match, name_images, nothing_matched
 from artylyze.collection.manifest import COLUMNS, looks_like_manifest, open_rows
 from artylyze.collection.scan import is_table, scan
 from artylyze.errors import InputError, UsageError
@@ -29,8 +29,8 @@ from artylyze.tables import (
     load_table,
     open_database,
     quoted,
+    sql_value,
     stripped,
-    value_of,
 )
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _stand_in(database: duckdb.DuckDBPyConnection, tables: Sequence[_Table], wan
         CREATE TABLE images AS
         SELECT DISTINCT id AS image_id, id AS record_id, NULL::VARCHAR AS uri, NULL::BIGINT AS size,
                NULL::VARCHAR AS validator, true AS scanned
-        FROM (SELECT {path_of(value_of(name))} AS id FROM catalogue) WHERE id <> ''
+        FROM (SELECT {sql_path(sql_value(name))} AS id FROM catalogue) WHERE id <> ''
         """
     )
     return {}
@@ -213,7 +213,7 @@ def _stand_in(database: duckdb.DuckDBPyConnection, tables: Sequence[_Table], wan
 
 def _unique_column(database: duckdb.DuckDBPyConnection, table: _Table) -> str:
     for column in table.columns:
-        value = value_of(column)
+        value = sql_value(column)
         if not count(database, f"SELECT count(*) - count(DISTINCT {stripped(value)}) FROM catalogue"):
             return column
     raise UsageError(
@@ -232,12 +232,12 @@ def _named_column(table: _Table, wanted: Wanted) -> str | None:
 
 def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, images: str) -> Catalogue:
     _use(database, labels)
-    column = _named_column(labels, wanted) or column_that_names(database, labels.columns)
+    column = _named_column(labels, wanted) or find_naming_column(database, labels.columns)
     chosen = wanted.found(labels.columns)
-    values = {name: stripped(value_of(own)) for name, own in chosen.items()}
+    values = {name: stripped(sql_value(own)) for name, own in chosen.items()}
     record = column_named(labels.columns, wanted.id_column or "") or chosen.get("record_id")
     if record:  # a manifest has record ids already
-        values["record_id"] = f"CASE WHEN images.scanned THEN {stripped(value_of(record))} END"
+        values["record_id"] = f"CASE WHEN images.scanned THEN {stripped(sql_value(record))} END"
     matching = match(
         database,
         column or labels.columns[0],
@@ -250,8 +250,8 @@ def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, i
         raise nothing_matched(database, matching, labels.address, images)
     selected = ", ".join(f"{value} AS {quoted(name)}" for name, value in values.items())
     said = f"""
-        SELECT found.row IS NOT NULL AS described, {selected}
-        FROM images LEFT JOIN found ON found.image = images.rowid LEFT JOIN catalogue USING (row) ORDER BY image_id
+        SELECT matches.row IS NOT NULL AS described, {selected}
+        FROM images LEFT JOIN matches ON matches.image = images.rowid LEFT JOIN catalogue USING (row) ORDER BY image_id
     """
     described, table = _parted(_arrow(database, said))
     return _catalogue(labels, matching, described, table)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artylyze.cache import cache_folder, hold, make_room
+from artylyze.cache import cache_folder, free_space, hold
 from artylyze.errors import ErrorCode, ImageError, InputError
 from artylyze.models.bundle import GRAPH_VERSION
 from artylyze.models.runtimes import GPU_BATCH, OnnxRuntime, TorchRuntime, resolve_device
@@ -241,6 +241,6 @@ def _keep(path: Path, known: _Known) -> None:
     tensors = {f"view{number}": view for number, view in enumerate(known.views)}
     with suppress(OSError):
         hold(path)
-        make_room(sum(view.nbytes for view in known.views))
+        free_space(sum(view.nbytes for view in known.views))
         save_file(tensors, unfinished, {"codes": json.dumps(known.codes.tolist())})
         unfinished.replace(path)

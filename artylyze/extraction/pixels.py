@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artylyze.cache import cache_folder, hold, make_room
+from artylyze.cache import cache_folder, free_space, hold
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage import reachable
 from artylyze.workers.fetching import Source
@@ -96,7 +96,7 @@ def read_images(
         tell(len(sources) - len(todo), sum(code not in (None, _OK) and not _passes(code) for code in codes))
         if todo:
             if not path.exists():
-                make_room(math.prod(shape))
+                free_space(math.prod(shape))
                 _reserve(path, shape)
             try:
                 _decode(sources, todo, size, np.lib.format.open_memmap(path, "r+"), codes, decoders, tell)

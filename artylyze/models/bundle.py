@@ -115,7 +115,7 @@ class Bundle:
             self._check_heads()
 
     def _check_heads(self) -> None:
-        found = {
+        shapes = {
             name: tuple(entry["shape"])
             for name, (entry, _) in tensor_views(self.tensors).items()
             if name.startswith("heads.")
@@ -124,8 +124,8 @@ class Bundle:
         for task in self.tasks:
             wanted[f"heads.{task.name}.weight"] = (len(task.terms), self.feature_dim)
             wanted[f"heads.{task.name}.bias"] = (len(task.terms),)
-        if found != wanted:
-            raise InputError(f"the heads {found} do not fit the tasks, which need {wanted}")
+        if shapes != wanted:
+            raise InputError(f"the heads {shapes} do not fit the tasks, which need {wanted}")
 
     def for_device(self, device: str) -> Bundle:
         """The same bundle with only the bytes that the runtime of `device` ('cpu' or 'cuda') reads."""

@@ -66,7 +66,7 @@ def _keep(folder: Path, bundle: Bundle) -> None:
             shutil.rmtree(broken, ignore_errors=True)
         save(folder, bundle)
         cache.hold(folder)
-        cache.make_room(0)
+        cache.free_space(0)
 
 
 def _key(ingredients: Mapping[str, Any]) -> str:

@@ -53,12 +53,12 @@ class Cnn3(nn.Module):
         self, images: torch.Tensor, indices: Sequence[int] = ()
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """What the last block gives, and what the blocks of `indices` give."""
-        found = []
+        outputs = []
         for index, block in enumerate(self.blocks):
             images = block(images)
             if index in indices:
-                found.append(images)
-        return images, found
+                outputs.append(images)
+        return images, outputs
 
     def forward_head(self, final: torch.Tensor) -> torch.Tensor:
         """The dense layer on what the last block gives."""

@@ -1,4 +1,4 @@
-"""Files as archives really hold them: broken, oddly encoded, wrongly named; each says what reading it must give."""
+"""Files as archives really have them: broken, unusually encoded, wrongly named; with the expected result of reading."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..errors import ErrorCode
+from artylyze.errors import ErrorCode
 
 
 @dataclass(frozen=True)
 class Trait:
-    """One way of being awkward: the bytes it makes of a picture, what reading them gives, the file's name and title."""
+    """A kind of awkward file: its encoder, the expected result of reading, the file's name and the work's title."""
 
     encode: Callable[[Image.Image], bytes]
     expected: str = "ok"

@@ -130,6 +130,6 @@ class Canvas:
         ImageDraw.Draw(small).polygon(((pixels - corner) * scale + pad).ravel().tolist(), fill=255)
         soft = np.asarray(small.filter(ImageFilter.GaussianBlur(min(small.size) / 5 - 4.8)), np.float32) / 255
         slope = (soft[pad:-pad, pad:-pad, None] - soft[pad - 3 : -pad - 3, pad - 3 : -pad - 3, None]) * 1.6 * depth
-        tint, light, dark = (np.array(one, np.float32) for one in (color, self.palette.light, self.palette.dark))
+        tint, light, dark = (np.array(each, np.float32) for each in (color, self.palette.light, self.palette.dark))
         lit = (tint + np.where(slope > 0, (light - tint) * slope, (tint - dark) * slope)).clip(0, 255).astype(np.uint8)
         self.image.paste(Image.fromarray(lit).resize(mask.size, Image.Resampling.BILINEAR), (*corner,), mask)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from ..errors import UsageError
-from .awkward import TRAITS
-from .scenes import SCENES
-from .styles import STYLES, paint, palette
+from artylyze.errors import UsageError
+from artylyze.sample.awkward import TRAITS
+from artylyze.sample.scenes import SCENES
+from artylyze.sample.styles import STYLES, paint, palette
 
 LARGE_SHARE = 0.03  # of the images of a mixed sample: 2,000 to 4,000 pixels long
 AWKWARD_SHARE = 0.12  # of the images of an awkward sample
@@ -44,7 +44,7 @@ _ASPECTS = (4 / 3, 3 / 4, 3 / 2, 2 / 3, 1.0, 5 / 4, 4 / 5, 16 / 9, 1.9, 0.55)
 
 @dataclass(frozen=True)
 class Spec:
-    """What makes one sample differ from another, the number of its images aside."""
+    """What defines a sample, except for its number of images."""
 
     seed: int
     size: str
@@ -56,7 +56,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Record:
-    """One row of the metadata. `trait` names what is awkward about the file ("" for an ordinary one)."""
+    """One row of the metadata. `trait` says how the file is awkward ("" for an ordinary one)."""
 
     record_id: str
     file: str
@@ -90,7 +90,7 @@ def describe(spec: Spec, index: int) -> Record:
 
 
 def render(spec: Spec, index: int) -> Image.Image:
-    """Return the picture with this index, in RGB, before anything awkward is done to it."""
+    """Return the picture with this index, in RGB, before its file is made awkward."""
     record, rng = describe(spec, index), np.random.default_rng([spec.seed, index, 2])
     hand = np.random.default_rng([*ARTISTS].index(record.artist))  # each artist has a palette and shifts it a little
     number, hue, value = int(hand.integers(2)), hand.uniform(-0.03, 0.03), hand.uniform(0.93, 1.05)
@@ -110,5 +110,5 @@ def _size(size: str, rng: np.random.Generator) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     width, height = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 32 <= min(width, height) <= max(width, height) <= min(8000, 4 * min(width, height)):
-        raise UsageError(f"size {size!r} is neither 'mixed' nor WIDTHxHEIGHT of 32 to 8000 pixels, at most 4 to 1")
+        raise UsageError(f"`size={size!r}`: give 'mixed', or WIDTHxHEIGHT of 32 to 8,000 pixels, at most 4 to 1.")
     return width, height

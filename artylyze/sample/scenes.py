@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .canvas import Canvas, Color, closed, mix, oval, points, symmetric
+from artylyze.sample.canvas import Canvas, Color, closed, mix, oval, points, symmetric
 
 
 def portrait(c: Canvas) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from .canvas import Canvas, Palette, mix
-from .scenes import SCENES
+from artylyze.sample.canvas import Canvas, Palette, mix
+from artylyze.sample.scenes import SCENES
 
 Rng = np.random.Generator
 _LONGEST = 640  # pixels: larger pictures are painted at this length and enlarged; they are there to be decoded

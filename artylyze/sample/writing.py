@@ -1,4 +1,4 @@
-"""Writes a sample: images by worker processes, then the metadata; never over files that are not a sample's."""
+"""Writes a sample: images by worker processes, then the metadata. Never overwrites files that are not a sample's."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-from ..errors import ArtylyzeError, InputError, UsageError
-from .awkward import ORDINARY, TRAITS
-from .plan import Record, Spec, describe, render
+from artylyze.errors import ArtylyzeError, InputError, UsageError
+from artylyze.sample.awkward import ORDINARY, TRAITS
+from artylyze.sample.plan import Record, Spec, describe, render
+from artylyze.workers.supervision import cores
 
 _VERSION = 2  # of the pictures: raise it when the same seed gives others
 _MARKER = "sample.json"
@@ -23,7 +24,7 @@ _FEW = 64  # images that one process draws before another has started
 
 @dataclasses.dataclass(frozen=True)
 class SampleSummary:
-    """What lies in the folder now: `count` images, of which `written` are new; `awkward` are not ordinary files."""
+    """The content of the folder: `count` images, of which `written` are new and `awkward` not ordinary files."""
 
     folder: Path
     count: int
@@ -37,15 +38,15 @@ def write_sample(
     """Write a generated, labelled collection of `count` images into `folder`.
 
     `size` is "WIDTHxHEIGHT" in pixels, or "mixed": about 640x480 in varied aspect, `LARGE_SHARE` of them 2,000 to 4,000
-    pixels long. With `awkward`, `AWKWARD_SHARE` are broken or odd files, and the metadata gains the columns `awkward`
-    (what about it) and `expected` ("ok" or an error code). Fewer images are the first of more, and the number of
-    `workers` (processes; None: one a core) changes nothing. A sample of the same seed and size is completed where
-    images lack. Raises UsageError for a bad number or size, InputError for a folder that holds anything else.
+    pixels long. With `awkward`, `AWKWARD_SHARE` are broken or unusual files, and the metadata has the columns
+    `awkward` (how) and `expected` ("ok" or an error code). A smaller sample is the start of a larger one, whatever the
+    number of `workers` (processes; None: one per core). Missing images of a sample of the same seed and size are added.
+    Raises UsageError for a bad number or size, InputError for a folder with anything else in it.
     """
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = cores() if workers is None else workers
     for name, value, least in (("count", count, 1), ("seed", seed, 0), ("workers", workers, 1)):
         if value < least:
-            raise UsageError(f"{name} {value}: ask for at least {least}")
+            raise UsageError(f"`{name}={value}`: give at least {least}.")
     spec, folder = Spec(seed, size, awkward), Path(folder)
     count = max(count, _claim(folder, spec))
     records = [describe(spec, index) for index in range(count)]
@@ -56,7 +57,7 @@ def write_sample(
     try:
         Parallel(shares)(delayed(_paint_share)(folder, spec, count, share, shares) for share in range(shares))
     except BrokenProcessPool as error:
-        raise ArtylyzeError(f"A process that draws the sample ended: {error} The same command goes on.") from error
+        raise ArtylyzeError(f"A process that draws the sample ended: {error} The same command continues.") from error
     _put(folder / "metadata.csv", _table(records, awkward))
     readme = _README.format(name=folder.name, count=count, size=size, seed=seed, odd=" --awkward" * awkward)
     _put(folder / "README.md", readme.encode())
@@ -65,22 +66,22 @@ def write_sample(
 
 
 def _claim(folder: Path, spec: Spec) -> int:
-    """Make sure that the folder is ours to write to; return the count that its last sample was complete with."""
+    """Check that the folder may be written; return the number of images of the sample in it."""
     marker = folder / _MARKER
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; name a folder for the sample")
+        raise InputError(f"{folder} is a file: give a folder for the sample.")
     if not marker.is_file():
         if folder.is_dir() and any(folder.iterdir()):
-            raise InputError(f"{folder} is not empty and not a sample; name a new folder, nothing is overwritten")
+            raise InputError(f"{folder} is not empty and not a sample: give a new folder. Nothing was overwritten.")
         folder.mkdir(parents=True, exist_ok=True)
         _put(marker, _marker(spec, 0))
     try:
-        there = json.loads(marker.read_text(encoding="utf-8"))
-        count = int(there["count"])
+        recorded = json.loads(marker.read_text(encoding="utf-8"))
+        count = int(recorded["count"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{marker} is not the marker of a sample ({error}); name a new folder") from error
-    if there != json.loads(_marker(spec, count)):
-        raise InputError(f"{folder} holds another sample ({there}); name a new folder or ask for that one")
+        raise InputError(f"{marker} is damaged ({error}): give a new folder for the sample.") from error
+    if recorded != json.loads(_marker(spec, count)):
+        raise InputError(f"{folder} has another sample ({recorded}): give a new folder, or the same seed and size.")
     return count
 
 
@@ -91,7 +92,7 @@ def _marker(spec: Spec, count: int) -> bytes:
 
 
 def _paint_share(folder: Path, spec: Spec, count: int, share: int, shares: int) -> None:
-    """Paint those of the first `count` images that are not there and fall to this of several shares."""
+    """Paint this share's missing images of the first `count`."""
     for index in range(share, count, shares):
         record = describe(spec, index)
         if not (folder / record.file).exists():

@@ -1,4 +1,4 @@
-"""The one door to bytes: folders and object stores, read, listed and written under one contract.
+"""All access to bytes: folders and object stores, read, listed and written under one contract.
 
 A store is rooted at a folder or at `scheme://bucket/prefix`; a key names an object below that root and may hold any
 text: keys are data, never paths to resolve or URLs to parse.
@@ -15,11 +15,11 @@ from artylyze.errors import ErrorCode, ImageError, InputError, StorageError
 from artylyze.storage.contract import (
     MAX_OBJECT_BYTES,
     ConflictError,
+    Content,
     Entry,
-    Fetched,
-    Noted,
     Store,
     Survey,
+    Tally,
     Version,
     unchanged,
 )
@@ -31,11 +31,11 @@ __all__ = [
     "CLOUD",
     "MAX_OBJECT_BYTES",
     "ConflictError",
+    "Content",
     "Entry",
-    "Fetched",
-    "Noted",
     "Store",
     "Survey",
+    "Tally",
     "Version",
     "check_output",
     "fetch",
@@ -52,7 +52,7 @@ CLOUD = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "
 
 
 def is_url(source: str) -> bool:
-    """Tell `scheme://` addresses from local paths."""
+    """Whether a source is a `scheme://` address, and not a local path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", source) is not None
 
 
@@ -76,12 +76,12 @@ def open_store(root: str | os.PathLike[str]) -> Store:
     return ObjectStore(open_bucket(CLOUD[scheme.lower()], bucket), prefix)
 
 
-def same_place(one: str, other: str) -> bool:
-    """Tell whether two addresses are of the same folder or file, however they are spelled."""
-    return _place(one) == _place(other)
+def same_canonical(first: str, second: str) -> bool:
+    """Whether two addresses mean the same folder or file, however they are spelled."""
+    return _canonical(first) == _canonical(second)
 
 
-def _place(address: str) -> str:
+def _canonical(address: str) -> str:
     if not is_url(address):
         return os.path.realpath(address)
     scheme, _, rest = address.partition("://")
@@ -92,14 +92,14 @@ def _place(address: str) -> str:
 
 
 def check_output(address: str | os.PathLike[str]) -> None:
-    """Raise InputError for an address that nothing can be written to, such as a web page's: better early than late."""
+    """Raise InputError for an address that cannot be written to, such as a web page, before work begins."""
     scheme, _, rest = os.fspath(address).partition("://")
     if is_url(os.fspath(address)) and (scheme.lower() not in {*CLOUD, "file"} or not rest):
         raise InputError(f"{address} is not a folder, nor s3://, gs:// or az://bucket/prefix.")
 
 
 def reachable(uri: str) -> bool:
-    """Tell whether the storage gives us an object, without reading it."""
+    """Whether an object can be read, asked without reading it."""
     try:
         fetch(uri, max_bytes=0)
     except ImageError as error:
@@ -108,31 +108,31 @@ def reachable(uri: str) -> bool:
 
 
 def fetch(uri: str, validator: str | None = None, max_bytes: int = MAX_OBJECT_BYTES) -> bytes | memoryview:
-    """Read the image behind a manifest row's address.
+    """Read the image at a manifest row's address.
 
     Raises:
         ImageError: missing, changed, denied, archived, unreachable or too_large.
     """
-    place, key = _locate(uri)
-    if isinstance(place, ObjectStore):
-        fetched = place.get(key, max_bytes)
+    location, key = _locate(uri)
+    if isinstance(location, ObjectStore):
+        content = location.get(key, max_bytes)
     else:
-        fetched = get_file(place, max_bytes) if isinstance(place, Path) else get_http(uri, max_bytes)
-    if not unchanged(validator, fetched.validators):
-        raise ImageError(ErrorCode.CHANGED, f"scanned as {validator}, is now {', '.join(fetched.validators)}")
-    return fetched.data
+        content = get_file(location, max_bytes) if isinstance(location, Path) else get_http(uri, max_bytes)
+    if not unchanged(validator, content.validators):
+        raise ImageError(ErrorCode.CHANGED, f"scanned as {validator}, is now {', '.join(content.validators)}")
+    return content.data
 
 
 def head(uri: str) -> Version:
-    """Ask for the version of the image behind an address, without reading it: its validator is as `fetch` compares it.
+    """Return the version of the image at an address without reading it, with the validator that `fetch` compares.
 
     Raises:
         ImageError: missing, denied, unreachable or unsupported.
     """
-    place, key = _locate(uri)
-    if isinstance(place, ObjectStore):
-        return place.head(key)
-    return head_file(place) if isinstance(place, Path) else head_http(uri)
+    location, key = _locate(uri)
+    if isinstance(location, ObjectStore):
+        return location.head(key)
+    return head_file(location) if isinstance(location, Path) else head_http(uri)
 
 
 def _locate(uri: str) -> tuple[ObjectStore | Path | None, str]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_OBJECT_BYTES = 2**30
-"""An image file above this size is `too_large`: it would be held in memory whole."""
+"""Image files above this size, bytes, are `too_large`: a file is held in memory whole."""
 
 NAMED = 5
-"""Names that are kept of things that are counted."""
+"""Names that a Tally keeps."""
 
 
 class ConflictError(Exception):
@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class Content:
     """The bytes of an object, with what the storage says of their version."""
 
     data: bytes | memoryview
@@ -43,14 +43,14 @@ class Fetched:
 
 
 @dataclass
-class Noted:
-    """Things of one kind that were noticed: how many, and the first few by name."""
+class Tally:
+    """How many things of one kind there were, and the names of the first few."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> None:
-        r"""Note one more; bytes of a name that are not UTF-8 are written as \xNN."""
+        r"""Count one more; bytes of its name that are not UTF-8 are written as \xNN."""
         self.count += 1
         if len(self.first) < NAMED:
             self.first.append(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
@@ -61,22 +61,22 @@ class Survey:
     """What the listing of somebody's collection leaves out, and why; filled in while it is listed.
 
     Attributes:
-        skips: tells by its key whether a folder is left out, with all that is in it.
-        folders: names of the folders that were left out, and how many bear each.
+        skips: whether the folder of this key is left out, with all that is in it.
+        folders: names of the folders that were left out, with the number of each.
         unreadable: folders and files that cannot be read, with the reason.
-        dead_links: links that lead nowhere.
+        dead_links: broken links.
         repeats: links to folders that are listed under another name, or that contain the collection.
     """
 
     skips: Callable[[str], bool]
     folders: Counter[str] = field(default_factory=Counter)
-    unreadable: Noted = field(default_factory=Noted)
-    dead_links: Noted = field(default_factory=Noted)
-    repeats: Noted = field(default_factory=Noted)
+    unreadable: Tally = field(default_factory=Tally)
+    dead_links: Tally = field(default_factory=Tally)
+    repeats: Tally = field(default_factory=Tally)
     _last: str = ""
 
     def leaves_out(self, folder: str) -> bool:
-        """Tell whether a folder is left out, and count it unless it is the one that was counted last."""
+        """Whether a folder is left out; counts it, unless it was the last to be counted."""
         if not self.skips(folder):
             return False
         if folder != self._last:
@@ -87,7 +87,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What the storage says of an object without reading it: its size in bytes and its validator, None if unknown."""
+    """An object's size in bytes and its validator, asked without reading it; None if unknown."""
 
     size: int | None
     validator: str | None
@@ -107,13 +107,13 @@ class Store(Protocol):
         """Yield every object whose key begins with `under`, in no promised order."""
 
     def survey(self, survey: Survey) -> Iterator[Entry]:
-        """Yield the objects of somebody's collection; what is left out or cannot be listed is noted, not raised."""
+        """Yield the objects of somebody's collection; what is left out or cannot be listed is counted, not raised."""
 
-    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one object; raise ImageError if it cannot be had."""
 
     def read(self, key: str) -> bytes | None:
-        """Read one small object of ours; None if there is none."""
+        """Read one small object that artylyze wrote; None if there is none."""
 
     def tail(self, key: str, count: int) -> bytes:
         """Read the last `count` bytes of an object, or all of it if it is shorter."""
@@ -144,21 +144,21 @@ def time_validator(modified: datetime, size: int) -> str:
     return f"mtime:{int(modified.timestamp())}:{size}"
 
 
-def unchanged(validator: str | None, found: tuple[str, ...]) -> bool:
-    """Tell whether an object is the one that was scanned: like is compared with like, and null is unchecked."""
+def unchanged(validator: str | None, current: tuple[str, ...]) -> bool:
+    """Whether an object is still the scanned one: validators of the same kind are compared; None is not checked."""
     if validator is None:
         return True
-    alike = [other for other in found if other.partition(":")[0] == validator.partition(":")[0]]
-    return not alike or validator in alike
+    comparable = [other for other in current if other.partition(":")[0] == validator.partition(":")[0]]
+    return not comparable or validator in comparable
 
 
-def check_size(size: int, max_bytes: int) -> None:
+def check_bytes(size: int, max_bytes: int) -> None:
     """Raise `too_large` for an object above the limit."""
     if size > max_bytes:
         raise ImageError(ErrorCode.TOO_LARGE, f"{size:,} bytes, the limit is {max_bytes:,}")
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, in one line."""
+    """Return an error's message in one line."""
     text = str(error).partition("\n")[0]
     return re.sub(r"\s*<\?xml.*", "", text)[:300]

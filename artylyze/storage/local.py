@@ -1,4 +1,4 @@
-"""Folders as stores: files appear whole or not at all."""
+"""Folders as stores. Files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 from urllib.parse import quote
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Entry, Fetched, Survey, Version, check_size
+from artylyze.storage.contract import MAX_OBJECT_BYTES, ConflictError, Content, Entry, Survey, Version, check_bytes
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class LocalStore:
                 if not key.startswith(under):
                     continue
                 try:
-                    found = os.stat(path)
+                    status = os.stat(path)
                 except OSError as error:
-                    if error.errno in (errno.ENOENT, errno.ELOOP):  # gone meanwhile, or a link that leads nowhere
+                    if error.errno in (errno.ENOENT, errno.ELOOP):  # removed meanwhile, or a broken link
                         continue
                     raise _local_error(error) from error
-                if stat.S_ISREG(found.st_mode):
-                    yield Entry(key, found.st_size, _file_validator(found))
+                if stat.S_ISREG(status.st_mode):
+                    yield Entry(key, status.st_size, _file_validator(status))
 
     def survey(self, survey: Survey) -> Iterator[Entry]:
         """Yield the files of somebody's collection, links followed; no folder is listed twice.
@@ -74,7 +74,7 @@ class LocalStore:
             folder = heapq.heappop(links) if is_link else folders.pop()
             try:
                 identity = _identity(os.stat(f"{self.url}/{folder}"))
-                # Some network file systems number nothing: there, only links could lead in a circle.
+                # Some network file systems have no inode numbers: there, only links can lead in a circle.
                 if identity in entered and (is_link or identity[1]):
                     survey.repeats.add(folder)
                     continue
@@ -82,19 +82,19 @@ class LocalStore:
                 with os.scandir(f"{self.url}/{folder}") as entries:
                     for entry in entries:
                         key = f"{folder}/{entry.name}" if folder else entry.name
-                        found = _stat_noted(entry, key, survey)
-                        if found is None:
+                        status = _stat_entry(entry, key, survey)
+                        if status is None:
                             continue
-                        if stat.S_ISREG(found.st_mode):
-                            yield Entry(key, found.st_size, _file_validator(found))
-                        elif stat.S_ISDIR(found.st_mode) and not survey.leaves_out(key):
+                        if stat.S_ISREG(status.st_mode):
+                            yield Entry(key, status.st_size, _file_validator(status))
+                        elif stat.S_ISDIR(status.st_mode) and not survey.leaves_out(key):
                             heapq.heappush(links, key) if entry.is_symlink() else folders.append(key)
             except OSError as error:
                 if not folder:
                     raise _local_error(error) from error
                 survey.unreadable.add(f"{folder} ({error.strerror or error})")
 
-    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one file."""
         return get_file(self._path(key), max_bytes)
 
@@ -122,7 +122,7 @@ class LocalStore:
             raise _local_error(error) from error
 
     def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """Write a file that appears whole or not at all, and stays after a power cut."""
+        """Write a file whole or not at all; it survives a power cut."""
         target = self._path(key)
         try:
             _make_folder(target.parent)
@@ -144,18 +144,18 @@ class LocalStore:
         except FileExistsError as error:
             raise ConflictError(key) from error
         except OSError as error:
-            raise _local_error(error) from error
+            raise _local_error(error, target) from error
         return self.version(key) or ""
 
     def version(self, key: str) -> str | None:
         """Return inode, time and size: two writes never share them while both are there."""
         try:
-            found = self._path(key).stat()
+            status = self._path(key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _local_error(error) from error
-        return f"{found.st_ino}:{_file_validator(found)}"
+        return f"{status.st_ino}:{_file_validator(status)}"
 
     def upload(self, key: str, path: Path) -> None:
         """Copy a file in, atomically."""
@@ -171,7 +171,7 @@ class LocalStore:
                 temporary.replace(target)
                 _sync_folder(target.parent)
         except OSError as error:
-            raise _local_error(error) from error
+            raise _local_error(error, target) from error
 
     def delete(self, key: str) -> None:
         """Remove a file."""
@@ -187,16 +187,16 @@ class LocalStore:
         return self.root / key
 
 
-def _file_validator(found: os.stat_result) -> str:
-    return f"mtime:{found.st_mtime_ns}:{found.st_size}"
+def _file_validator(status: os.stat_result) -> str:
+    return f"mtime:{status.st_mtime_ns}:{status.st_size}"
 
 
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
-def _stat_noted(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_result | None:
-    """Follow an entry of a folder; None, and noted, where it leads nowhere or may not be looked at."""
+def _stat_entry(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_result | None:
+    """Follow an entry of a folder; None, and counted, for a broken link or an entry that may not be read."""
     try:
         return entry.stat()
     except OSError as error:
@@ -210,19 +210,19 @@ def _stat_noted(entry: os.DirEntry[str], key: str, survey: Survey) -> os.stat_re
 def head_file(path: Path) -> Version:
     """Ask for the version of one regular file; raise ImageError if it cannot be had."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(ErrorCode.MISSING, "no such file") from error
     except PermissionError as error:
         raise ImageError(ErrorCode.DENIED, str(error.strerror)) from error
     except (OSError, ValueError) as error:
         raise ImageError(ErrorCode.UNREACHABLE, str(error)) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
-    return Version(found.st_size, _file_validator(found))
+    return Version(status.st_size, _file_validator(status))
 
 
-def get_file(path: Path, max_bytes: int) -> Fetched:
+def get_file(path: Path, max_bytes: int) -> Content:
     """Read one regular file; raise ImageError if it cannot be had."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe must not block the reader
@@ -233,17 +233,17 @@ def get_file(path: Path, max_bytes: int) -> Fetched:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise ImageError(ErrorCode.UNREACHABLE, str(error)) from error
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError(ErrorCode.UNSUPPORTED, "not a regular file")
-        check_size(found.st_size, max_bytes)
+        check_bytes(status.st_size, max_bytes)
         with open(descriptor, "rb", buffering=0, closefd=False) as file:
             data = file.read()
     except OSError as error:
         raise ImageError(ErrorCode.UNREACHABLE, error.strerror or str(error)) from error
     finally:
         os.close(descriptor)
-    return Fetched(data or b"", (_file_validator(found),))
+    return Content(data or b"", (_file_validator(status),))
 
 
 def _make_folder(folder: Path) -> None:
@@ -270,7 +270,7 @@ def _locked(target: Path) -> Iterator[None]:
 
 
 def _link(temporary: Path, target: Path) -> None:
-    """Publish without replacing. Some network file systems have no links: there a rename after a look must do."""
+    """Publish without replacing. Some network file systems have no links: there, check and then rename."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -293,5 +293,6 @@ def _raise_listing(error: OSError) -> NoReturn:
     raise _local_error(error) from error
 
 
-def _local_error(error: OSError) -> StorageError:
-    return StorageError(f"{error.filename2 or error.filename or 'The file system'}: {error.strerror or error}.")
+def _local_error(error: OSError, path: Path | None = None) -> StorageError:
+    """Name the file: the error of a full disk names none."""
+    return StorageError(f"{path or error.filename2 or error.filename or 'File system'}: {error.strerror or error}.")

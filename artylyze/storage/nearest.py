@@ -1,4 +1,4 @@
-"""Paths at which there is nothing, and the name that a user who mistyped one probably meant."""
+"""Paths that do not exist, and the name that the user probably meant."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from artylyze.errors import InputError
 from artylyze.storage import is_url
 
 MOST = 10_000
-"""Entries of a folder that are compared: a folder of scans may have a million."""
+"""Entries of a folder that are compared at most: a folder of scans may have a million."""
 
 
 def check_there(address: str) -> None:
-    """Raise InputError for a local path at which there is nothing; object storage is asked when it is read."""
+    """Raise InputError for a local path that does not exist. Object storage is only checked when it is read."""
     if not is_url(address) and not Path(address).exists():
         raise InputError(f"There is no folder or file {address}.{did_you_mean(address)}")
 
 
 def did_you_mean(address: str) -> str:
-    """Return " Did you mean NAME?" for a local path of which a part is not there, if something beside it is alike.
+    """Return " Did you mean NAME?" for a local path that does not exist, if a similar name does.
 
-    Empty for addresses of object storage, for paths that are there, and where nothing is alike.
+    Empty for addresses of object storage, for existing paths, and where no name is similar.
     """
     if is_url(address):
         return ""

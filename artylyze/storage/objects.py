@@ -1,11 +1,12 @@
-"""Buckets as stores: obstore moves the bytes, boto3 resolves who we are and lists S3.
+"""Buckets as stores: obstore moves the bytes, boto3 finds the credentials and lists S3.
 
-boto3 also reads the few keys that obstore refuses to name (`a//b`, `../c`).
+boto3 also reads the few keys that obstore rejects (`a//b`, `../c`).
 """
 
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import time
@@ -20,21 +21,23 @@ from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage.contract import (
     MAX_OBJECT_BYTES,
     ConflictError,
+    Content,
     Entry,
-    Fetched,
     Survey,
     Version,
-    check_size,
+    check_bytes,
     etag_validator,
     first_line,
     time_validator,
 )
-from artylyze.storage.ranges import open_ranges
 
 T = TypeVar("T")
 
 OBJECT_SECONDS = 900.0
-"""What one object may take: a server that sends it byte by byte is given up."""
+"""Time limit for one object, against servers that send it byte by byte."""
+
+RANGE_BYTES = 2**20
+"""Bytes that a ranged request asks for at least."""
 
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(minutes=3)}  # none after an object has used up its time
 _HELP = {
@@ -129,7 +132,7 @@ def _s3_bucket(name: str, common: dict[str, Any]) -> Bucket:
 
 
 def _timestamp(value: Any) -> datetime:
-    """Parse a time as S3 writes it in listings. botocore's own parser takes two thirds of the time of a listing."""
+    """Parse a time of an S3 listing. botocore's own parser takes two thirds of the time of a listing."""
     from botocore.utils import parse_timestamp
 
     if isinstance(value, str) and value.endswith("Z"):
@@ -163,7 +166,7 @@ class ObjectStore:
                 yield Entry(key[start:], size, etag_validator(etag) or time_validator(modified, size))
 
     def survey(self, survey: Survey) -> Iterator[Entry]:
-        """Yield the objects of somebody's collection, but those in folders that are left out."""
+        """Yield the objects of a collection, except those in folders that are left out."""
         last, left_out = "", False
         for entry in self.list():
             folder = entry.key.rpartition("/")[0]
@@ -178,8 +181,8 @@ class ObjectStore:
         pages = self.bucket.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket.name, Prefix=prefix)
         try:
             for page in pages:
-                for found in page.get("Contents", ()):
-                    yield found["Key"], found["Size"], found.get("ETag"), found["LastModified"]
+                for item in page.get("Contents", ()):
+                    yield item["Key"], item["Size"], item.get("ETag"), item["LastModified"]
         except (BotoCoreError, ClientError) as error:
             raise self._refusal(_code(error), error) from error
 
@@ -189,29 +192,29 @@ class ObjectStore:
         folder, _, _ = prefix.rpartition("/")
         try:
             for chunk in obstore.list(self.bucket.store, folder or None, chunk_size=1000):
-                for found in chunk:
-                    if found["path"].startswith(prefix):
-                        yield found["path"], found["size"], found["e_tag"], found["last_modified"]
+                for item in chunk:
+                    if item["path"].startswith(prefix):
+                        yield item["path"], item["size"], item["e_tag"], item["last_modified"]
         except Exception as error:
             raise self._refusal(_code(error), error) from error
 
-    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Fetched:
+    def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one object in one request."""
         import obstore
         from obstore.exceptions import BaseError, InvalidPathError
 
-        if (self.prefix + key).startswith("/"):  # obstore would take the slash away, and read another object
-            return self._get_odd(key, max_bytes)
+        if (self.prefix + key).startswith("/"):  # obstore would drop the slash, and read another object
+            return self._get_by_boto3(key, max_bytes)
         try:
             result = obstore.get(self.bucket.store, self.prefix + key)
             meta = result.meta
-            check_size(meta["size"], max_bytes)
+            check_bytes(meta["size"], max_bytes)
             data = memoryview(result.bytes())
         except (InvalidPathError, ValueError):
-            return self._get_odd(key, max_bytes)
+            return self._get_by_boto3(key, max_bytes)
         except (BaseError, OSError) as error:
             raise _image_error(error) from error
-        return Fetched(data, _found(meta["e_tag"], meta["last_modified"], meta["size"]))
+        return Content(data, _validators(meta["e_tag"], meta["last_modified"], meta["size"]))
 
     def head(self, key: str) -> Version:
         """Ask for the version of one object; raise ImageError if it cannot be had."""
@@ -223,39 +226,39 @@ class ObjectStore:
             if name.startswith("/"):
                 raise InvalidPathError(name)
             meta = obstore.head(self.bucket.store, name)
-            found = meta["e_tag"], meta["last_modified"], meta["size"]
+            etag, modified, size = meta["e_tag"], meta["last_modified"], meta["size"]
         except (InvalidPathError, ValueError):
-            found = self._head_odd(name)
+            etag, modified, size = self._head_by_boto3(name)
         except (BaseError, OSError) as error:
             raise _image_error(error) from error
-        return Version(found[2], _found(*found)[0])
+        return Version(size, _validators(etag, modified, size)[0])
 
-    def _head_odd(self, name: str) -> tuple[str | None, datetime, int]:
-        """Ask for a key that obstore cannot name."""
+    def _head_by_boto3(self, name: str) -> tuple[str | None, datetime, int]:
+        """Ask for the version of a key that obstore rejects."""
         if self.bucket.s3 is None:
-            raise ImageError(ErrorCode.UNREACHABLE, "the storage client cannot name this key")
+            raise ImageError(ErrorCode.UNREACHABLE, "the storage client does not support this key")
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            found = self.bucket.s3.head_object(Bucket=self.bucket.name, Key=name)
+            answer = self.bucket.s3.head_object(Bucket=self.bucket.name, Key=name)
         except (ClientError, BotoCoreError) as error:
             raise _image_error(error) from error
-        return found.get("ETag"), found["LastModified"], found["ContentLength"]
+        return answer.get("ETag"), answer["LastModified"], answer["ContentLength"]
 
-    def _get_odd(self, key: str, max_bytes: int) -> Fetched:
-        """Read a key that obstore cannot name."""
+    def _get_by_boto3(self, key: str, max_bytes: int) -> Content:
+        """Read a key that obstore rejects."""
         if self.bucket.s3 is None:
-            raise ImageError(ErrorCode.UNREACHABLE, "the storage client cannot name this key")
+            raise ImageError(ErrorCode.UNREACHABLE, "the storage client does not support this key")
         from botocore.exceptions import BotoCoreError, ClientError
         from urllib3.exceptions import HTTPError
 
         try:
-            found = self.bucket.s3.get_object(Bucket=self.bucket.name, Key=self.prefix + key)
-            check_size(found["ContentLength"], max_bytes)
-            data = _body(found["Body"], found["ContentLength"])
+            answer = self.bucket.s3.get_object(Bucket=self.bucket.name, Key=self.prefix + key)
+            check_bytes(answer["ContentLength"], max_bytes)
+            data = _body(answer["Body"], answer["ContentLength"])
         except (ClientError, BotoCoreError, HTTPError) as error:
             raise _image_error(error) from error
-        return Fetched(data, _found(found.get("ETag"), found["LastModified"], found["ContentLength"]))
+        return Content(data, _validators(answer.get("ETag"), answer["LastModified"], answer["ContentLength"]))
 
     def read(self, key: str) -> bytes | None:
         """Read one small object; None if there is none."""
@@ -294,7 +297,7 @@ class ObjectStore:
     def open(self, key: str) -> IO[bytes]:
         """Open an object for random access."""
         name = self._name(key)
-        return self._ours(lambda: open_ranges(self.bucket.store, name))
+        return self._call(lambda: io.BufferedReader(_RangeReader(self.bucket.store, name), RANGE_BYTES))
 
     def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write an object in one request."""
@@ -328,7 +331,7 @@ class ObjectStore:
         import obstore
 
         name = self._name(key)
-        self._ours(lambda: obstore.put(self.bucket.store, name, path))
+        self._call(lambda: obstore.put(self.bucket.store, name, path))
 
     def delete(self, key: str) -> None:
         """Remove an object."""
@@ -336,7 +339,7 @@ class ObjectStore:
 
         name = self._name(key)
         try:
-            if self.bucket.s3:  # obstore asks to delete many at once, which not every server answers as it should
+            if self.bucket.s3:  # obstore deletes in batches, which not every server supports
                 self.bucket.s3.delete_object(Bucket=self.bucket.name, Key=name)
             else:
                 obstore.delete(self.bucket.store, name)
@@ -348,10 +351,10 @@ class ObjectStore:
     def _name(self, key: str) -> str:
         name = self.prefix + key
         if name.startswith("/"):
-            raise StorageError(f"{self.url}: a key that begins with a slash can be read, but not written.")
+            raise StorageError(f"{self.url}: keys that begin with a slash can be read but not written.")
         return name
 
-    def _ours(self, call: Callable[[], T]) -> T:
+    def _call(self, call: Callable[[], T]) -> T:
         try:
             return call()
         except Exception as error:
@@ -359,50 +362,93 @@ class ObjectStore:
 
     def _refusal(self, code: str, error: Exception) -> StorageError:
         if isinstance(error, (AttributeError, TypeError)):
-            raise error  # our own mistake, which no retry and no credentials will mend
+            raise error  # a defect of artylyze: neither retries nor credentials help
         scheme, name = self.bucket.scheme, self.bucket.name
         if code in ("NoSuchBucket", "404", "ContainerNotFound"):
             return StorageError(f"There is no bucket {scheme}://{name}. Check the name, the region and the endpoint.")
         if _code_class(code) is ErrorCode.DENIED or "PermissionDenied" in type(error).__name__:
-            return StorageError(f"{self.url} refuses us ({code or first_line(error)}). {_HELP[scheme]}")
+            return StorageError(f"{self.url}: access denied ({code or first_line(error)}). {_HELP[scheme]}")
         if isinstance(error, FileNotFoundError):
             return StorageError(f"{self.url}: {first_line(error)}")
         what = first_line(error).rstrip(".")
-        return StorageError(f"{self.url} does not answer as it should: {what}. Check {_WHERE[scheme]}.")
+        return StorageError(
+            f"{self.url} cannot be reached, or gave an unexpected answer: {what}. Check {_WHERE[scheme]}."
+        )
+
+
+class _RangeReader(io.RawIOBase):
+    """An object as a file for random access, as Parquet readers want. obstore's own reader lacks `closed`.
+
+    Raises what obstore raises on construction (no such object), StorageError on reading.
+    """
+
+    def __init__(self, store: Any, name: str) -> None:
+        import obstore
+
+        self._store, self._name = store, name
+        self._size: int = obstore.head(store, name)["size"]
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        import obstore
+
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._at))
+        if count:
+            try:
+                view[:count] = obstore.get_range(self._store, self._name, start=self._at, length=count)
+            except (obstore.exceptions.BaseError, OSError) as error:
+                raise StorageError(f"{self._name} can no longer be read: {first_line(error)}.") from error
+            self._at += count
+        return count
 
 
 def _body(stream: Any, size: int) -> memoryview:
-    """Read what boto3 opened: its own `read` waits for whole pieces, for ever where they come byte by byte."""
+    """Read a body that boto3 opened, within OBJECT_SECONDS: its own `read` waits without limit for a slow server."""
     end, data = time.monotonic() + OBJECT_SECONDS, bytearray()
     while piece := stream._raw_stream.read1(2**18):
         data += piece
         if time.monotonic() > end:
             raise ImageError(
-                ErrorCode.UNREACHABLE, f"read for {OBJECT_SECONDS:,.0f} s: {len(data):,} of {size:,} bytes"
+                ErrorCode.UNREACHABLE, f"timed out after {OBJECT_SECONDS:,.0f} s: {len(data):,} of {size:,} bytes"
             )
     if len(data) < size:
-        raise ImageError(ErrorCode.UNREACHABLE, f"the answer breaks off: {len(data):,} of {size:,} bytes")
+        raise ImageError(ErrorCode.UNREACHABLE, f"the connection broke off after {len(data):,} of {size:,} bytes")
     return memoryview(data)
 
 
 def _with_parents(folder: str) -> Iterator[str]:
-    """Yield the folders on the way down to a folder, and itself."""
+    """Yield the parents of a folder from the top, and the folder itself."""
     names = folder.split("/")
     return ("/".join(names[:count]) for count in range(1, len(names) + 1))
 
 
-def _found(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:
+def _validators(etag: str | None, modified: datetime, size: int) -> tuple[str, ...]:
     tag = etag_validator(etag)
     return (*((tag,) if tag else ()), time_validator(modified, size))
 
 
 def _code(error: Exception) -> str:
-    """Return the code of S3's answer: boto3 has parsed it, obstore quotes it."""
+    """Return the error code of S3's answer: boto3 parses it, obstore quotes it."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", ""))
-    found = re.search(r"<Code>(\w+)</Code>", str(error))
-    return found[1] if found else ""
+    match = re.search(r"<Code>(\w+)</Code>", str(error))
+    return match[1] if match else ""
 
 
 def _code_class(code: str) -> ErrorCode | None:

@@ -1,7 +1,4 @@
-"""Outputs that must be a local folder while they are made: for an address one of this machine, uploaded at the end.
-
-It knows stores and the cache, of which such a folder is an entry; it does not know what is made.
-"""
+"""Outputs that must be a local folder while they are written: for an address, a folder that is uploaded at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from artylyze.cache import cache_folder, occupied
+from artylyze.cache import cache_folder, exclusive
 from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.storage import Store, is_url, open_store
 
@@ -22,19 +19,18 @@ from artylyze.storage import Store, is_url, open_store
 def local_output(output: str, *, marker: str, resume: bool = False, leave: str = "") -> Iterator[str]:
     """Yield the local folder to write: `output` itself, or for an address one that is uploaded when the body ends well.
 
-    The folder of an address is the same one each time, so what an interruption left in it or beside it is there for the
-    same command on the same machine.
+    An address has the same folder each time: the same command on the same machine finds what an interrupted one left.
 
     Args:
         output: a folder, or the address of one.
         marker: name of the file that makes the output complete: it is uploaded last.
-        resume: whether to go on with what is there: in the folder, else under the address. Otherwise the folder is
-            removed first, and the address must not hold a marker.
-        leave: name of a folder in it that holds for this machine alone, and is not uploaded. Hidden files are not.
+        resume: whether to continue what is in the folder, else under the address. Otherwise the folder is removed
+            first, and the address must not hold a marker.
+        leave: name of a folder in it that is of use on this machine only. It is not uploaded, nor are hidden files.
 
     Raises:
         InputError: if there is a complete output already and `resume` is not set, or if the folder cannot be made.
-        UsageError: if another process of this machine makes the same output.
+        UsageError: if another process on this machine writes the same output.
         StorageError: if the storage refuses.
     """
     if not is_url(output):
@@ -44,17 +40,17 @@ def local_output(output: str, *, marker: str, resume: bool = False, leave: str =
     if not resume and store.version(marker) is not None:
         raise InputError(f"{output} exists already: remove it or choose another address.")
     name = output.rstrip("/").rpartition("/")[2]
-    around = cache_folder("outputs") / hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:16]
-    folder = around / name
+    staged = cache_folder("outputs") / hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:16]
+    folder = staged / name
     with ExitStack() as stack:
-        _occupy(stack, around, output)
+        _occupy(stack, staged, output)
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
         elif not folder.exists():
             _download(store, folder, marker)
         yield str(folder)
         _upload(store, folder, marker, leave)
-        shutil.rmtree(around, ignore_errors=True)
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 @contextmanager
@@ -70,34 +66,34 @@ def local_file(output: str) -> Iterator[Path]:
 
 
 def refuse_cluster(output: str) -> None:
-    """Raise InputError for an address where the machines of a cluster would have to write while they train."""
-    if is_url(output) and "RAY_ADDRESS" in os.environ:
+    """Raise InputError for an address when training on a Ray cluster, whose machines need a shared folder."""
+    if is_url(output) and os.environ.get("RAY_ADDRESS"):
         raise InputError(
-            f"`output={output!r}`: on a Ray cluster this training keeps its checkpoints in a folder that all machines "
-            "see. Give one, on a shared file system, and copy what comes out; or unset RAY_ADDRESS to train "
-            "on this machine."
+            f"`output={output!r}`: training on a Ray cluster keeps its checkpoints in a folder that all machines can "
+            "reach. Give a folder on a shared file system and copy the result, or unset RAY_ADDRESS to train on this "
+            "machine."
         )
 
 
 def local_path(path: str, option: str) -> Path:
-    """Return the path of what must lie on this machine. Raises UsageError for an address."""
+    """Return a path that must be local. Raises UsageError for an address."""
     if is_url(path):
-        raise UsageError(f"{option} {path}: give a path of this machine, an address is not taken here.")
+        raise UsageError(f"{option} {path}: give a local path, not an address.")
     return Path(path)
 
 
 def _occupy(stack: ExitStack, folder: Path, output: str) -> None:
     try:
-        stack.enter_context(occupied(folder))
+        stack.enter_context(exclusive(folder))
         folder.mkdir(exist_ok=True)
     except BlockingIOError as error:
-        raise UsageError(f"Another process of this machine makes {output} now: wait for its end.") from error
+        raise UsageError(f"Another process on this machine is writing {output}: wait until it ends.") from error
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror or error}.") from error
 
 
 def _download(store: Store, folder: Path, marker: str) -> None:
-    """Bring here what an earlier command uploaded, the marker last; an output without one was not uploaded whole."""
+    """Download what an earlier command uploaded, the marker last; without a marker the upload was not complete."""
     if store.version(marker) is None:
         return
     keys = [entry.key for entry in store.list() if entry.key != marker]

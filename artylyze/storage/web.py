@@ -1,8 +1,7 @@
 """Images behind http(s) addresses, as IIIF servers and image links in catalogues give them.
 
-Whatever a server does, an image ends: in its bytes, or in an ImageError that says what happened. A clock runs over all
-tries; it is asked before each read from the network, so that neither headers nor a body that arrive byte by byte
-outlast it.
+Whatever a server does, a request ends with the bytes or with an ImageError. One time limit covers all tries; it is
+checked before each read from the network, so that headers or a body that arrive byte by byte cannot exceed it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from urllib.parse import urljoin, urlsplit
 
 from artylyze import __version__
 from artylyze.errors import ErrorCode, ImageError, InputError
-from artylyze.storage.contract import Fetched, Version, check_size, etag_validator, first_line
+from artylyze.storage.contract import Content, Version, check_bytes, etag_validator, first_line
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -36,11 +35,11 @@ T = TypeVar("T")
 USER_AGENT = f"artylyze/{__version__} (+https://github.com/artylyze/artylyze)"
 
 CONNECT_SECONDS, SILENT_SECONDS = 10.0, 60.0
-"""How long a server may take to accept a connection, and between two pieces of an answer."""
+"""Time limits to connect, and between two reads."""
 
 TRIES = 5
 BACKOFF = 0.5
-"""Seconds before the second try; twice as many before each that follows."""
+"""Seconds before the second try; doubled before each further try."""
 
 REDIRECTS = 5
 
@@ -51,12 +50,12 @@ _MOVED = (301, 302, 303, 307, 308)
 
 @dataclass(frozen=True)
 class Limits:
-    """What an image behind an address may take.
+    """Limits for an image from the web.
 
     Attributes:
-        seconds: for the whole of it, retries included; each `bytes_per_second` that arrive add a second.
-        connections: requests to one host at a time, in this process.
-        bytes_per_second: the rate below which a large file is given up.
+        seconds: time limit for all tries together; each `bytes_per_second` received add a second.
+        connections: simultaneous requests to one host, from this process.
+        bytes_per_second: the rate below which a large file times out.
     """
 
     seconds: float = 120.0
@@ -65,7 +64,7 @@ class Limits:
 
 
 def limits() -> Limits:
-    """Return the limits, as the environment has them. Raises InputError for a value that is no number above zero."""
+    """Return the limits, with those that the environment sets. Raises InputError for a value below 1 or no number."""
     return Limits(
         _number("ARTYLYZE_HTTP_SECONDS", Limits.seconds), int(_number("ARTYLYZE_HTTP_CONNECTIONS", Limits.connections))
     )
@@ -74,30 +73,30 @@ def limits() -> Limits:
 def _number(variable: str, default: float) -> float:
     text = os.environ.get(variable) or str(default)
     if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) < 1:
-        raise InputError(f"{variable}={text} is not a number from 1 on.")
+        raise InputError(f"{variable}={text}: give a number of at least 1.")
     return float(text)
 
 
-def get_http(uri: str, max_bytes: int) -> Fetched:
+def get_http(uri: str, max_bytes: int) -> Content:
     """Read one address.
 
     Raises:
         ImageError: if it cannot be had: denied, missing, unreachable or too_large.
     """
 
-    def get(clock: _Clock) -> Fetched:
+    def get(clock: _Clock) -> Content:
         with _answer("GET", uri, clock) as response:
             data = _body(response, max_bytes, clock)
             validators = _validators(response)
-        return Fetched(data, validators)
+        return Content(data, validators)
 
-    return _persistently(get)
+    return _with_retries(get)
 
 
 def head_http(uri: str) -> Version:
     """Ask for the version of one address, without its content.
 
-    A server that refuses HEAD is asked by a GET that ends with the headers; its host is then asked so from the start.
+    A server that rejects HEAD gets a GET that is closed after the headers, as all later requests to its host do.
 
     Raises:
         ImageError: if it cannot be had: denied, missing or unreachable.
@@ -110,26 +109,26 @@ def head_http(uri: str) -> Version:
                 validators = _validators(response)
             return Version(int(size) or None if size.isdecimal() else None, validators[0] if validators else None)
 
-        return _persistently(attempt)
+        return _with_retries(attempt)
 
     host = urlsplit(uri).netloc
-    if host not in _refuse_head:
+    if host not in _rejects_head:
         try:
             return ask("HEAD")
         except ImageError as error:
-            if not error.detail.startswith("HTTP "):  # nobody answers: a GET would wait as long again
+            if not error.detail.startswith("HTTP "):  # no answer: a GET would wait as long again
                 raise
     version = ask("GET")
-    _refuse_head.add(host)
+    _rejects_head.add(host)
     return version
 
 
-_refuse_head: set[str] = set()
-"""Hosts that answer GET where they refuse HEAD."""
+_rejects_head: set[str] = set()
+"""Hosts that answer GET but reject HEAD."""
 
 
 def _validators(response: BaseHTTPResponse) -> tuple[str, ...]:
-    """Return what tells this version from others: the ETag, be it weak or strong, and the time of the last change."""
+    """Return the validators of an answer: the ETag, weak or strong, and the time of the last change."""
     tag = etag_validator((response.headers.get("ETag") or "").strip().removeprefix("W/"))
     try:
         modified = parsedate_to_datetime(response.headers.get("Last-Modified") or "")
@@ -140,15 +139,15 @@ def _validators(response: BaseHTTPResponse) -> tuple[str, ...]:
 
 
 class _TransientError(Exception):
-    """A try that failed in a way in which the next may not; the server may ask to wait so many seconds before it."""
+    """A failure that a retry may mend; `wait` is how many seconds the server asks to wait before it."""
 
     def __init__(self, what: str, wait: float = 0.0) -> None:
         super().__init__(what)
         self.wait = wait
 
 
-def _persistently(attempt: Callable[[_Clock], T]) -> T:
-    """Try until it works, fails for good, or the time is up. Raises ImageError."""
+def _with_retries(attempt: Callable[[_Clock], T]) -> T:
+    """Retry transient errors until the time limit. Raises ImageError."""
     import urllib3.exceptions as web
 
     clock = _Clock(limits())
@@ -168,7 +167,7 @@ def _persistently(attempt: Callable[[_Clock], T]) -> T:
                 raise ImageError(
                     ErrorCode.UNREACHABLE, f"no answer within {clock.elapsed():,.0f} s, {tries}"
                 ) from error
-        except (web.HTTPError, ValueError) as error:  # no address, a certificate that does not hold
+        except (web.HTTPError, ValueError) as error:  # an invalid address, an invalid certificate
             raise ImageError(ErrorCode.UNREACHABLE, first_line(error)) from error
         if number == TRIES or wait > clock.left():
             break
@@ -177,12 +176,12 @@ def _persistently(attempt: Callable[[_Clock], T]) -> T:
 
 
 def _cause(error: Exception) -> str:
-    """What the system says of a failed connection, without the classes that urllib3 wraps around it."""
+    """Return the operating system's message about a failed connection, without the classes of urllib3 around it."""
     from urllib3.exceptions import IncompleteRead
 
-    inner = next((one for one in error.args if isinstance(one, Exception)), error.__cause__)
+    inner = next((argument for argument in error.args if isinstance(argument, Exception)), error.__cause__)
     if isinstance(error, IncompleteRead):
-        return "the answer breaks off"
+        return "the connection broke off"
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
     if isinstance(inner, http.client.BadStatusLine) and not isinstance(inner, OSError):
@@ -194,7 +193,7 @@ def _cause(error: Exception) -> str:
 def _answer(method: str, uri: str, clock: _Clock) -> Iterator[BaseHTTPResponse]:
     """Ask, follow redirects, and yield the answer if it is a 200.
 
-    Raises ImageError for what another try would not mend, _TransientError, and what urllib3 raises.
+    Raises ImageError for a lasting error, _TransientError, and what urllib3 raises.
     """
     for _ in range(REDIRECTS + 1):
         with _slot(uri, clock), _request(method, uri, clock) as response:
@@ -228,22 +227,22 @@ def _check_status(response: BaseHTTPResponse) -> None:
 
 
 def _body(response: BaseHTTPResponse, max_bytes: int, clock: _Clock) -> memoryview:
-    """Read the content, decoded; never much more than the limit of it."""
+    """Read the decoded content, up to the limit."""
     import urllib3
 
     expected = response.length_remaining
-    check_size(expected or 0, max_bytes)
+    check_bytes(expected or 0, max_bytes)
     data = bytearray()
     try:
         while piece := response.read1(min(_PIECE, max_bytes + 1)):
             data += piece
-            check_size(len(data), max_bytes)
+            check_bytes(len(data), max_bytes)
     except urllib3.exceptions.HTTPError as error:
         if clock.left() > 0:
             raise
-        of = "" if expected is None or response.headers.get("Content-Encoding") else f" of {expected:,}"
+        total = "" if expected is None or response.headers.get("Content-Encoding") else f" of {expected:,}"
         raise ImageError(
-            ErrorCode.UNREACHABLE, f"read for {clock.elapsed():,.0f} s: {len(data):,}{of} bytes"
+            ErrorCode.UNREACHABLE, f"timed out after {clock.elapsed():,.0f} s: {len(data):,}{total} bytes"
         ) from error
     return memoryview(data)
 
@@ -253,7 +252,7 @@ _slots: dict[str, threading.BoundedSemaphore] = {}
 
 @contextmanager
 def _slot(uri: str, clock: _Clock) -> Iterator[None]:
-    """Wait until this process may ask that host; the wait is none of the image's time."""
+    """Wait until this process may send a request to that host; the wait does not count as the image's time."""
     host = urlsplit(uri).netloc.rpartition("@")[2].lower()
     slots = _slots.setdefault(host, threading.BoundedSemaphore(clock.limits.connections))
     began = time.monotonic()
@@ -278,7 +277,7 @@ def _request(method: str, uri: str, clock: _Clock) -> BaseHTTPResponse:
 
 
 class _Clock:
-    """How long an image may still take."""
+    """The time that an image has left."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -293,11 +292,11 @@ class _Clock:
 
 
 _running: ContextVar[_Clock] = ContextVar("_running")
-"""Of the request that is being made: urllib3 has no place to hand it to what reads from the socket."""
+"""Clock of the current request: urllib3 cannot pass it to the code that reads from the socket."""
 
 
 class _TimedSocket(io.RawIOBase):
-    """What a socket receives, while the clock runs."""
+    """A socket's input, within the time limit."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket, clock: _Clock) -> None:
         self._raw = raw
@@ -310,7 +309,7 @@ class _TimedSocket(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
         left = self._clock.left()
         if left <= 0:
-            raise TimeoutError("the time is up")
+            raise TimeoutError("timed out")
         self._connection.settimeout(min(SILENT_SECONDS, left))
         count = self._raw.readinto(buffer)
         self._clock.received += count or 0

@@ -1,12 +1,8 @@
-"""A user's own tables, loaded into DuckDB as text: CSV, TSV, spreadsheets and Parquet as they come.
-
-It knows what kinds of files there are and what is wrong with them; what a column means is known elsewhere.
-"""
+"""A user's own tables, loaded into DuckDB as text: CSV, TSV, spreadsheets and Parquet."""
 
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,12 +21,13 @@ from artylyze.tables.delimited import Delimited, find_header, read_delimited
 from artylyze.tables.spreadsheets import is_spreadsheet, read_sheet
 from artylyze.tables.text_encoding import decode
 from artylyze.wording import counted, shortened
+from artylyze.workers.supervision import cores
 
 if TYPE_CHECKING:
     import duckdb
 
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-"""Names of tables end so, where a table is to be told from a folder or a bucket."""
+"""Extensions that distinguish tables from folders and buckets."""
 
 _BATCH = 16_384
 _SPACES = " \t\r\n\u00a0\ufeff"
@@ -38,12 +35,12 @@ _SPACES = " \t\r\n\u00a0\ufeff"
 
 @dataclass(frozen=True)
 class Reading:
-    """How the user says that tables are to be read.
+    """The user's options on how to read tables.
 
     Attributes:
-        encoding: of texts; None: their mark says it, or it is UTF-8, or it is guessed.
+        encoding: of texts; None: by the byte order mark, else UTF-8, else guessed.
         sheet: of spreadsheets; None: the first that holds a table.
-        skip_bad_rows: whether rows that cannot be read are left out and counted, instead of refusing the table.
+        skip_bad_rows: whether to skip and count rows that cannot be read, instead of refusing the table.
     """
 
     encoding: str | None = None
@@ -55,13 +52,13 @@ DEFAULT_READING = Reading()
 
 
 def check_options(tables: str, given: bool, reading: Reading, id_column: str | None = None) -> None:
-    """Raise UsageError for options that say how tables are read, where no table is given.
+    """Raise UsageError for options on how to read tables if no table is given.
 
     Args:
-        tables: the option or argument that gives them, such as `--labels TABLE`.
+        tables: the argument for tables, such as `labels=TABLE`.
         given: whether it was given.
-        reading: what the user says of reading them.
-        id_column: their column that identifies a record.
+        reading: the options.
+        id_column: column that identifies a record.
     """
     options = {
         "`id_column`": id_column is not None,
@@ -71,49 +68,46 @@ def check_options(tables: str, given: bool, reading: Reading, id_column: str | N
     }
     without = next((option for option, used in options.items() if used and not given), None)
     if without is not None:
-        raise UsageError(f"{without} says how a table is to be read, and there is none: give {tables} too.")
+        raise UsageError(f"{without} says how to read a table, and there is none: give {tables} too.")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A table in the database: its columns, and sentences on what was guessed, left out or replaced."""
+    """A table in the database: its columns, and messages about what was guessed, skipped or replaced."""
 
     columns: list[str]
     notes: tuple[str, ...] = ()
 
 
 MEMORY = "2GB"
-"""What a database holds in memory before it spills to disk; DuckDB itself would take 80% of the machine's."""
+"""Memory of a database before it spills to disk; DuckDB's default is 80% of the machine's."""
 
 THREADS = 8
-"""Threads of a database at most: each needs memory of its own to sort, to join and to write."""
+"""Threads of a database at most: each needs its own memory to sort, join and write."""
 
 
 @contextmanager
 def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty DuckDB that spills to disk what does not fit into MEMORY, and remove it in the end.
-
-    Rows keep the order in which they come.
-    """
+    """Open an empty DuckDB that spills to disk above MEMORY, and delete it at the end. Rows keep their order."""
     import duckdb
 
     with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/tables.duckdb") as database:
         database.execute("SET preserve_insertion_order = true")
         database.execute(f"SET memory_limit = '{MEMORY}'")
-        database.execute(f"SET threads = {min(THREADS, os.cpu_count() or 1)}")
+        database.execute(f"SET threads = {min(THREADS, cores())}")
         database.execute(f"SET temp_directory = {literal(f'{folder}/spill')}")
         database.execute("SET enable_progress_bar = false")
         yield database
 
 
 def load_table(database: duckdb.DuckDBPyConnection, address: str, reading: Reading = DEFAULT_READING) -> Loaded:
-    """Load a table as `catalogue` (row, metadata struct<its columns>), its cells as they are written, null for none.
+    """Load a table as `catalogue` (row, metadata struct<its columns>), with cells as they are written, null if empty.
 
-    What kind of table it is shows in its content, whatever its name.
+    The kind of table is recognised by its content, whatever its name.
 
     Raises:
-        UsageError: an encoding or a sheet that there is not.
-        InputError: a file that is not there, is no table, has no rows, or has rows that cannot be read.
+        UsageError: an unknown encoding or sheet.
+        InputError: a file that does not exist, is not a table, has no rows, or has rows that cannot be read.
     """
     folder, name = split_target(address)
     data = open_store(folder).read(name)
@@ -124,7 +118,7 @@ def load_table(database: duckdb.DuckDBPyConnection, address: str, reading: Readi
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
-            raise _unreadable(address, f"it is compressed and damaged ({error})") from error
+            raise _unreadable(address, f"its compressed data are damaged ({error})") from error
     if data.startswith(b"PAR1") or name.lower().endswith(".parquet"):
         loaded = Loaded(_load_parquet(database, address, data))
     elif is_spreadsheet(data, name):
@@ -148,7 +142,7 @@ def _load_parquet(database: duckdb.DuckDBPyConnection, address: str, data: bytes
             names = list(rows.columns)
             rows.project(f"(row_number() OVER ()) - 1 AS row, {_struct(names)} AS metadata").create("catalogue")
         except duckdb.Error as error:
-            raise _unreadable(address, "it is not a sound Parquet file") from error
+            raise _unreadable(address, "it is not a valid Parquet file") from error
     return names
 
 
@@ -162,9 +156,9 @@ def _load_sheet(database: duckdb.DuckDBPyConnection, address: str, data: bytes, 
     notes = []
     if sheet.others:
         others = ", ".join(map(repr, sheet.others))
-        notes.append(f"{address}: the sheet {sheet.name!r} was read; `sheet=NAME` takes another ({others}).")
+        notes.append(f"{address}: the sheet {sheet.name!r} was read; `sheet=NAME` selects another ({others}).")
     if place:
-        notes.append(f"{address}: {counted(place, 'row')} above the header passed over.")
+        notes.append(f"{address}: {counted(place, 'row')} above the header skipped.")
     return Loaded(names, tuple(notes))
 
 
@@ -181,7 +175,7 @@ def _refuse_others(address: str, data: bytes) -> None:
     for kind, it_is in kinds.items():
         if it_is:
             raise InputError(
-                f"{address} is {kind}, which is not read as a table: save or export it as CSV (UTF-8), XLSX, ODS or "
+                f"{address} is {kind}, which cannot be read as a table: save or export it as CSV (UTF-8), XLSX, ODS or "
                 "Parquet, with one row for each object."
             )
 
@@ -190,35 +184,39 @@ def _load_text(database: duckdb.DuckDBPyConnection, address: str, data: bytes, r
     text = decode(data, address, reading.encoding)
     try:
         table = read_delimited(text.lines)
-    except UnicodeError as error:  # of an encoding that cannot begin so
+    except UnicodeError as error:  # the encoding requires another beginning
         raise _unreadable(address, f"it is not in the encoding {text.encoding}") from error
     if table is None:
         raise _unreadable(address, "it has no header: the file is empty")
     names = column_names(table.header)
     _insert(database, names, table.rows())
     if table.bad and not reading.skip_bad_rows:
-        first, others = table.bad[0], [bad.line for bad in table.bad[1:]]
-        more = f" {counted(len(others), 'other row')} cannot be read either ({_lines(others)})." if others else ""
-        advice = "Correct the file, or leave such rows out with `skip_bad_rows`"
+        first, more_lines = table.bad[0], [bad.line for bad in table.bad[1:]]
+        more = (
+            f" {counted(len(more_lines), 'other row')} cannot be read either ({_lines(more_lines)})."
+            if more_lines
+            else ""
+        )
+        advice = "Correct the file, or skip such rows with `skip_bad_rows`"
         raise _unreadable(address, f"line {first.line:,} {first.why}.{more} {advice}")
     return Loaded(names, (*text.notes, *_notes(address, table)))
 
 
 def _notes(address: str, table: Delimited) -> Iterator[str]:
     if table.titles:
-        yield f"{address}: {counted(table.titles, 'line')} above the header passed over."
+        yield f"{address}: {counted(table.titles, 'line')} above the header skipped."
     if table.bad:
         lines = _lines([bad.line for bad in table.bad])
-        yield f"{address}: {counted(len(table.bad), 'row')} left out, which cannot be read ({lines})."
+        yield f"{address}: {counted(len(table.bad), 'row')} skipped, which cannot be read ({lines})."
     if table.short:
         has = "has" if len(table.short) == 1 else "have"
         yield (
             f"{address}: {counted(len(table.short), 'row')} {has} fewer cells than the header ({_lines(table.short)}): "
-            "the last cells were taken as empty."
+            "the last cells are taken as empty."
         )
     if table.zero_bytes:
         lines = _lines(table.zero_bytes)
-        yield f"{address}: zero bytes were left out of {counted(len(table.zero_bytes), 'line')} ({lines})."
+        yield f"{address}: zero bytes were removed from {counted(len(table.zero_bytes), 'line')} ({lines})."
 
 
 def _lines(numbers: Sequence[int]) -> str:
@@ -227,7 +225,7 @@ def _lines(numbers: Sequence[int]) -> str:
 
 
 def column_names(header: Sequence[str]) -> list[str]:
-    """Return a name for each column, all different in any letter case, line breaks made spaces."""
+    """Return a name for each column, all different regardless of case, with spaces for line breaks."""
     names: dict[str, str] = {}
     for number, cell in enumerate(header):
         free = " ".join(cell.split()) or f"column{number}"
@@ -260,20 +258,20 @@ def _unreadable(address: str, why: str) -> InputError:
     return InputError(f"{address} cannot be read as a table: {why}.")
 
 
-def value_of(name: str) -> str:
+def sql_value(name: str) -> str:
     """Return SQL for a column of the user's table, as text."""
     return f"struct_extract(catalogue.metadata, {literal(name)})::VARCHAR"
 
 
 def stripped(text: str) -> str:
-    """Return SQL for a text without the white space around it; null where nothing is left."""
+    """Return SQL for a text without surrounding white space; null if it is empty."""
     return f"nullif(trim({text}, {literal(_SPACES)}), '')"
 
 
 def column_named(columns: Sequence[str], name: str) -> str | None:
-    """Return the column of that name: spelled so, or alike but for letter case and white space; None if there is none.
+    """Return the column of that name, regardless of letter case and white space; None if there is none.
 
-    A header cell that was wrapped by hand in a spreadsheet has a line break where people write a space.
+    Header cells of spreadsheets may have line breaks for spaces.
     """
     if name in columns:
         return name
@@ -285,7 +283,7 @@ def _plain(name: str) -> str:
 
 
 def count(database: duckdb.DuckDBPyConnection, query: str) -> int:
-    """Return the one number that a query gives."""
+    """Return the number that a query yields."""
     return int(database.execute(query).fetchall()[0][0])
 
 
@@ -300,7 +298,7 @@ def quoted(column: str) -> str:
 
 
 def listed(columns: Sequence[str]) -> str:
-    """Return the names of columns for a message, not more than a dozen, each cut if it is long."""
+    """Return the names of columns for a message: a dozen at most, long ones shortened."""
     return ", ".join(shortened(name) for name in columns[:12]) + (", ..." if len(columns) > 12 else "")
 
 

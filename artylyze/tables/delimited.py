@@ -1,7 +1,6 @@
-"""Rows of a CSV, TSV or similar text as people and programs write them: separators, quotes and preambles made out.
+"""Rows of a CSV, TSV or similar text as people and programs write them: finds separators, quotes and preambles.
 
-It knows lines and cells, not where they come from nor where they go. A row that can be read in one way only is read,
-however it is quoted; a row that cannot is kept apart with its line and a reason.
+A row that can be read in one way only is read, however it is quoted; any other is reported with its line and a reason.
 """
 
 from __future__ import annotations
@@ -19,24 +18,22 @@ _MARKS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 
 _SAMPLE = 200
-"""Lines by which the separator and the header are chosen."""
+"""Lines that are read to choose the separator and the header."""
 
 _PREAMBLE = 30
-"""Rows in which a header is looked for."""
+"""Rows that are searched for a header."""
 
 _TOGETHER = 100
-"""Lines that a row whose quotes are wrong may have."""
+"""Lines at most of a row with wrong quotes."""
 
 _FILES = (".jpg", ".jpeg", ".tif", ".tiff", ".png", ".jp2", ".gif", ".bmp", ".webp")
 
-csv.field_size_limit(
-    sys.maxsize
-)  # a description of a work may be longer than the 131,072 characters that are the default
+csv.field_size_limit(sys.maxsize)  # the description of a work may exceed the default of 131,072 characters
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be read: the number of its first line, from 1, and what is wrong with it."""
+    """A row that cannot be read: the number of its first line, from 1, and the reason."""
 
     line: int
     why: str
@@ -48,11 +45,11 @@ class Delimited:
 
     Attributes:
         header: names of the columns, as they are written.
-        separator: what stands between cells.
-        above: lines above the header, `titles` of which are neither blank nor name the separator.
+        separator: between cells.
+        above: number of lines above the header; `titles` of them are neither blank nor name the separator.
         bad: rows that could not be read, so far.
-        short: lines of rows that lack cells at their end, so far.
-        zero_bytes: lines in which zero bytes were passed over, so far.
+        short: lines of rows with too few cells, so far.
+        zero_bytes: lines from which zero bytes were removed, so far.
     """
 
     header: list[str]
@@ -65,10 +62,7 @@ class Delimited:
     _lines: Iterator[str] = field(default=iter(()), repr=False)
 
     def rows(self) -> Iterator[list[str]]:
-        """Yield the cells of each row that can be read, as many as the header has; rows of empty cells are passed over.
-
-        May be taken once.
-        """
+        """Yield the cells of each readable row, as many as the header has, without empty rows. May be called once."""
         width = len(self.header)
         lines = _Lines(self._lines, self.above, self.zero_bytes)
         reader = csv.reader(lines, delimiter=self.separator, strict=True)
@@ -86,12 +80,12 @@ class Delimited:
             if not problem and not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != width:
-                cells = self._mended(lines, cells, problem, start)
+                cells = self._repair(lines, cells, problem, start)
             if cells:
                 yield cells
 
-    def _mended(self, lines: _Lines, cells: list[str], problem: str, start: int) -> list[str]:
-        """Return the cells of a row that is not as it should be; none if it cannot be read."""
+    def _repair(self, lines: _Lines, cells: list[str], problem: str, start: int) -> list[str]:
+        """Return the cells of an irregular row; none if it cannot be read."""
         width = len(self.header)
         if "end of data" in problem:
             lines.put_back(lines.taken[1:])
@@ -127,24 +121,26 @@ def read_delimited(open_lines: Callable[[], Iterable[str]]) -> Delimited | None:
     """Find the separator and the header of a text; None if there is nothing in it.
 
     Args:
-        open_lines: opens the text anew: its lines, with their ends.
+        open_lines: returns the lines of the text from the start, with their ends.
     """
     sample = [line.replace("\0", "") for line in islice(open_lines(), _SAMPLE)]
     if not any(line.strip() for line in sample):
         return None
-    said = _separator_line(sample[0])
-    skipped = 1 if said else 0
-    marks = said or _MARKS
+    declared = _separator_line(sample[0])
+    skipped = 1 if declared else 0
+    marks = declared or _MARKS
     layouts = [_layout(sample[skipped:], mark) for mark in marks]
-    best = max(layouts, key=lambda one: (one.fit, len(one.header)))
-    if best.above and (plain := [one for one in layouts if not one.above and one.fit > 0.5 and len(one.header) > 1]):
-        best = max(plain, key=lambda one: (one.fit, len(one.header)))
+    best = max(layouts, key=lambda layout: (layout.fit, len(layout.header)))
+    if best.above and (
+        plain := [layout for layout in layouts if not layout.above and layout.fit > 0.5 and len(layout.header) > 1]
+    ):
+        best = max(plain, key=lambda layout: (layout.fit, len(layout.header)))
     titles = sum(bool(line.strip()) for line in sample[skipped : skipped + best.above])
     return Delimited(best.header, best.separator, best.above + skipped, titles, _lines=iter(open_lines()))
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> int:
-    """Return which row is the header: the first, unless titles stand above a row that looks like one.
+    """Return the index of the header: the first row, unless there are titles above a row that looks like a header.
 
     Args:
         rows: the cells of the first rows of a table, as they are written.
@@ -155,7 +151,7 @@ def find_header(rows: Sequence[Sequence[str]]) -> int:
     usual = Counter(len(row) for row in rows).most_common(1)[0][0]
     for place, row in enumerate(rows[:_PREAMBLE]):
         below = rows[place + 1 :]
-        agree = sum(len(other) == len(row) for other in below)
+        agree = sum(len(row_below) == len(row) for row_below in below)
         if len(row) < 2 or (len(row) != usual and place) or filled[place] < max(2, len(row) / 2):
             continue
         if place == 0:
@@ -170,7 +166,7 @@ def find_header(rows: Sequence[Sequence[str]]) -> int:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a sample reads with one separator: its header, lines above it, and the share of rows that are as long."""
+    """A sample as read with a separator: the header, lines above it, and the share of rows of the same length."""
 
     header: list[str]
     separator: str
@@ -199,7 +195,7 @@ def _layout(sample: Sequence[str], mark: str) -> _Layout:
 
 
 def _names_columns(row: Sequence[str]) -> bool:
-    """Tell names of columns from values: all different, none a number or a file."""
+    """Whether cells are names of columns, not values: all different, none a number or a file."""
     names = [cell.strip().lower() for cell in row if cell.strip()]
     plain = all(not name.replace(".", "").replace("-", "").isdigit() and not name.endswith(_FILES) for name in names)
     return plain and len(set(names)) == len(names)
@@ -221,8 +217,8 @@ class _Lines:
 
     Args:
         lines: of the text.
-        skip: lines that are passed over at the start.
-        zero_bytes: the numbers of lines in which there were any go there.
+        skip: number of lines to skip at the start.
+        zero_bytes: receives the numbers of lines with zero bytes.
     """
 
     def __init__(self, lines: Iterator[str], skip: int, zero_bytes: list[int]) -> None:
@@ -250,9 +246,9 @@ class _Lines:
 
 
 def _requoted(lines: _Lines, mark: str, width: int) -> list[str]:
-    """Return the cells of the one way to read a row whose quotes are wrong, and put back the lines behind it.
+    """Return the cells of a row with wrong quotes if it can be read in exactly one way, and put back the next lines.
 
-    Empty if there is no such way, or several.
+    Empty otherwise.
     """
     before, taken = len(lines.taken), list(lines.taken)
     text = ""
@@ -273,10 +269,9 @@ def _requoted(lines: _Lines, mark: str, width: int) -> list[str]:
 
 
 def _merged(text: str, mark: str, width: int) -> list[str]:
-    """Split a row at separators outside quoted cells; empty unless there is one way that fits.
+    """Split a row at separators outside quoted cells; empty unless exactly one way gives `width` cells.
 
-    A cell is what stands between two separators, or what begins with a quotation mark and ends with one, whatever
-    separators are in it.
+    A cell lies between two separators, or begins and ends with a quotation mark and may contain separators.
     """
     pieces = text.split(mark)
     if not width <= len(pieces) <= width + 200:
@@ -284,7 +279,7 @@ def _merged(text: str, mark: str, width: int) -> list[str]:
     opens = [piece.lstrip().startswith('"') for piece in pieces]
     closes = [piece.rstrip().endswith('"') and len(piece.strip()) > 1 for piece in pieces]
     alone = [("\n" not in piece and "\r" not in piece) or (opens[i] and closes[i]) for i, piece in enumerate(pieces)]
-    # ways[i]: the readings of the pieces before i, by how many cells they make; two are as bad as many.
+    # ways[i]: the readings of the pieces before i by their number of cells; at most two, for two are ambiguous.
     ways: list[dict[int, list[tuple[int, ...]]]] = [{} for _ in range(len(pieces) + 1)]
     ways[0] = {0: [()]}
     for start, known in enumerate(ways[:-1]):
@@ -294,8 +289,8 @@ def _merged(text: str, mark: str, width: int) -> list[str]:
         for cells, readings in known.items():
             for end in ends:
                 if cells + 1 <= width and width - cells - 1 <= len(pieces) - end:
-                    there = ways[end].setdefault(cells + 1, [])
-                    there += [(*reading, end) for reading in readings][: 2 - len(there)]
+                    readings_to = ways[end].setdefault(cells + 1, [])
+                    readings_to += [(*reading, end) for reading in readings][: 2 - len(readings_to)]
     fitting = ways[-1].get(width, [])
     if len(fitting) != 1:
         return []
@@ -304,7 +299,7 @@ def _merged(text: str, mark: str, width: int) -> list[str]:
 
 
 def _unquoted(cell: str) -> str:
-    """Return a cell without the quotation marks around it; those of `"Tall" and "small"` are part of it."""
+    """Return a cell without surrounding quotation marks; those of `"Tall" and "small"` belong to it."""
     text = cell.strip()
     if len(text) < 2 or not text.startswith('"') or not text.endswith('"'):
         return cell

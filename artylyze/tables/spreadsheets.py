@@ -1,6 +1,6 @@
-"""Rows of a spreadsheet (XLSX, XLS, XLSB, ODS) as a person sees them in its sheet.
+"""Rows of a spreadsheet (XLSX, XLS, XLSB, ODS).
 
-Formats of cells are not known: a number that a cell shows as 0042 is read as 42, unless it is text.
+Formats of cells are not read: a number that is shown as 0042 becomes 42, unless it is text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Sheet:
 
 
 def is_spreadsheet(data: bytes, name: str = "") -> bool:
-    """Tell a workbook by its content, whatever its name; a part of one by both."""
+    """Whether data are a workbook, by their content; a damaged workbook is also recognised by its name."""
     if data.startswith(_OLE):
         return True
     if data.startswith(b"PK\x03\x04") and name.lower().endswith((".xlsx", ".xlsm", ".xlsb", ".ods")):
@@ -40,33 +40,33 @@ def read_sheet(data: bytes, name: str, sheet: str | None = None) -> Sheet:
 
     Args:
         data: the file.
-        name: what it is called in messages.
+        name: of the file, for messages.
         sheet: the sheet's name; None: the first that holds a table (two rows and two columns, or more), hidden ones
             last; else the first that is not empty.
 
     Raises:
         UsageError: there is no such sheet.
-        InputError: a workbook that cannot be read, or in which nothing is.
+        InputError: a workbook that is empty or cannot be read.
     """
     from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
-        known = [one for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
-        names = [one.name for one in sorted(known, key=lambda one: one.visible != SheetVisibleEnum.Visible)]
+        known = [each for each in book.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
+        names = [each.name for each in sorted(known, key=lambda each: each.visible != SheetVisibleEnum.Visible)]
         if sheet is not None:
-            chosen = next((one for one in names if one.casefold() == sheet.strip().casefold()), None)
+            chosen = next((each for each in names if each.casefold() == sheet.strip().casefold()), None)
             if chosen is None:
                 raise UsageError(f"`sheet={sheet!r}`: {name} has no sheet of that name (it has: {', '.join(names)}).")
             return Sheet(chosen, _rows(book.get_sheet_by_name(chosen).to_python()), ())
-        full = [(one, rows) for one in names if (rows := _rows(book.get_sheet_by_name(one).to_python()))]
+        full = [(each, rows) for each in names if (rows := _rows(book.get_sheet_by_name(each).to_python()))]
     except CalamineError as error:
         why = "it is protected by a password" if "assword" in str(error) else f"damaged, or not a workbook: {error}"
-        raise InputError(f"{name} cannot be read as a spreadsheet ({why}). Save it anew, or as CSV (UTF-8).") from error
+        raise InputError(f"{name} cannot be read as a spreadsheet ({why}). Save it again or as CSV (UTF-8).") from error
     if not full:
-        raise InputError(f"{name} is empty: nothing is written in its {counted(len(names), 'sheet')}.")
-    chosen, rows = next((one for one in full if len(one[1]) > 1 and max(map(_width, one[1])) > 1), full[0])
-    return Sheet(chosen, rows, others=tuple(one for one, _ in full if one != chosen))
+        raise InputError(f"{name} is empty: there is nothing in its {counted(len(names), 'sheet')}.")
+    chosen, rows = next((each for each in full if len(each[1]) > 1 and max(map(_width, each[1])) > 1), full[0])
+    return Sheet(chosen, rows, others=tuple(each for each, _ in full if each != chosen))
 
 
 def _rows(cells: Sequence[Sequence[object]]) -> list[list[str]]:

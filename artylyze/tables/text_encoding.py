@@ -1,7 +1,4 @@
-"""From the bytes of a table to its text: which encoding they are in, and what had to be guessed or replaced.
-
-It knows byte patterns and letters, not what a table is.
-"""
+"""From the bytes of a table to its text: finds the encoding, and reports what was guessed or replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from artylyze.errors import UsageError
 from artylyze.wording import counted
 
 _SAMPLE = 200_000
-"""Bytes of lines with foreign letters that a guess looks at."""
+"""Bytes of lines with non-ASCII letters that a guess uses."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -26,8 +23,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-# How usual the letters beyond ASCII are in the languages that an encoding is for: a letter counts as often as it stands
-# here. It tells Wyspiański (1250) from Wyspiañski (1252), which byte patterns alone cannot.
+# How frequent non-ASCII letters are in the languages of an encoding: a letter counts as often as it occurs here. It
+# distinguishes Wyspiański (1250) from Wyspiañski (1252), which byte patterns alone cannot.
 _WESTERN = "éüöäèáíóñ" * 4 + "çßàêôåãœø" * 3 + "æëâîúïÉÜÖÄÁ" * 2 + "õûùìòÀÇŒØÅÑÓÍ"
 _CENTRAL = "áéíóčěšřžłąęő" * 4 + "ýůżćöüśńČŠŽŁ" * 3 + "úźűäÁÉŚ" * 2 + "ťňďđăţşâîŘŻÖÜÚĆ"
 _TURKISH = "ışğüöç" * 4 + "âîûİŞÜÖÇ" * 2
@@ -66,7 +63,7 @@ _DOUBLE: Mapping[str, str] = {
 }
 
 _PRIOR: Mapping[str, float] = {"cp1252": 2, "mac_roman": 1, "cp1250": 1, "cp850": -2}
-"""What is more usual wins where little speaks against it."""
+"""Score that frequent encodings have in advance."""
 
 _NAMES = {
     "cp1252": "Windows-1252",
@@ -89,12 +86,12 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Text:
-    """A text that is not decoded yet.
+    """An undecoded text.
 
     Attributes:
         data: its bytes, without a byte order mark.
         encoding: Python's name.
-        notes: sentences on what was guessed or replaced, for the user.
+        notes: messages about what was guessed or replaced.
     """
 
     data: bytes
@@ -102,7 +99,7 @@ class Text:
     notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield its lines with their ends (LF, CR LF or CR, also mixed); bytes that are no text become U+FFFD."""
+        """Yield its lines with their ends (LF, CR LF or CR, also mixed); invalid bytes become U+FFFD."""
         return io.TextIOWrapper(io.BytesIO(self.data), self.encoding, "replace", newline="")
 
 
@@ -111,23 +108,23 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> Text:
 
     Args:
         data: the text.
-        name: what the file is called in notes.
-        encoding: what the user says it is in; None: a byte order mark says it, or it is UTF-8, or it is guessed.
+        name: of the file, for notes.
+        encoding: given by the user; None: by the byte order mark, else UTF-8, else guessed.
 
     Raises:
-        UsageError: for an encoding that Python does not know.
+        UsageError: for an unknown encoding.
     """
-    mark = next(((mark, its) for mark, its in _MARKS if data.startswith(mark)), None)
+    mark = next(((mark, codec) for mark, codec in _MARKS if data.startswith(mark)), None)
     if encoding is not None:
-        asked = _known(encoding)
-        if asked in ("utf-16", "utf-32"):
-            asked = mark[1] if mark else _utf16(data) or f"{asked}-le"
-        data = data.removeprefix(mark[0]) if mark and asked == mark[1] else data
-        return Text(data, asked, _bad_bytes(data, asked, name))
+        codec = _known(encoding)
+        if codec in ("utf-16", "utf-32"):
+            codec = mark[1] if mark else _utf16(data) or f"{codec}-le"
+        data = data.removeprefix(mark[0]) if mark and codec == mark[1] else data
+        return Text(data, codec, _bad_bytes(data, codec, name))
     if mark is not None:
         return Text(data.removeprefix(mark[0]), mark[1], _bad_bytes(data.removeprefix(mark[0]), mark[1], name))
     if (wide := _utf16(data)) is not None:
-        note = f"{name} was read as {_NAMES[wide]}, though it does not say so: `encoding` names another."
+        note = f"{name} was read as {_NAMES[wide]}, without a byte order mark: `encoding` selects another."
         return Text(data, wide, (note,))
     if _decodes(data, "utf-8"):
         return Text(data, "utf-8")
@@ -143,8 +140,8 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> Text:
     words = re.split(r"[\s\",;|]+", foreign[0].decode(best, "replace"))
     example = next((word for word in words if not word.isascii()), "")
     note = (
-        f"{name} is not UTF-8 and was read as {_NAMES[best]}, a guess by its letters (such as {example[:40]!r}): if "
-        "they are wrong, `encoding` names another."
+        f"{name} is not UTF-8 and was read as {_NAMES[best]}, guessed from its letters (such as {example[:40]!r}): if "
+        "they are wrong, give another `encoding`."
     )
     return Text(data, best, (note, *_bad_bytes(data, best, name)))
 
@@ -154,18 +151,18 @@ def _known(encoding: str) -> str:
     spelled = re.sub(r"^(mac|macintosh|mac[-_ ]?roman)$", "mac_roman", spelled)
     spelled = re.sub(r"^(shift[-_ ]?jis|sjis)$", "cp932", spelled)  # what programs write under that name
     try:
-        found = codecs.lookup(spelled)
+        codec = codecs.lookup(spelled)
         b"ab".decode(spelled, "replace")  # some codecs, such as base64, give no text
     except (LookupError, ValueError):
         raise UsageError(
-            f"`encoding={encoding!r}`: no encoding is called so. Examples: utf-8, utf-16, windows-1252, windows-1250, "
+            f"`encoding={encoding!r}`: unknown encoding. Examples: utf-8, utf-16, windows-1252, windows-1250, "
             "mac_roman, shift_jis."
         ) from None
-    return found.name
+    return codec.name
 
 
 def _bad_bytes(data: bytes, encoding: str, name: str) -> tuple[str, ...]:
-    """Say on which lines bytes are that the encoding does not have."""
+    """Return a note on the lines with bytes that are invalid in the encoding."""
     if _decodes(data, encoding):
         return ()
     text = io.TextIOWrapper(io.BytesIO(data), encoding, "replace", newline="")
@@ -188,9 +185,9 @@ def _decodes(data: bytes, encoding: str) -> bool:
 
 
 def _utf16(data: bytes) -> str | None:
-    """Return which UTF-16 a text without a mark is in, None if in neither.
+    """Return the UTF-16 variant of a text without a byte order mark, None if it is not UTF-16.
 
-    Its line ends and separators have a zero byte beside them, always on the same side.
+    Line ends and separators have a zero byte beside them, always on the same side.
     """
     start = data[: 1 << 16]
     start = start[: len(start) // 2 * 2]
@@ -205,7 +202,7 @@ def _utf16(data: bytes) -> str | None:
 
 
 def _guess(sample: bytes) -> str:
-    """Return the encoding in which foreign letters stand where such letters stand."""
+    """Return the encoding in which non-ASCII letters occur where such letters are likely."""
     scores = {}
     for encoding in (*_SINGLE, *_DOUBLE):
         if encoding in _SINGLE or _decodes(sample, encoding):
@@ -216,7 +213,7 @@ def _guess(sample: bytes) -> str:
 
 
 def _likeness(text: str, place: int, encoding: str) -> float:
-    """Return how likely a letter beyond ASCII is where it stands."""
+    """Return how likely a non-ASCII letter is at its place."""
     c, before, after = text[place], text[place - 1 : place] or " ", text[place + 1 : place + 2] or " "
     if c == "\ufffd" or unicodedata.category(c) in ("Cc", "Cn", "Co"):
         return -10
@@ -241,7 +238,7 @@ def _is_vowel(letter: str) -> bool:
 
 
 def _likeness_of_mark(c: str, before: str, after: str) -> float:
-    """Return how likely a sign that is no letter is between two others."""
+    """Return how likely a non-letter is between two characters."""
     within = before.isalpha() and after.isalpha()
     if c in "’·":
         return 5 if within else 3 if before.isalpha() else 0

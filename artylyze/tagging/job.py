@@ -262,7 +262,7 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
     )
     if spec.parent is not None and read_snapshot(request.output).run_id not in (spec.parent, spec.run_id):
         raise StorageError(
-            f"Another run has replaced the snapshot of {request.output} meanwhile. Run the same command again."
+            f"Another run has replaced the snapshot of {request.output} since. Run the same command again."
         )
     own = replace(snapshot, parts=new)
     write_success(store, {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors})

@@ -15,7 +15,7 @@ from typing import Any
 
 from artylyze import __version__
 from artylyze.catalog.plan import Shard, plan_shards, shard_size
-from artylyze.catalog.run import DEAD_AFTER, RunSpec, read_spec, read_success, run_id_of, run_store
+from artylyze.catalog.run import DEAD_AFTER, RunSpec, make_run_id, read_spec, read_success, run_store
 from artylyze.catalog.snapshot import Snapshot, read_snapshot
 from artylyze.catalog.takeover import (
     Base,
@@ -94,7 +94,7 @@ def plan(request: TagRequest, watcher: Watcher, folder: str) -> Plan | None:
         manifest = _first_rows(source, f"{folder}/first.parquet", request.limit)
     parent = None if snapshot is None else snapshot.run_id
     whole = _decides(request, bundle, manifest, None)
-    if request.operation == "tag" and snapshot is not None and snapshot.run_id == run_id_of(**whole):
+    if request.operation == "tag" and snapshot is not None and snapshot.run_id == make_run_id(**whole):
         same = read_spec(run_store(request.output, snapshot.run_id))
         if same is not None:
             return _resumed(request, same, bundle, manifest)
@@ -181,7 +181,7 @@ def _choose_run(
     again, or if other runs, those in `serving`, have committed rows that its plan does not know of.
     """
     for attempt in count():
-        run_id = run_id_of(**decides, **({"attempt": attempt} if attempt else {}))
+        run_id = make_run_id(**decides, **({"attempt": attempt} if attempt else {}))
         store = run_store(request.output, run_id)
         spec = read_spec(store)
         if spec is None:
@@ -199,8 +199,8 @@ def _refuse_beside_another(catalog: str, runs: Iterable[Unpublished]) -> None:
     for run in runs:
         if run.driver is not None:
             raise StorageError(
-                f"{run.driver} drives the {run.spec.operation} run {run.spec.run_id} of {catalog}. Wait for it, "
-                f"or stop it; {DEAD_AFTER:.0f} s after its last heartbeat this command takes its rows over."
+                f"The {run.spec.operation} run {run.spec.run_id} of {catalog} is in progress ({run.driver}). Wait for "
+                f"it or stop it; {DEAD_AFTER:.0f} s after its last heartbeat this command takes over its rows."
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from artylyze.collection.scan import Metadata, is_table
+from artylyze.collection.scan import MetadataTable, is_table
 from artylyze.errors import UsageError
 from artylyze.storage import same_place
 from artylyze.storage.staging import local_path
@@ -62,7 +62,7 @@ class TagRequest:
     weights: str | None = None
     deadline: float = 60.0
     exclude: tuple[str, ...] = ()
-    metadata: Metadata | None = None
+    metadata: MetadataTable | None = None
     reading: Reading = DEFAULT_READING
 
     def __post_init__(self) -> None:

@@ -24,12 +24,12 @@ from artylyze.catalog.run import (
     Lease,
     RunSpec,
     Status,
+    make_run_id,
     owner_token,
     probe_conditional,
     read_spec,
     read_status,
     read_success,
-    run_id_of,
     run_store,
     write_spec,
     write_success,
@@ -169,9 +169,9 @@ class TestSpec:
             read_spec(store)
 
     def test_what_decides_the_output_decides_the_id(self) -> None:
-        assert run_id_of(a=1, b=2) == run_id_of(b=2, a=1)
-        assert run_id_of(a=1, b=None) != run_id_of(a=1)
-        assert len(run_id_of(a=1)) == 12
+        assert make_run_id(a=1, b=2) == make_run_id(b=2, a=1)
+        assert make_run_id(a=1, b=None) != make_run_id(a=1)
+        assert len(make_run_id(a=1)) == 12
 
     def test_a_slash_at_the_end_of_the_catalog_changes_nothing(self, tmp_path: Path) -> None:
         assert run_store(f"{tmp_path}/", "abc").url == run_store(str(tmp_path), "abc").url
@@ -225,7 +225,7 @@ class TestLease:
     def test_a_second_driver_is_refused(self, store: LocalStore, conditional: bool) -> None:
         with (
             Lease(store, 4, conditional=conditional),
-            pytest.raises(StorageError, match=r"is being driven by .* process \d+.*Wait for it, or stop it"),
+            pytest.raises(StorageError, match=r"is already running \(process \d+ on .*Wait for it or stop it"),
             Lease(store, 4, conditional=conditional),
         ):
             pass
@@ -393,7 +393,7 @@ class TestRace:
                 tell(process)
             said = [line(one), line(other)]
             assert said.count("drives") == 1, said
-            assert sum("is being driven by" in words for words in said) == 1
+            assert sum("is already running" in words for words in said) == 1
 
     @pytest.mark.parametrize("conditional", [True, False])
     def test_one_of_two_processes_wins_on_a_disk(self, tmp_path: Path, conditional: bool) -> None:
@@ -460,7 +460,7 @@ class TestProbe:
     ) -> None:
         aws(juicefs_server)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-        with pytest.raises(StorageError, match="refuses us"):
+        with pytest.raises(StorageError, match="access denied"):
             probe_conditional(open_store("s3://bucket/catalog"))
 
     def test_no_such_bucket_is_told(self, s3: S3, aws: Callable[[S3], None]) -> None:

@@ -131,7 +131,9 @@ class TestWords:
 
     def test_a_dead_run_says_what_to_do(self, library: Library, begun: Store) -> None:
         beat(begun, age=3600)
-        assert "nobody drives it any more. The command that began it resumes it." in self.words(library)
+        assert "its process has ended: the last heartbeat was 3,600 s ago. The same command resumes it." in self.words(
+            library
+        )
 
     @pytest.mark.usefixtures("begun")
     def test_a_run_without_a_heartbeat(self, library: Library) -> None:

@@ -153,7 +153,7 @@ def test_what_must_be_on_this_machine_is_refused_as_an_address(
     here: Path, command: str, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(command, *REFUSES_ADDRESSES[command][option]) == 2
-    assert "s3://bucket/there: give a path of this machine" in capsys.readouterr().err
+    assert "s3://bucket/there: give a local path" in capsys.readouterr().err
     assert not list(here.iterdir())
 
 
@@ -293,4 +293,4 @@ def test_on_a_cluster_a_training_wants_a_folder_that_all_machines_see(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert run(command, "dataset.parquet", "-o", "s3://bucket/there", "--lr", "1e-3", "--mode", "finetune") == 3
-    assert "a folder that all machines see" in capsys.readouterr().err
+    assert "a folder that all machines can reach" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What is passed over among the images of a collection: by default, on request, and by the command line."""
+"""What is skipped among the images of a collection: by default, on request, and by the command line."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_list_of_addresses_has_nothing_to_exclude(tmp_path: Path) -> None:
 
 def test_where_nothing_is_left_the_reasons_are_said(tmp_path: Path) -> None:
     source = write(tmp_path / "scans", "@eaDir/1.jpg", "notes.txt")
-    with pytest.raises(InputError, match=r"1 other file passed over.*1 folder \(@eaDir\)"):
+    with pytest.raises(InputError, match=r"1 other file skipped.*1 folder \(@eaDir\)"):
         scan(source, str(tmp_path / "m.parquet"))
 
 
@@ -121,11 +121,11 @@ def test_scan_says_what_it_left_out(tmp_path: Path) -> None:
     result = artylyze("scan", source, "-o", tmp_path / "m.parquet", "--exclude", "*_t.jpg")
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[:5] == [
-        "1 image, 5 bytes; 1 other file passed over.",
-        "Not entered, as hidden, made by a system, or excluded: 3 folders (@eaDir 2 times, #recycle).",
+        "1 image, 5 bytes; 1 other file skipped.",
+        "Skipped, as hidden, created by a system, or excluded: 3 folders (@eaDir 2 times, #recycle).",
         "Not readable: 1 folder or file (closed (Permission denied)).",
-        "Leading nowhere: 1 link (dead.jpg).",
-        "Not followed, as what it holds is listed already or contains the collection: 1 link to a folder (up).",
+        "Broken: 1 link (dead.jpg).",
+        "Not followed, as their content is listed already or contains the collection: 1 link to a folder (up).",
     ]
     found = json.loads(artylyze("scan", source, "-o", tmp_path / "m.parquet", "--json").stdout)
     assert found["left_out"]["folders"] == {"@eaDir": 2, "#recycle": 1}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from artylyze.collection.labels import filled, read_artists_of, read_labels
+from artylyze.collection.labels import filled, merge_artists, read_labels
 
 
 def said(**columns: list[str | None]) -> pa.Table:
@@ -67,22 +67,22 @@ def test_labels_that_are_missing_are_filled() -> None:
 class TestArtists:
     def test_spellings_of_one_artist_share_a_key_and_the_commonest_is_preferred(self) -> None:
         names = ["Gogh, Vincent van", "Vincent van Gogh", "Vincent van Gogh", None, "Unknown"]
-        found = read_artists_of([said(artist=names)], 5)
+        found = merge_artists([said(artist=names)], 5)
         assert found.keys == ("gogh van vincent",)
         assert found.codes.tolist() == [0, 0, 0, -1, -1]
         assert found.names == ["Vincent van Gogh"] * 3 + [None] * 2
         assert found.spellings == {"Vincent van Gogh": ("Gogh, Vincent van",)}
 
     def test_works_near_an_artist_share_the_key_but_are_not_the_artist_s(self) -> None:
-        found = read_artists_of([said(artist=["Titian", "after Titian"])], 2)
+        found = merge_artists([said(artist=["Titian", "after Titian"])], 2)
         assert found.codes.tolist() == [0, 0]
         assert found.own_keys() == ["titian", None]
         assert found.names == ["Titian", "after Titian"]
         assert found.spellings == {}
 
     def test_a_later_catalogue_names_those_that_an_earlier_one_does_not(self) -> None:
-        found = read_artists_of([said(artist=[None, "Titian"]), said(artist=["Raphael", "Michelangelo"])], 2)
+        found = merge_artists([said(artist=[None, "Titian"]), said(artist=["Raphael", "Michelangelo"])], 2)
         assert found.names == ["Raphael", "Titian"]
 
     def test_without_a_column_there_is_nobody(self) -> None:
-        assert read_artists_of([said(style=["Cubism"])], 1).names == [None]
+        assert merge_artists([said(style=["Cubism"])], 1).names == [None]

@@ -103,9 +103,7 @@ def test_the_note_says_how_many_files_in_which_folders(tmp_path: Path) -> None:
             write(folder, name)
     write(folder, f"clusters/profiles/gmm/{PROFILES}", json.dumps(PROFILED).encode())
     (note,) = images(folder, tmp_path)[1].left_out.notes()
-    assert note == (
-        f"Not images of the collection, as artylyze wrote them: 4 files in 2 folders ({folder}/clusters, {folder}/e)."
-    )
+    assert note == (f"Skipped, as artylyze wrote them: 4 files in 2 folders ({folder}/clusters, {folder}/e).")
 
 
 def test_products_in_a_bucket_are_passed_over(tmp_path: Path, s3: S3, aws: Callable[[S3], None]) -> None:

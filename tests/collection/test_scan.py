@@ -126,7 +126,7 @@ class TestFolders:
         assert report.passed_over == len(keys) - len(rows)
 
     def test_no_images_are_told(self, images: Path, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"No images were found in .* \(1 other file passed over\)"):
+        with pytest.raises(InputError, match=r"There are no images in .* \(1 other file skipped\)"):
             scan(fill(images, "a.txt"), str(tmp_path / "m.parquet"))
         assert not (tmp_path / "m.parquet").exists()
 
@@ -502,5 +502,5 @@ class TestAddresses:
 
     @pytest.mark.parametrize("option", [{"glob": "*"}, {"metadata": "m.csv", "id_column": "id"}])
     def test_a_list_brings_its_own_metadata(self, tmp_path: Path, option: dict[str, str]) -> None:
-        with pytest.raises(UsageError, match="brings its own metadata"):
+        with pytest.raises(UsageError, match="has its own metadata"):
             scanned(table(tmp_path, "uri\n/1.jpg\n", "l.csv"), tmp_path, **option)

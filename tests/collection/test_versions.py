@@ -75,9 +75,7 @@ def test_a_local_path_has_the_version_that_a_listing_gives(tmp_path: Path) -> No
     found, report = rows(tmp_path, "a.jpg", "gone.jpg", f"file://{tmp_path}/a.jpg")
     assert found[f"{tmp_path}/a.jpg"] == found[f"file://{tmp_path}/a.jpg"] == (5, entry.validator)
     assert found[f"{tmp_path}/gone.jpg"] == (None, None)
-    assert list(report.notes) == [
-        f"Not there when asked for the version: 1 address ({tmp_path}/gone.jpg: no such file)."
-    ]
+    assert list(report.notes) == [f"No answer from 1 address ({tmp_path}/gone.jpg: no such file)."]
 
 
 def test_a_local_path_that_changed_has_another_version(tmp_path: Path) -> None:
@@ -138,7 +136,7 @@ def test_a_server_that_tells_nothing_is_said_once_with_the_number(site: Site, tm
 
 def test_a_host_where_nobody_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("artylyze.storage.web.BACKOFF", 0.0)
-    monkeypatch.setattr(versions, "ASKERS", 1)
+    monkeypatch.setattr(versions, "REQUESTERS", 1)
     monkeypatch.setattr(versions, "GIVE_UP", 2)
     host = f"127.0.0.1:{free_port()}"
     found, report = rows(tmp_path, *(f"http://{host}/{number}.jpg" for number in range(5)))

@@ -174,7 +174,7 @@ def test_the_column_that_names_the_images_can_be_said(gallery: Gallery, tmp_path
         "k0-5": "wild",
     }
     table.write_text("inventory,mood\nx,calm\ny,calm\n")
-    with pytest.raises(InputError, match=r"names an image of the catalog.*Say with `id_column`"):
+    with pytest.raises(InputError, match=r"names an image of the catalog.*Give the column .* with `id_column`"):
         make_profiles(gallery.clusters, labels=[str(table)])
 
 

@@ -298,7 +298,7 @@ class TestRefusals:
         monkeypatch.setenv(variable, "wrong")
         store = open_store("s3://bucket")
         for call in MORE.values():
-            with pytest.raises(StorageError, match=r"refuses us \(.*aws sts get-caller-identity"):
+            with pytest.raises(StorageError, match=r"access denied \(.*aws sts get-caller-identity"):
                 call(store)
 
     def test_no_credentials_say_what_to_set(
@@ -316,7 +316,7 @@ class TestRefusals:
         with ThreadPoolExecutor(len(MORE)) as pool:
             asked = [pool.submit(call, store) for call in MORE.values()]
         for answer in asked:
-            with pytest.raises(StorageError, match=r"does not answer as it should: .*Check the network, AWS_ENDPOINT"):
+            with pytest.raises(StorageError, match=r"gave no valid answer: .*Check the network, AWS_ENDPOINT"):
                 answer.result()
 
     def test_no_message_is_longer_than_a_few_lines(

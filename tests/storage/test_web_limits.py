@@ -35,8 +35,8 @@ def error_of(url: str, max_bytes: int = 10**6) -> ImageError:
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        (drip(HEAD + b"Content-Length: 3000\r\n\r\n"), r"read for 1 s: \d+ of 3,000 bytes"),
-        (drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), r"read for 1 s: \d+ bytes"),
+        (drip(HEAD + b"Content-Length: 3000\r\n\r\n"), r"timed out after 1 s: \d+ of 3,000 bytes"),
+        (drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), r"timed out after 1 s: \d+ bytes"),
         (drip(HEAD + b"X-Endless: "), r"no answer within 1 s, 1 try"),
         (drip(b""), r"no answer within 1 s, 1 try"),
         (lambda _, ended: ended.wait(), r"no answer within 1 s, 1 try"),
@@ -71,7 +71,7 @@ def test_a_large_file_that_comes_fast_enough_may_take_longer(
     ("behaviour", "said"),
     [
         (reset, "Connection reset by peer after 5 tries"),
-        (say(answer(b"half")[:-2]), "the answer breaks off after 5 tries"),
+        (say(answer(b"half")[:-2]), "the connection broke off after 5 tries"),
         (say(answer(status=503)), "HTTP 503 after 5 tries"),
         (say(b"hello\r\n\r\n"), "the answer is not HTTP after 5 tries"),
     ],

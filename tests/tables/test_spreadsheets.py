@@ -138,7 +138,7 @@ def test_which_sheet_was_read_is_said_and_can_be_chosen(tmp_path: Path) -> None:
     data = xlsx({"Loans": [["number", "title"], ["1", "away"], ["2", "here"]], "Objects": ROWS})
     rows, notes = described(tmp_path, data, "objects.xlsx")
     assert [row["title"] for row in rows] == ["away", "here"]
-    assert any("the sheet 'Loans' was read; `sheet=NAME` takes another ('Objects')" in note for note in notes)
+    assert any("the sheet 'Loans' was read; `sheet=NAME` selects another ('Objects')" in note for note in notes)
     rows, notes = described(tmp_path, data, "objects.xlsx", reading=Reading(sheet="objects "))
     assert [row["title"] for row in rows] == ["Sea", "Wood"]
     assert not notes
@@ -147,7 +147,7 @@ def test_which_sheet_was_read_is_said_and_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_a_workbook_in_which_nothing_is_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is empty: nothing is written in its 2 sheets"):
+    with pytest.raises(InputError, match="is empty: there is nothing in its 2 sheets"):
         described(tmp_path, xlsx({"A": [], "B": []}), "objects.xlsx")
 
 

@@ -48,7 +48,7 @@ def test_utf16_is_read_with_and_without_a_mark(content: str, end: str) -> None:
     assert text(decode(("\ufeff" + content).encode(f"utf-16-{end}"), "x")) == content
     found = decode(data, "objects.csv")
     assert text(found) == content
-    assert "objects.csv was read as UTF-16, though it does not say so" in found.notes[0]
+    assert "objects.csv was read as UTF-16, without a byte order mark" in found.notes[0]
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])

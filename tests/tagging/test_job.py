@@ -127,7 +127,7 @@ def test_a_run_that_is_being_driven_is_refused(request_for: TagRequest, watcher:
     prepared = plan(request_for, watcher, str(tmp_path))
     assert prepared is not None
     store = run_store(request_for.output, prepared.spec.run_id)
-    with Lease(store, 50, conditional=True), pytest.raises(StorageError, match="is being driven by"):
+    with Lease(store, 50, conditional=True), pytest.raises(StorageError, match="is already running"):
         drive(request_for, prepared, LocalEngine(), watcher, conditional=True)
 
 
