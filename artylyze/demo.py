@@ -1,4 +1,4 @@
-"""The demo: a generated collection, a model trained on part of it, all of it tagged, and a report of what came out."""
+"""The demo: a generated collection, a model trained on part of it, its catalog, clusters and a report."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from artylyze.training.train import TrainRequest, train
 TASKS = ("genre", "style")
 
 LEAST = 300
-"""Images below which some style would have an artist too few to learn from one and be judged on another."""
+"""Least number of images with which every style has artists for both training and test."""
 
 QUERIES = 4
-"""Works on the contact sheet, each of another genre and beside the works most like it."""
+"""Works on the contact sheet, of different genres, each beside the works most similar to it."""
 
 NEIGHBOURS = 5
 
@@ -47,7 +47,7 @@ CLUSTERS = 12
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made, and what came out: accuracy is that of each task on works by artists not learned from."""
+    """Outputs and results of the demo. Accuracy (0 to 1) of each task is on works by artists not in training."""
 
     catalog: str
     bundle: str
@@ -60,7 +60,7 @@ class DemoResult:
     errors: Mapping[str, int]
     accuracy: Mapping[str, float]
     review: Mapping[str, float]
-    judged: int
+    evaluated: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -68,17 +68,17 @@ class DemoResult:
 
 
 def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
-    """Draw a sample with broken files among it, train on part of it, tag it, judge the tags, and show them.
+    """Draw a sample with some broken files, train on part of it, tag, evaluate, cluster and report.
 
-    Raises InputError for fewer than LEAST images or a folder whose demo was made of another sample.
+    Raises InputError for fewer than LEAST images, or a folder with the demo of another sample.
     """
     if count < LEAST:
-        raise InputError(f"`count={count}`: the demo needs {LEAST} images to learn from some and be judged on others.")
+        raise InputError(f"`count={count}`: the demo needs at least {LEAST} images, for training and for test.")
     sample, manifest, dataset = folder / "sample", folder / "manifest.parquet", folder / "dataset.parquet"
     bundle, catalog, evaluation = folder / "bundle", folder / "catalog", folder / "evaluation"
     watcher.say(f"1/8 Drawing a sample of {count:,} images, some broken on purpose: {sample}")
     write_sample(sample, count, awkward=True)
-    watcher.say("2/8 Scanning it, and joining its metadata.csv")
+    watcher.say("2/8 Scanning it and joining its metadata.csv")
     scan(
         str(sample / "images"),
         str(manifest),
@@ -86,27 +86,27 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
         id_column="record_id",
         file_column="file",
     )
-    watcher.say("3/8 Curating a dataset: no artist both learned from and judged on")
+    watcher.say("3/8 Curating a dataset: no artist is in both training and test")
     curate(CurateRequest((), str(manifest), str(dataset), TASKS, balance="none"), watcher)
     if not bundle.exists():
         watcher.say("4/8 Training heads for genre and style on the offline backbone")
         train(TrainRequest(str(dataset), str(bundle), TASKS), watcher)
-    watcher.say("5/8 Tagging the whole sample with them")
+    watcher.say("5/8 Tagging the whole sample")
     run(TagRequest(source=str(manifest), output=str(catalog), model=str(bundle), max_error_rate=1.0), watcher)
-    watcher.say("6/8 Judging them on the works that were not learned from")
-    judged = evaluate(EvaluateRequest(str(bundle), str(dataset), str(evaluation), folds=0), watcher)
-    write_evaluation(judged, str(evaluation), watcher)
+    watcher.say("6/8 Evaluating the heads on the test works")
+    evaluated = evaluate(EvaluateRequest(str(bundle), str(dataset), str(evaluation), folds=0), watcher)
+    write_evaluation(evaluated, str(evaluation), watcher)
     clusters = str(folder / "clusters")
-    watcher.say(f"7/8 Clustering the embeddings, and saying what each of {CLUSTERS} clusters holds")
+    watcher.say(f"7/8 Clustering the embeddings, and describing each of {CLUSTERS} clusters")
     cluster(ClusterRequest(str(catalog), clusters, k=CLUSTERS), watcher)
     write_profiles(make_profiles(clusters), watcher)
-    watcher.say("8/8 Writing a report of it all")
+    watcher.say("8/8 Writing the report")
     page = str(folder / "report.html")
     write_report(ReportRequest(str(catalog), page, clusters, str(bundle), str(evaluation)), watcher)
-    return _result(folder, judged)
+    return _result(folder, evaluated)
 
 
-def _result(folder: Path, judged: Evaluation) -> DemoResult:
+def _result(folder: Path, evaluated: Evaluation) -> DemoResult:
     catalog, sheet = str(folder / "catalog"), folder / "contact-sheet.png"
     _draw(catalog, sheet)
     snapshot = read_snapshot(catalog)
@@ -120,23 +120,23 @@ def _result(folder: Path, judged: Evaluation) -> DemoResult:
         rows=snapshot.rows,
         ok=snapshot.ok,
         errors=dict(snapshot.errors),
-        accuracy={name: one.metrics.accuracy for name, one in judged.tasks.items()},
-        review={name: 1 - one.review.coverage for name, one in judged.tasks.items()},
-        judged=judged.predictions.table.num_rows,
+        accuracy={name: task.metrics.accuracy for name, task in evaluated.tasks.items()},
+        review={name: 1 - task.review.coverage for name, task in evaluated.tasks.items()},
+        evaluated=evaluated.predictions.table.num_rows,
     )
     (folder / "demo.json").write_text(json.dumps(result.as_dict(), indent=1, ensure_ascii=False) + "\n")
     return result
 
 
 def _draw(catalog: str, sheet: Path) -> None:
-    """Draw a few works, each beside those most like it, with the tags that they were given."""
+    """Draw some works, each beside the most similar ones, with their tags."""
     rows = {row["image_id"]: row for row in read_catalog(catalog).to_pylist() if row["status"] == "ok"}
     ids, matrix = embeddings(catalog)
     nearest = _nearest(matrix)
     genres = [rows[image]["genre"] for image in ids]
     chosen = [genres.index(genre) for genre in sorted(set(genres))[:QUERIES]]
-    tiles = [_tile(rows[ids[row]]) for one in chosen for row in [one, *nearest[one]]]
-    title = "Each row: a work, then the works most like it by their embeddings, with the tags they were given"
+    tiles = [_tile(rows[ids[row]]) for query in chosen for row in [query, *nearest[query]]]
+    title = "Each row: a work, then the works most similar to it by their embeddings, with their tags"
     contact_sheet(title, tiles, NEIGHBOURS + 1).save(sheet)
 
 
@@ -156,30 +156,30 @@ def _tile(row: dict[str, Any]) -> Tile:
 
 
 def describe(result: DemoResult) -> str:
-    """Return what the demo made, in words for a terminal."""
+    """Return the results in words for a terminal."""
     table = read_catalog(result.catalog, ["status", *TASKS]).to_pylist()
     genres = Counter(row["genre"] for row in table if row["status"] == "ok")
     wide = max(len(name) for name in [*genres, *result.errors])
     paths = part_paths(result.catalog, read_snapshot(result.catalog))
     pattern = str(Path(paths[0]).parent / "*.parquet")
-    judged = "\n".join(
-        f"  {task:<{wide}}  {result.accuracy[task]:5.0%} right, {result.review[task]:.0%} of them marked for review"
+    evaluated = "\n".join(
+        f"  {task:<{wide}}  {result.accuracy[task]:5.0%} correct, {result.review[task]:.0%} of them marked for review"
         for task in TASKS
     )
     return f"""
-{result.ok:,} of {result.rows:,} images are tagged. By the genre they were given:
+{result.ok:,} of {result.rows:,} images are tagged. Number of images by genre:
 {_counts(genres, wide)}
-The others are rows too, with the reason:
+The others have a row with the reason:
 {_counts(Counter(result.errors), wide)}
 
-On {result.judged:,} works by artists that the heads did not learn from:
-{judged}
-These are drawn pictures, made so that genre and style can be seen; real paintings are harder.
+On {result.evaluated:,} works by artists that were not in training:
+{evaluated}
+These pictures are drawn so that genre and style are easy to see; real paintings are harder.
 
 Report         {result.report}   (open it in a browser)
 Contact sheet  {result.contact_sheet}   (a ? marks tags for review)
 Evaluation     {result.evaluation}   (figures, confusion matrix, reliability, best and worst classes)
-Clusters       {result.clusters}   (profiles/: what each holds; `artylyze influences` shows one painting)
+Clusters       {result.clusters}   (profiles/: the content of each; `artylyze influences` shows one painting)
 Model bundle   {result.bundle}
 Catalog        {result.catalog}
 

@@ -1,4 +1,4 @@
-"""What can go wrong: mistakes a user can mend (exit codes), and images that cannot be read (rows)."""
+"""Errors: those a user can fix (exit codes), and images that cannot be read (rows of the catalog)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import StrEnum
 
 
 class ArtylyzeError(Exception):
-    """A failure whose message tells the user what happened and what to do next; printed without a traceback."""
+    """A failure whose message says what happened and what to do next; printed without a traceback."""
 
     exit_code = 1
 
 
 class UsageError(ArtylyzeError):
-    """Arguments that do not go together."""
+    """Arguments that are invalid or do not fit together."""
 
     exit_code = 2
 
@@ -36,7 +36,7 @@ class TooManyErrorsError(ArtylyzeError):
 
 
 class InterruptedRunError(ArtylyzeError):
-    """The run was stopped before its end; the same command goes on with it, or begins anew."""
+    """The run was interrupted; the same command resumes it or starts again."""
 
     exit_code = 130
 
@@ -44,26 +44,26 @@ class InterruptedRunError(ArtylyzeError):
 class ErrorCode(StrEnum):
     """Why an image has no embedding: the `error_code` of its catalog row."""
 
-    MISSING = "missing"  # no object under this key any more
-    CHANGED = "changed"  # the object is not the one that was scanned
-    DENIED = "denied"  # the storage refuses this object to us
-    ARCHIVED = "archived"  # the object lies in an archive tier and must be restored first
+    MISSING = "missing"  # there is no object under this key
+    CHANGED = "changed"  # the object has changed since the scan
+    DENIED = "denied"  # the storage denies access to this object
+    ARCHIVED = "archived"  # the object is in an archive tier and must be restored first
     UNREACHABLE = "unreachable"  # the storage did not answer, after retries
     EMPTY = "empty"  # zero bytes
     TRUNCATED = "truncated"  # the file ends before the image does
-    CORRUPT = "corrupt"  # the format is known, the content is not valid
-    UNSUPPORTED = "unsupported"  # not a format that we read
-    TOO_LARGE = "too_large"  # more pixels to decode, or more bytes, than the limit
-    TIMEOUT = "timeout"  # decoding took longer than the deadline and was killed
+    CORRUPT = "corrupt"  # a known format with invalid content
+    UNSUPPORTED = "unsupported"  # not a supported format
+    TOO_LARGE = "too_large"  # more pixels or bytes than the limit
+    TIMEOUT = "timeout"  # decoding exceeded the time limit and was killed
     CRASHED_DECODER = "crashed_decoder"  # decoding killed its process
 
     @property
-    def passes_with_time(self) -> bool:
-        """Whether a later try can succeed on the same object: what `--retry-failed` tags again."""
-        return self in _PASSING
+    def is_transient(self) -> bool:
+        """Whether this is a transient error, which a later try can mend: `retry_failed` tags these images again."""
+        return self in _TRANSIENT
 
 
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     {
         ErrorCode.MISSING,
         ErrorCode.DENIED,
@@ -76,7 +76,7 @@ _PASSING = frozenset(
 
 
 class ImageError(Exception):
-    """One image that cannot be read. It becomes a row of the catalog and stops nothing."""
+    """An image that cannot be read. It becomes a row of the catalog and does not stop the run."""
 
     def __init__(self, code: ErrorCode, detail: str) -> None:
         super().__init__(f"{code}: {detail}")

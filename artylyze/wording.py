@@ -1,4 +1,4 @@
-"""Numbers and names in messages: singular and plural right, long text cut."""
+"""Numbers and names in messages: singular and plural, shortened text."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ def error_codes() -> str:
     """The codes of images that cannot be read."""
     from artylyze.errors import ErrorCode
 
-    rows = [(f"`{code}`", ERRORS[str(code)], "yes" if code.passes_with_time else "no") for code in ErrorCode]
+    rows = [(f"`{code}`", ERRORS[str(code)], "yes" if code.is_transient else "no") for code in ErrorCode]
     return _table(("error_code", "meaning", "`--retry-failed` tries again"), rows)
 
 

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 StrPath: TypeAlias = str | os.PathLike[str]
-"""A path or an address; also what another step returned, or a `Catalog` or `Model`."""
+"""A path or an address; also the output of another step, a `Catalog` or a `Model`."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a step wrote. It is a path for the next step, and prints what the command prints.
+    """The output of a step. It can be passed to the next step as a path, and prints the text of the command.
 
     Attributes:
         path: Path or address of the file or folder.
         figures: What the command prints with `--json`.
-        text: What the command prints without.
+        text: What the command prints without `--json`.
     """
 
     path: str
@@ -43,7 +43,7 @@ def optional(address: StrPath | None) -> str | None:
 
 def addresses(given: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
     """Return one address or several as a tuple."""
-    return (os.fspath(given),) if isinstance(given, str | os.PathLike) else tuple(os.fspath(one) for one in given)
+    return (os.fspath(given),) if isinstance(given, str | os.PathLike) else tuple(map(os.fspath, given))
 
 
 def several(given: str | Iterable[str]) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def several(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def names(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Return names that are in one text with commas, as on a command line, or each by itself."""
+    """Return names as a tuple, from a sequence or from one text with commas, as on a command line."""
     return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else tuple(given)
 
 

@@ -1,4 +1,4 @@
-"""A catalog that was written, for Python."""
+"""An existing catalog, for Python."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Catalog:
-    """A catalog as it was when it was opened: one row for each image, also for one that could not be read.
+    """A catalog as it was when it was opened: one row for each image, including those that could not be read.
 
-    Later runs do not change what an open catalog returns; open it again to see them. It is a path for everything that
-    takes one: `artylyze.cluster(catalog, "clusters")`.
+    Later runs do not change an open catalog; open it again to see them. It can be passed wherever a path is expected:
+    `artylyze.cluster(catalog, "clusters")`.
 
     Attributes:
         address: Folder or address.
@@ -46,7 +46,7 @@ class Catalog:
 
     @property
     def paths(self) -> list[str]:
-        """Paths or addresses of its Parquet files: always read exactly these, and not a pattern."""
+        """Paths or addresses of its Parquet files. Read exactly these files, not a pattern."""
         return part_paths(self.address, self._snapshot)
 
     @property
@@ -56,7 +56,7 @@ class Catalog:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Tasks of the model, each with the columns TASK, TASK_score, TASK_review and TASK_top."""
+        """Tasks of the model, each with columns TASK, TASK_score, TASK_review and TASK_top."""
         return self._snapshot.tasks
 
     @property
@@ -72,7 +72,7 @@ class Catalog:
     def dataset(self) -> ds.Dataset:
         """Return the catalog as a `pyarrow.dataset.Dataset`, to read in batches or to query with DuckDB or Polars.
 
-        In object storage it reads with the credentials that artylyze uses, and needs no others.
+        In object storage it uses the same credentials as artylyze.
 
         Examples:
             >>> import artylyze
@@ -93,7 +93,7 @@ class Catalog:
                 Your own columns are fields of `metadata`: `metadata.artist = 'Vermeer'`. None reads all rows.
 
         Raises:
-            InputError: For a column that there is not, or a condition that DuckDB rejects.
+            InputError: For an unknown column, or a condition that DuckDB rejects.
 
         Examples:
             >>> import artylyze
@@ -114,7 +114,7 @@ class Catalog:
             where: A condition in DuckDB's SQL, as for `to_arrow`.
 
         Raises:
-            InputError: For a column that there is not, or a condition that DuckDB rejects.
+            InputError: For an unknown column, or a condition that DuckDB rejects.
 
         Examples:
             >>> import artylyze
@@ -125,10 +125,10 @@ class Catalog:
         return self.to_arrow(columns, where).to_pandas()
 
     def embeddings(self) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """Return image ids and embeddings of the images that could be read.
+        """Return ids and embeddings of the images that could be read.
 
         Returns:
-            The n image ids, and a matrix float32 (n, d) with their embeddings in the same order.
+            The n image ids, and their embeddings, float32 (n, d), in the same order.
 
         Examples:
             >>> import artylyze
@@ -160,7 +160,7 @@ def open_catalog(address: str | os.PathLike[str]) -> Catalog:
         address: Its folder, or `s3://`, `gs://` or `az://bucket/prefix`.
 
     Raises:
-        InputError: If there is no complete catalog.
+        InputError: If there is no complete catalog at this address.
         StorageError: If the storage refuses or does not answer.
 
     Examples:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from artylyze.api.arguments import Output, StrPath, optional, several
 from artylyze.api.catalog import Catalog, open_catalog
 from artylyze.progress import Watcher, watching
 from artylyze.tables import Reading
-
-if TYPE_CHECKING:
-    pass
 
 
 def scan(
@@ -31,28 +27,28 @@ def scan(
     skip_bad_rows: bool = False,
     progress: bool | Watcher = True,
 ) -> Output:
-    """List the images of a collection and join your catalogue: the manifest.
+    """List the images of a collection, join your catalogue, and write the manifest.
 
     Args:
         source: A folder, `s3://`, `gs://` or `az://bucket/prefix`, or a table with a column `uri`.
         output: The manifest to write, a .parquet file.
         metadata: Your catalogue of the collection: CSV, TSV, XLSX, XLS, ODS or Parquet.
         id_column: Its column that identifies a record.
-        file_column: Its column that names the image file, if that is another.
-        file_separator: What stands between several file names in a cell.
-        glob: Take the keys that match, whatever their extension.
-        exclude: Patterns of keys, files or folders that are passed over.
-        encoding: Encoding of CSV tables; None recognises it.
-        sheet: Sheet of a spreadsheet; None takes the first that holds a table.
-        skip_bad_rows: Leave out and count rows that cannot be read, instead of refusing the table.
-        progress: True shows notes on a terminal or in a notebook, False nothing.
+        file_column: Its column that names the image file, if different.
+        file_separator: Separator between several file names in a cell.
+        glob: Take all keys that match, whatever their extension.
+        exclude: Patterns of keys, files or folders to skip.
+        encoding: Encoding of CSV tables; None detects it.
+        sheet: Sheet of a spreadsheet; None takes the first with a table.
+        skip_bad_rows: Skip and count unreadable rows, instead of refusing the table.
+        progress: Whether to show messages on a terminal or in a notebook.
 
     Returns:
         The manifest, for `tag`.
 
     Raises:
-        UsageError: For arguments that do not go together.
-        InputError: If there are no images, or the table cannot be used.
+        UsageError: For arguments that do not fit together.
+        InputError: If there are no images, or the table is invalid.
         StorageError: If the storage refuses or does not answer.
 
     Examples:
@@ -114,8 +110,8 @@ def tag(
 ) -> Catalog:
     """Tag every image of a collection and write the catalog.
 
-    Each image becomes one row, also one that cannot be read: its row says why. If the call is interrupted, the same
-    call resumes it. What a catalog holds already is not read again.
+    Each image becomes one row; an image that cannot be read gets a row with the reason. The same call resumes an
+    interrupted one. Images that the catalog has already are not read again.
 
     Args:
         source: A folder, `s3://`, `gs://` or `az://bucket/prefix`, a table with a column `uri`, or a manifest; None
@@ -125,34 +121,34 @@ def tag(
         weights: Weights for `timm:NAME`, a .safetensors or .pth file.
         metadata: Your catalogue of the collection, joined as by `scan`.
         id_column: Its column that identifies a record.
-        file_column: Its column that names the image file, if that is another.
-        file_separator: What stands between several file names in a cell.
-        encoding: Encoding of CSV tables; None recognises it.
-        sheet: Sheet of a spreadsheet; None takes the first that holds a table.
-        skip_bad_rows: Leave out and count rows that cannot be read, instead of refusing the table.
+        file_column: Its column that names the image file, if different.
+        file_separator: Separator between several file names in a cell.
+        encoding: Encoding of CSV tables; None detects it.
+        sheet: Sheet of a spreadsheet; None takes the first with a table.
+        skip_bad_rows: Skip and count unreadable rows, instead of refusing the table.
         device: auto, cpu or cuda.
         engine: local (this machine), ray, or auto: Ray if the environment's RAY_ADDRESS names a cluster.
-        workers: Workers that hold the model; None takes one per GPU, or per core.
+        workers: Workers that run the model; None takes one per GPU, or per core.
         readers: Workers that fetch and decode for GPUs; None takes one per core.
-        shard_size: Images that are committed together; None chooses by the size of the collection.
+        shard_size: Images committed together; None chooses by the size of the collection.
         top_k: Terms kept for each task.
         max_error_rate: Share of images, 0 to 1, that may fail before TooManyErrorsError is raised.
-        limit: Tag the first images only, this many.
-        exclude: Patterns of keys, files or folders that are passed over.
-        update: Tag only what is new or changed since the catalog was made.
-        retry_failed: Tag again what failed for a reason that can pass.
-        force: With `update`: patterns of images that are read again.
-        replace: Make the catalog anew, whatever it holds.
-        progress: True shows a bar on a terminal or in a notebook, False nothing.
+        limit: Number of images to tag, from the first.
+        exclude: Patterns of keys, files or folders to skip.
+        update: Tag only images that are new or changed since the last run.
+        retry_failed: Tag images again that failed with a transient error.
+        force: With `update`: patterns of images to read again.
+        replace: Rebuild the catalog from scratch.
+        progress: Whether to show a bar on a terminal or in a notebook.
 
     Returns:
         The catalog.
 
     Raises:
-        UsageError: For arguments that do not go together.
-        InputError: For a source or a model that cannot be used, or a catalog that would lose images.
+        UsageError: For arguments that do not fit together.
+        InputError: For an invalid source or model, or a catalog that would lose images.
         StorageError: If the storage refuses or does not answer.
-        TooManyErrorsError: If more images failed than allowed; the catalog is complete all the same.
+        TooManyErrorsError: If more images failed than allowed; the catalog is complete nevertheless.
 
     Examples:
         >>> import artylyze

@@ -1,4 +1,4 @@
-"""A model for Python: terms and embeddings of images that are at hand."""
+"""A model for Python: terms and embeddings of single images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.
 """An image: its path or address, the bytes of its file, or its pixels, as Pillow's image or uint8 (h, w[, 3])."""
 
 BATCH = 32
-"""Images that are decoded before the model sees them."""
+"""Images in a batch."""
 
 
 class Term(NamedTuple):
@@ -39,7 +39,7 @@ class Term(NamedTuple):
 
     Attributes:
         term: The term.
-        score: Its score; for a calibrated model, of all images with this score that share has this term.
+        score: Its score; with a calibrated model, the share of images with this score that have this term.
     """
 
     term: str
@@ -48,12 +48,12 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model predicts for one image.
+    """A model's prediction for one image.
 
     Attributes:
         tasks: Task -> its best terms, the best first.
         review: Task -> whether a person should check it: the best score is below the model's threshold.
-        warning: What is amiss with the image's file though it could be read, such as that it ends early; else None.
+        warning: Defect of a file that could be read nevertheless, such as an early end; else None.
     """
 
     tasks: Mapping[str, tuple[Term, ...]]
@@ -62,13 +62,12 @@ class Prediction:
 
 
 class Model:
-    """A model bundle, ready to be applied.
+    """A model bundle, loaded by `load_model` or `train`.
 
-    Made by `load_model` and `train`. It is a path for everything that takes one:
-    `artylyze.tag("scans", "catalog", model=model)`.
+    It can be passed wherever a path is expected: `artylyze.tag("scans", "catalog", model=model)`.
 
     Attributes:
-        source: What it was loaded from.
+        source: Name, path or address that it was loaded from.
     """
 
     def __init__(self, bundle: Bundle, source: str, *, device: str = "auto", weights: str | None = None) -> None:
@@ -77,7 +76,7 @@ class Model:
 
     def __fspath__(self) -> str:
         if self._weights is not None:
-            raise UsageError(f"{self.source} with other weights has no path: give the names of both.")
+            raise UsageError(f"{self.source} with other weights has no path: give both as text instead.")
         return self.source
 
     def __repr__(self) -> str:
@@ -85,7 +84,7 @@ class Model:
 
     @property
     def model_id(self) -> str:
-        """Identity of what it computes: a hash of its weights, preprocessing, terms and thresholds."""
+        """Identity: a hash of its weights, preprocessing, terms and thresholds."""
         return self._bundle.model_id
 
     @property
@@ -100,7 +99,7 @@ class Model:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """Figures of its training: task -> `held_out`, and `test` if the dataset had test images."""
+        """Metrics of its training: task -> `held_out`, and `test` if the dataset had test images."""
         return self._bundle.metrics
 
     def predict(
@@ -109,17 +108,17 @@ class Model:
         """Predict the terms of images.
 
         Args:
-            images: Paths or addresses, bytes of image files, Pillow images, or uint8 arrays (h, w, 3) or (h, w), mixed
-                as you like.
+            images: Paths or addresses, bytes of image files, Pillow images, or uint8 arrays (h, w, 3) or (h, w), in any
+                mixture.
             top_k: Terms kept for each task.
-            progress: True shows a bar on a terminal or in a notebook, False nothing.
+            progress: Whether to show a bar on a terminal or in a notebook.
 
         Returns:
             A Prediction for each image, in order.
 
         Raises:
             InputError: For an image that cannot be read, with its position.
-            UsageError: For a model without tasks, or something that is no image.
+            UsageError: For a model without tasks, or an object that is not an image.
 
         Examples:
             >>> import artylyze
@@ -144,14 +143,14 @@ class Model:
 
         Args:
             images: As for `predict`.
-            progress: True shows a bar on a terminal or in a notebook, False nothing.
+            progress: Whether to show a bar on a terminal or in a notebook.
 
         Returns:
-            float32 (n, d), in order. Those of a catalog that this model made are comparable with them.
+            float32 (n, d), in order, comparable with those of a catalog that this model made.
 
         Raises:
             InputError: For an image that cannot be read, with its position.
-            UsageError: For something that is no image.
+            UsageError: For an object that is not an image.
 
         Examples:
             >>> import artylyze
@@ -172,7 +171,7 @@ class Model:
     def _run(self, images: Iterable[Picture], progress: bool | Watcher) -> Iterator[tuple[Sequence[Decoded], Outputs]]:
         """Decode images and apply the model, a batch at a time."""
         if isinstance(images, str | bytes | os.PathLike | Image.Image):
-            raise UsageError("`images` is a list: give [image] for one image.")
+            raise UsageError("`images` must be a list: give [image] for one image.")
         pictures, size = list(images), self._bundle.preprocessing.size
         with watching(progress) as watcher, ThreadPoolExecutor(cores()) as pool:
             if len(pictures) > BATCH:
@@ -181,7 +180,7 @@ class Model:
                 batch = pictures[start : start + BATCH]
                 positions = range(start, start + len(batch))
                 decoded = list(pool.map(_decoded, positions, batch, [size] * len(batch)))
-                yield decoded, self._runtime.run(np.stack([one.pixels for one in decoded]))
+                yield decoded, self._runtime.run(np.stack([image.pixels for image in decoded]))
                 if len(pictures) > BATCH:
                     watcher.advance(len(batch), 0)
 
@@ -210,7 +209,7 @@ def load_model(
         device: auto, cpu or cuda.
 
     Raises:
-        InputError: If there is no such model, or it is damaged.
+        InputError: If the model does not exist or is damaged.
         StorageError: If the storage refuses or does not answer.
 
     Examples:
@@ -228,7 +227,7 @@ def load_model(
 
 
 def _decoded(position: int, picture: Picture, size: int) -> Decoded:
-    """Decode an image; raise InputError that names it."""
+    """Decode an image; raise an InputError that names it."""
     name = f"images[{position}]"
     try:
         if isinstance(picture, Image.Image):
@@ -244,8 +243,7 @@ def _decoded(position: int, picture: Picture, size: int) -> Decoded:
     except ImageError as error:
         raise InputError(f"{name} cannot be read: {error.code}, {error.detail.rstrip('.')}.") from error
     raise UsageError(
-        f"{name} is of the type {type(picture).__name__}: give a path or an address, bytes, a Pillow image or a uint8 "
-        "array."
+        f"{name} has the type {type(picture).__name__}: give a path or address, bytes, a Pillow image or a uint8 array."
     )
 
 

@@ -239,7 +239,7 @@ def _find_forced(database: duckdb.DuckDBPyConnection, force: Sequence[str]) -> N
 
 def _is_valid(*, retry_failed: bool) -> str:
     """Return SQL for whether a row of `old` is still valid: reading its image in `fresh` would give the same row."""
-    passing = ", ".join(f"'{code}'" for code in ErrorCode if code.passes_with_time)
+    passing = ", ".join(f"'{code}'" for code in ErrorCode if code.is_transient)
     again = f"(old.status = 'error' AND old.error_code IN ({passing}))" if retry_failed else "false"
     return f"""(old.image_id IS NOT NULL AND old.uri = fresh.uri AND NOT {again} AND (
                  old.validator IS NULL OR fresh.validator IS NULL OR old.validator = fresh.validator

@@ -1,7 +1,7 @@
-"""Libraries name arguments as Python does; here the messages of a command get its flags.
+"""Translates the names of arguments in messages of libraries to the flags of the command.
 
-A message names an argument in backticks, `shard_size`, or with a value, `device='cpu'`. Where the command has such a
-parameter that becomes `--shard-size` and `--device cpu`, all else in backticks stays as it is.
+A message names an argument in backticks, `shard_size`, or with a value, `device='cpu'`. If the command has that
+parameter, this becomes `--shard-size` and `--device cpu`; other text in backticks stays.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ _running: ContextVar[Any] = ContextVar("running", default=None)
 
 
 class Commands(TyperGroup):
-    """The commands; it remembers which of them runs."""
+    """The commands; remembers which one runs."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that a command line names."""
+        """Return the command of a command line."""
         resolved = super().resolve_command(ctx, args)
         _running.set(resolved[1])
         return resolved
 
 
 def with_flags(message: str, command: Any) -> str:
-    """Return a message with the flags of a command, as Typer has it, in place of the names of its parameters."""
+    """Return a message with a command's flags instead of the names of its parameters."""
     parameters = {parameter.name: parameter for parameter in command.params}
 
     def flag(match: re.Match[str]) -> str:
         parameter = parameters.get(match[1])
-        return match[0] if parameter is None else _written(parameter, match[2])
+        return match[0] if parameter is None else _as_flag(parameter, match[2])
 
     return ARGUMENT.sub(flag, message)
 
 
 def in_flags(message: str) -> str:
-    """Return a message with the flags of the command that runs now, if any does."""
+    """Return a message with the flags of the running command, if there is one."""
     command = _running.get()
     return message if command is None else with_flags(message, command)
 
 
 def reporter() -> Reporter:
-    """Return a Reporter for the command that runs now: what it says has the command's flags."""
+    """Return a Reporter whose messages have the flags of the running command."""
     from artylyze.progress import Reporter
 
     return Reporter(partial(with_flags, command=_running.get()))
 
 
-def _written(parameter: Any, value: str | None) -> str:
-    """A parameter as a command line has it, with a value that a message gives in Python's form."""
+def _as_flag(parameter: Any, value: str | None) -> str:
+    """Return a parameter as on a command line, with a value that is in Python's form."""
     option = parameter.param_type_name == "option"
     name = max(parameter.opts, key=len) if option else parameter.metavar or parameter.name.upper()
     if value is None:

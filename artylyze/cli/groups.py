@@ -1,4 +1,4 @@
-"""The order of the commands in `artylyze --help`: that of a person's work, under a heading for each part of it."""
+"""The order of the commands in `artylyze --help`: that of a user's work, under headings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUPS = {
 
 
 class Grouped(Commands):
-    """Lists commands under the headings of GROUPS; one that is in none comes last."""
+    """Lists commands under the headings of GROUPS; others come last."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the interface
         """Return the names of the commands in the order of GROUPS."""
@@ -25,7 +25,7 @@ class Grouped(Commands):
         return [name for name in ordered if name in self.commands] + [n for n in self.commands if n not in ordered]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, each with its first line, a section for each heading."""
+        """Write the commands with their first lines, a section for each heading."""
         names = self.list_commands(ctx)
         limit = formatter.width - 6 - max(map(len, names))
         left = [name for name in names if not any(name in group for group in GROUPS.values())]
@@ -33,5 +33,5 @@ class Grouped(Commands):
             commands = [(name, self.commands[name]) for name in group if name in names]
             if rows := [(name, command.get_short_help_str(limit)) for name, command in commands if not command.hidden]:
                 with formatter.section(heading):
-                    # One width for all sections: the rows of a section alone would be indented by its longest name.
+                    # One width for all sections: click would indent each section by its own longest name.
                     formatter.write_dl([(f"{name:<{max(map(len, names))}}", text) for name, text in rows])

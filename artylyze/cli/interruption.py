@@ -1,8 +1,8 @@
-"""How a command ends that is asked to: by Ctrl-C, SIGTERM (schedulers, `ray job stop`) or SIGHUP (a closed terminal).
+"""Ends a command on Ctrl-C, SIGTERM (schedulers, `ray job stop`) or SIGHUP (a closed terminal).
 
-The first signal raises KeyboardInterrupt, so that what is open is closed. Whatever libraries make of that (another
-error, silence, a handler of their own), the command ends with one sentence and exit code 130, and it ends in time: a
-thread that the C half of Python's signals wakes sees to that, even where the main thread hangs outside of Python.
+The first signal raises KeyboardInterrupt, so that resources are closed. Whatever libraries make of that (another error,
+no error, their own handler), the command ends with one sentence and exit code 130, and within GRACE: a thread that is
+woken by the C part of Python's signal handling ends it even if the main thread hangs outside of Python.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Ends the body of a `with` when the process is asked to end. For the main thread of a command line.
+    """Ends the body of a `with` on a signal. For the main thread of a command line.
 
-    Once that has begun, handlers stay until the process ends: a second SIGTERM neither cuts short what is being closed
-    nor leaves a traceback, a second Ctrl-C ends the process at once.
+    After the first signal the handlers stay until the process ends: a second SIGTERM neither interrupts the closing of
+    resources nor leaves a traceback; a second Ctrl-C ends the process at once.
 
     Args:
-        message: what the error says that takes the place of whatever an interrupted body raises.
+        message: of the error that replaces whatever an interrupted body raises.
 
     Raises:
         InterruptedRunError: on leaving, if the body was interrupted.
@@ -37,33 +37,33 @@ class Interruption:
 
     def __init__(self, message: str) -> None:
         self.message = message
-        self._begun = False
-        self._asked = False
-        self._told = threading.Event()
+        self._interrupted = False
+        self._signalled = False
+        self._finished = threading.Event()
 
     def __enter__(self) -> Self:
         self._owner = os.getpid()
-        self._stderr = os.dup(2)  # a Reporter sends 2 to a log
+        self._stderr = os.dup(2)  # a Reporter redirects 2 to a log
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
-        # Ctrl-C and nohup: what whoever started us wants to be ignored stays so.
+        # Signals that the parent process ignores (nohup, background jobs) stay ignored.
         handled = [
             number for number in SIGNALS if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN
         ]
         self._before = {number: signal.signal(number, self._handle) for number in handled}
         self._waker_before = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         os.register_at_fork(after_in_child=self._forget)
-        os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would call an interrupted sweep a success
+        os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Tune would report an interruption as success
         threading.Thread(target=self._watch, name="artylyze-interruption", daemon=True).start()
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         os.write(self._waker, b"\0")
-        self._told.wait()
+        self._finished.wait()
         completed = error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
-        if isinstance(error, KeyboardInterrupt) or (self._asked and not completed):
+        if isinstance(error, KeyboardInterrupt) or (self._signalled and not completed):
             raise InterruptedRunError(self.message) from None
-        if not self._asked:
+        if not self._signalled:
             signal.set_wakeup_fd(self._waker_before)
             for number, handler in self._before.items():
                 signal.signal(number, handler)
@@ -71,27 +71,27 @@ class Interruption:
                 os.close(descriptor)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if os.getpid() != self._owner:  # a fork that was not told
+        if os.getpid() != self._owner:  # a fork without the hook
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        elif not self._begun:
-            self._begun = True
+        elif not self._interrupted:
+            self._interrupted = True
             raise KeyboardInterrupt
         elif number == signal.SIGINT:
             self._end()
 
     def _watch(self) -> None:
-        while not self._told.is_set():
+        while not self._finished.is_set():
             number = os.read(self._woken, 1)[0]
-            self._asked = number in SIGNALS
-            if self._asked or number == 0:  # the end of the body
-                self._told.set()
-        if self._asked:
+            self._signalled = number in SIGNALS
+            if self._signalled or number == 0:  # the end of the body
+                self._finished.set()
+        if self._signalled:
             time.sleep(GRACE)
             self._end()
 
     def _end(self) -> None:
-        """End at once. Ray's processes on this machine and our children end with us."""
+        """End at once. Child processes, and Ray's on this machine, end with this one."""
         os.write(self._stderr, f"{over_echo(self._stderr)}artylyze: {self.message}\n".encode())
         os._exit(InterruptedRunError.exit_code)
 
@@ -101,5 +101,5 @@ class Interruption:
 
 
 def over_echo(descriptor: int) -> str:
-    """Return what a last line begins with to be written over the `^C` as which a terminal echoes Ctrl-C."""
+    """Return the prefix of a last line that overwrites a terminal's echo of Ctrl-C, `^C`."""
     return "\r" if os.isatty(descriptor) else ""

@@ -1,4 +1,4 @@
-"""The commands that show what was found, one short function each. Nothing heavy is imported before a command runs."""
+"""The commands that present results: profiles, influences, report."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-_Clusters = Annotated[str, typer.Argument(help="What `cluster` wrote: a folder or an address.")]
-_Catalog = Annotated[str | None, typer.Option(help="The catalog that was clustered. Default: as the clusters say.")]
+_Clusters = Annotated[str, typer.Argument(help="Output of `cluster`: a folder or an address.")]
+_Catalog = Annotated[str | None, typer.Option(help="The catalog that was clustered. Default: as recorded there.")]
 _Labels = Annotated[
     list[str] | None,
-    typer.Option(help="A table that says more of the images: CSV, TSV, XLSX, XLS, ODS or Parquet. May be repeated."),
+    typer.Option(help="A table with more columns on the images: CSV, XLSX, ODS or Parquet. May be repeated."),
 ]
 _Artists = Annotated[str | None, typer.Option(help="A table of artists: name, nationality, years.")]
 _Columns = Annotated[
-    str | None, typer.Option(help="Columns to tell of, with commas between. Default: all that are categorical.")
+    str | None, typer.Option(help="Columns to describe, separated by commas. Default: all categorical ones.")
 ]
 _IdColumn = Annotated[str | None, typer.Option(help="The column of --labels that identifies a record.")]
 
@@ -37,11 +37,11 @@ def profiles(
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
     artists: _Artists = None,
-    algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans, if it was run.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans if it was run.")] = None,
     columns: _Columns = None,
     as_json: Json = False,
 ) -> None:
-    """Describe what each cluster holds.
+    """Describe the content of each cluster.
 
     Its terms and their lift, its typical and marginal works, with plots and contact sheets.
 
@@ -69,13 +69,12 @@ def profiles(
 @commands.command()
 def influences(
     clusters: _Clusters,
-    record_id: Annotated[
-        str, typer.Argument(metavar="RECORD_ID", help="Of the painting: a record's or an image's id.")
-    ],
+    record_id: Annotated[str, typer.Argument(metavar="RECORD_ID", help="Record id or image id of the painting.")],
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Where picture and JSON go. Default: CLUSTERS/influences.")
+        str | None,
+        typer.Option("--output", "-o", help="Folder for picture and JSON. Default: CLUSTERS/influences."),
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Responsibility from which a cluster is an influence.")] = 0.05,
+    threshold: Annotated[float, typer.Option(help="Least responsibility of a cluster that is an influence.")] = 0.05,
     catalog: _Catalog = None,
     labels: _Labels = None,
     id_column: _IdColumn = None,
@@ -88,7 +87,7 @@ def influences(
 ) -> None:
     """Show which clusters influence a painting.
 
-    And which pictures are perhaps the same work photographed twice.
+    Also lists pictures that may show the same work.
 
     Example: artylyze influences clusters 1975.1.3 -o influences
     """
@@ -117,9 +116,9 @@ def influences(
 def report(
     catalog: CatalogArgument,
     output: Annotated[str, typer.Option("--output", "-o", help="The page to write, an .html file.")] = "report.html",
-    clusters: Annotated[str | None, typer.Option(help="What `cluster` wrote.")] = None,
+    clusters: Annotated[str | None, typer.Option(help="Output of `cluster`.")] = None,
     model: Annotated[str | None, typer.Option(help="The model bundle that made the catalog.")] = None,
-    evaluation: Annotated[str | None, typer.Option(help="What `evaluate` wrote.")] = None,
+    evaluation: Annotated[str | None, typer.Option(help="Output of `evaluate`.")] = None,
     labels: _Labels = None,
     id_column: _IdColumn = None,
     encoding: Encoding = None,
@@ -134,7 +133,7 @@ def report(
 ) -> None:
     """Write one HTML page to share.
 
-    Works, tags, failures and review queue; the model, clusters and an influence where they are given.
+    Works, tags, failures and review queue; also the model, clusters and an influence if they are given.
 
     Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
     """

@@ -95,7 +95,7 @@ def assign_pieces(
     by_ray: bool | None = None,
 ) -> int:
     """Write the assignments of all usable vectors to a local file, in image_id order; return their number."""
-    by_ray = "RAY_ADDRESS" in os.environ if by_ray is None else by_ray
+    by_ray = bool(os.environ.get("RAY_ADDRESS")) if by_ray is None else by_ray
     work = _by_ray if by_ray else _here
     watcher.start(pieces.rows, 0, "Assigning")
     rows, last, ordered = 0, "", True

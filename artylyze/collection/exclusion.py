@@ -81,7 +81,7 @@ class LeftOut:
     written_in: Sequence[str] = ()
 
     @classmethod
-    def of(cls, survey: Survey) -> Self:
+    def from_survey(cls, survey: Survey) -> Self:
         """Return what a survey counted, once the listing has ended."""
         folders = dict(sorted(survey.folders.items(), key=lambda item: (-item[1], item[0])))
         return cls(folders, survey.unreadable, survey.dead_links, survey.repeats)

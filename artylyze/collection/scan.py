@@ -65,7 +65,7 @@ class MetadataTable:
     reading: Reading = DEFAULT_READING
 
     @classmethod
-    def of(
+    def from_options(
         cls,
         table: str | None,
         id_column: str | None,
@@ -236,7 +236,7 @@ def _take_listing(database: duckdb.DuckDBPyConnection, store: Store, exclusion: 
         database.register("listing", pa.table(batch))
         database.execute("INSERT INTO images BY NAME SELECT * FROM listing")
     written, folders = remove_products(database, store, described)
-    return passed_over, replace(LeftOut.of(survey), written=written, written_in=folders)
+    return passed_over, replace(LeftOut.from_survey(survey), written=written, written_in=folders)
 
 
 def _batches(store: Store, entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:

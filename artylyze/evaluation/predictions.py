@@ -134,8 +134,8 @@ def _all_features(bundle: Bundle) -> Bundle:
 
     def build() -> Bundle:
         from artylyze.models.build import features_bundle
-        from artylyze.models.network import backbone_of
+        from artylyze.models.network import build_backbone
 
-        return features_bundle(backbone_of(bundle))
+        return features_bundle(build_backbone(bundle))
 
     return cached(f"features-{bundle.backbone}", {"features_of": bundle.model_id}, build)

@@ -134,7 +134,7 @@ class _Known:
 
 
 def _passes(code: str) -> bool:
-    return code not in (_OK, _TODO) and ErrorCode(code).passes_with_time
+    return code not in (_OK, _TODO) and ErrorCode(code).is_transient
 
 
 def _features(table: pa.Table, known: _Known) -> Features:

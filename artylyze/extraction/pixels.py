@@ -107,7 +107,7 @@ def read_images(
 
 
 def _passes(code: str) -> bool:
-    return code != _OK and ErrorCode(code).passes_with_time
+    return code != _OK and ErrorCode(code).is_transient
 
 
 def _name(sources: Sequence[Source], size: int) -> str:

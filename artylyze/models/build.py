@@ -1,4 +1,4 @@
-"""Backbone + heads -> bundle."""
+"""From a backbone and heads to a bundle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from artylyze.errors import InputError
 from artylyze.models.bundle import Bundle, Task, model_id
 from artylyze.models.export import export_onnx
-from artylyze.models.network import network_of
+from artylyze.models.network import build_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ def build_bundle(
     metrics: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """The bundle of `backbone` as it now is, with a head for each task and the pooled features as embedding.
+    """Return a bundle of `backbone` with a head for each task; the embedding is the pooled features.
 
-    `heads[task.name]` is weight (terms, backbone.feature_dim), bias (terms,); `training_data` the digest of what the
-    model saw; `metrics` and `training` JSON values. Raises InputError where a head is missing, unknown, or of a shape
-    that does not fit its task.
+    `heads[task.name]` is (weight (terms, backbone.feature_dim), bias (terms,)); `training_data` the digest of the
+    training data; `metrics` and `training` are JSON values. Raises InputError for a head that is missing, unknown, or
+    does not fit its task.
     """
     bundle = assemble(backbone, tasks, heads or {}, embedding_dim=backbone.dim)
     described = replace(bundle, training_data=training_data, metrics=dict(metrics or {}), training=dict(training or {}))
@@ -45,14 +45,14 @@ def build_bundle(
 
 
 def features_bundle(backbone: Backbone) -> Bundle:
-    """The bundle of `backbone` without tasks, whose embedding is all of its features: what heads are trained on."""
+    """Return a bundle of `backbone` without tasks, whose embedding is all its features: heads are trained on them."""
     return with_graph(assemble(backbone, (), {}, embedding_dim=backbone.feature_dim))
 
 
 def assemble(backbone: Backbone, tasks: Sequence[Task], heads: Mapping[str, Head], *, embedding_dim: int) -> Bundle:
-    """What `build_bundle` begins with: the tensors and their identity, for GPUs only. Raises as it does."""
+    """Return the bundle of `build_bundle` without its ONNX graph, for GPUs only. Raises the same errors."""
     if set(heads) != {task.name for task in tasks}:
-        raise InputError(f"there are heads for {sorted(heads)} and tasks {sorted(task.name for task in tasks)}")
+        raise InputError(f"there are heads for {sorted(heads)}, not for {sorted(task.name for task in tasks)}")
     tensors = {f"backbone.{name}": tensor.detach().cpu() for name, tensor in backbone.module.state_dict().items()}
     for name, (weight, bias) in heads.items():
         tensors[f"heads.{name}.weight"] = torch.from_numpy(np.array(weight, dtype=np.float32))
@@ -76,6 +76,6 @@ def assemble(backbone: Backbone, tasks: Sequence[Task], heads: Mapping[str, Head
 
 
 def with_graph(bundle: Bundle) -> Bundle:
-    """The same bundle for CPUs as well: the ONNX file is built from what is stored, so the two cannot disagree."""
-    graph = export_onnx(network_of(bundle), bundle.preprocessing, [task.name for task in bundle.tasks])
+    """Return the bundle with its ONNX graph for CPUs, built from the stored tensors, so that the two agree."""
+    graph = export_onnx(build_network(bundle), bundle.preprocessing, [task.name for task in bundle.tasks])
     return replace(bundle, onnx=graph)

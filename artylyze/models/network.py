@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 class Network(torch.nn.Module):
     """uint8 (n, 3, size, size) -> float32 embedding and, for each head in order, float32 logits (n, terms).
 
-    The heads act on all features; the embedding is the first `embedding_dim` of them (None: all). The backbone runs in
-    the dtype it has; the heads and what leaves the network are float32, because a softmax over bfloat16 logits has
-    steps of half a percent.
+    The heads use all features; the embedding is the first `embedding_dim` of them (None: all). The backbone runs in its
+    own dtype; heads and outputs are float32, because a softmax of bfloat16 logits has steps of half a percent.
     """
 
     scale: torch.Tensor
@@ -48,35 +47,35 @@ class Network(torch.nn.Module):
         self.register_buffer("shift", (-mean / std).float().view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The embedding, then the logits of each head."""
+        """Return the embedding, then the logits of each head."""
         dtype = next(self.backbone.parameters()).dtype
         normalised = (pixels.float() * self.scale + self.shift).to(dtype)
         features = extract(self.backbone, normalised, self.taps)
         return (features[:, : self.embedding_dim], *(head(features) for head in self.heads))
 
 
-def network_of(bundle: Bundle) -> Network:
-    """The network that `bundle.tensors` describes, float32, on the CPU, in evaluation mode."""
+def build_network(bundle: Bundle) -> Network:
+    """Return the network of `bundle.tensors`, float32, on the CPU, in evaluation mode."""
     tensors = safetensors.torch.load(bundle.tensors)
     heads = [linear(tensors[f"heads.{task.name}.weight"], tensors[f"heads.{task.name}.bias"]) for task in bundle.tasks]
-    # A slice that keeps everything would still be a step of the exported graph.
+    # Even a slice of everything would be a step of the exported graph.
     dim = bundle.embedding_dim if bundle.embedding_dim < bundle.feature_dim else None
     return Network(_module(bundle, tensors), heads, bundle.preprocessing, taps=bundle.taps, embedding_dim=dim).eval()
 
 
-def backbone_of(bundle: Bundle) -> Backbone:
-    """The backbone that `bundle.tensors` holds, to train on or to put other heads on.
+def build_backbone(bundle: Bundle) -> Backbone:
+    """Return the backbone of `bundle.tensors`, for further training or other heads.
 
-    Raises InputError where the bundle was cut down by `for_device`.
+    Raises InputError if the bundle was reduced by `for_device`.
     """
     if not bundle.tensors:
-        raise InputError("the bundle was cut down for the CPU; load the whole one")
+        raise InputError("the bundle was reduced for the CPU: load the complete one")
     module = _module(bundle, safetensors.torch.load(bundle.tensors))
     return measured(bundle.backbone, module, bundle.preprocessing, bundle.taps)
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor) -> torch.nn.Linear:
-    """A linear layer with these values: weight (terms, features), bias (terms,)."""
+    """Return a linear layer: weight (terms, features), bias (terms,)."""
     layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
     layer.load_state_dict({"weight": weight, "bias": bias})
     return layer

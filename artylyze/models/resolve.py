@@ -1,4 +1,4 @@
-"""What the user calls a model -> the bundle. A cached or stored bundle is loaded without torch."""
+"""From the name of a model to its bundle. A cached or stored bundle is loaded without torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from artylyze.storage.nearest import did_you_mean
 __all__ = ["EMBEDDINGS_ONLY", "cache_folder", "resolve_model"]
 
 STARTER = "starter"
-"""Names the model that ships with artylyze, unless it is a folder."""
+"""Name of the model that ships with artylyze, unless there is a folder of that name."""
 
 EMBEDDINGS_ONLY = "timm:tf_efficientnet_lite0"  # the backbone of the starter, without its heads
 _UNPUBLISHED = "cnn3"  # NAME of artylyze.models.cnn3, which needs torch
@@ -25,11 +25,11 @@ _UNPUBLISHED = "cnn3"  # NAME of artylyze.models.cnn3, which needs torch
 def resolve_model(
     spec: str | Path | None = None, *, weights: str | Path | None = None, size: int | None = None
 ) -> Bundle:
-    """The bundle that `spec` names: its folder or address, 'timm:NAME' (embeddings only), or the starter: None.
+    """Return the bundle of `spec`: its folder or address, 'timm:NAME' (embeddings only), or None for the starter.
 
-    `weights` (a file) and `size` (pixels a side; None: the model's own) go with 'timm:NAME', whose bundle is built once
-    and kept below $XDG_CACHE_HOME or ~/.cache. An artylyze without a starter has EMBEDDINGS_ONLY in its place. Raises
-    InputError for anything else, UsageError where `weights` or `size` come with another model, which has its own.
+    `weights` (a file) and `size` (pixels a side; None: the model's own) are for 'timm:NAME', whose bundle is built once
+    and cached. An artylyze without a starter uses EMBEDDINGS_ONLY instead. Raises InputError for an unknown model,
+    UsageError for `weights` or `size` with another model.
     """
     if spec == STARTER and not Path(STARTER).is_dir():
         spec = None
@@ -39,18 +39,18 @@ def resolve_model(
     address = name is not None and is_url(name)
     if not (name is None or address or (name and Path(name).is_dir())):
         raise InputError(
-            f"there is no model {name!r}: give the folder of a bundle or its address, timm:NAME for the backbone NAME "
-            f"of timm, or nothing for the model that comes with artylyze.{did_you_mean(name)}"
+            f"There is no model {name!r}: give the folder or address of a bundle, timm:NAME for the backbone NAME of "
+            f"timm, or nothing for the model that ships with artylyze.{did_you_mean(name)}"
         )
     if weights is not None or size is not None:
-        raise UsageError("a bundle has its own weights and input size: give `weights` with timm:NAME only")
+        raise UsageError("A bundle has its own weights and input size: give `weights` with timm:NAME only.")
     if name is None:
         return load_starter()
     return _stored_bundle(name) if address else load(name)
 
 
 def _stored_bundle(address: str) -> Bundle:
-    """The bundle under an address, kept here by the digest of its description, which holds those of its files."""
+    """Return the bundle at an address, cached by the digest of its description, which holds those of its files."""
     described = open_store(address).read(DESCRIPTION)
     digest = None if described is None else hashlib.sha256(described).hexdigest()
     return load(address) if digest is None else cached("stored", {"description": digest}, lambda: load(address))
@@ -59,8 +59,8 @@ def _stored_bundle(address: str) -> Bundle:
 def _timm_bundle(name: str, weights: Path | None, size: int | None) -> Bundle:
     if name == _UNPUBLISHED and weights is None:
         raise InputError(
-            f"{name} has no published weights, and with random ones it says nothing about images: train it first "
-            f"(artylyze train --backbone {name} --mode finetune) and give the folder of the bundle"
+            f"{name} has no published weights, and random ones are of no use: train it first (`artylyze train "
+            f"--backbone {name} --mode finetune`) and give the folder of the bundle."
         )
 
     def build() -> Bundle:
@@ -79,4 +79,4 @@ def _file_digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read the weights file {path}: {error.strerror}") from error
+        raise InputError(f"The weights file {path} cannot be read: {error.strerror}.") from error

@@ -80,13 +80,13 @@ class TorchRuntime:
     ) -> None:
         import torch
 
-        from artylyze.models.network import network_of
+        from artylyze.models.network import build_network
 
         if not bundle.tensors:
             raise InputError("the bundle was cut down for the CPU; load it again for GPUs")
         self._bundle, self._device = bundle, torch.device(device)
         self._batch = batch or (GPU_BATCH if device == "cuda" else CPU_BATCH)
-        self._network = network_of(bundle)
+        self._network = build_network(bundle)
         self._network.backbone.to(dtype=getattr(torch, precision))
         self._network.to(self._device).to(memory_format=torch.channels_last)
         if device == "cuda":

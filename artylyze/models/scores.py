@@ -1,4 +1,4 @@
-"""Logits -> calibrated scores, the top terms, and the mark for review. Needs numpy only."""
+"""From logits to calibrated scores, the top terms, and the flag for review. Needs numpy only."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Scores:
 
     terms: NDArray[np.object_]  # (n, k) str
     scores: NDArray[np.float32]  # (n, k), 0 to 1
-    review: NDArray[np.bool_]  # (n,) the best score lies below the task's threshold
+    review: NDArray[np.bool_]  # (n,): the best score is below the task's threshold
 
 
 def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float32]:
-    """softmax(logits / temperature) over the last axis, (n, terms) -> float32 (n, terms).
+    """Return softmax(logits / temperature) over the last axis, (n, terms) -> float32 (n, terms).
 
     Temperature scaling: Guo et al. 2017, arXiv:1706.04599.
     """
@@ -35,9 +35,9 @@ def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDAr
 
 
 def score(logits: NDArray[np.floating[Any]], task: Task, k: int = 5) -> Scores:
-    """The k best terms (all, where the task has fewer) of each row of `logits` (n, len(task.terms)).
+    """Return the k best terms (all, if the task has fewer) of each row of `logits` (n, len(task.terms)).
 
-    Equal scores keep the order of the terms. A row that holds NaN is marked for review.
+    Terms with equal scores keep their order. A row with NaN is marked for review.
     """
     calibrated = probabilities(logits, task.temperature)
     best = np.argsort(-calibrated, axis=1, kind="stable")[:, :k]

@@ -1,9 +1,8 @@
-"""What a backbone says of an image: its pooled features, then the statistics of the stages that are tapped.
+"""The features of an image: pooled features of the backbone, then statistics of its tapped stages.
 
-Style lives in texture, which the last stage has mostly forgotten: how strongly each channel of an earlier stage answers
-and how unevenly over the image brings it back. Genre lives in the composition too: sky above land, a head above a body;
-so the strength is told for the upper, the middle and the lower part, and for the centre. Another statistic joins by
-becoming a part of `statistics`.
+Style depends on texture, which the last stage has mostly lost: the mean and the deviation of each channel of an earlier
+stage describe it. Genre also depends on composition (sky above land, a head above a body), so the means are taken over
+the upper, middle and lower part and over the centre.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from artylyze.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Added to each variance: the root of 0 has an infinite gradient. The exporter takes 1e-8 for nothing and drops it.
+# Added to each variance: the root of 0 has an infinite gradient. The exporter would drop 1e-8.
 _FLAT = 1e-6
 
 BANDS = 3
 """Parts of an image from top to bottom."""
 
 STATISTICS = BANDS + 2
-"""Numbers that `statistics` gives for each channel."""
+"""Values of `statistics` for each channel."""
 
 
 def extract(module: torch.nn.Module, images: torch.Tensor, taps: Sequence[int]) -> torch.Tensor:
-    """float32 (n, F): the pooled features of the timm model `module`, then `statistics` of each tapped stage.
+    """Return float32 (n, F): the pooled features of the timm model `module`, then `statistics` of each tapped stage.
 
     `images` is (n, 3, size, size), normalised; `taps` are indices of `module.feature_info`, ascending.
     """
@@ -42,8 +41,8 @@ def extract(module: torch.nn.Module, images: torch.Tensor, taps: Sequence[int]) 
 def statistics(stage: torch.Tensor) -> torch.Tensor:
     """(n, C, h, w) -> float32 (n, STATISTICS * C): means of each channel over each band, over the centre; deviations.
 
-    Where the rows cannot be dealt out evenly, neighbouring bands share one. The centre leaves out a quarter on each
-    side. The deviation is that over the whole image.
+    If the rows cannot be divided evenly, neighbouring bands share one. The centre excludes a quarter on each side. The
+    deviation is over the whole image.
     """
     values = stage.float()
     rows, columns = values.shape[2:]
@@ -54,11 +53,11 @@ def statistics(stage: torch.Tensor) -> torch.Tensor:
 
 
 def check_taps(name: str, module: torch.nn.Module, taps: Sequence[int]) -> None:
-    """Raises InputError where the timm model `module`, called `name`, has no such stages."""
+    """Raise InputError if the timm model `module` with this name has no such stages."""
     if not taps:
         return
     stages: Sequence[object] = getattr(module, "feature_info", ())
     if not (hasattr(module, "forward_intermediates") and stages):
-        raise InputError(f"{name} has no stages to tap: choose another backbone, or tap none")
+        raise InputError(f"{name} has no stages to tap: choose another backbone, or omit `taps`.")
     if list(taps) != sorted(set(taps) & set(range(len(stages)))):
-        raise InputError(f"{name} has the stages 0 to {len(stages) - 1}: tap some of them, in ascending order")
+        raise InputError(f"{name} has the stages 0 to {len(stages) - 1}: give `taps` of them in ascending order.")

@@ -118,4 +118,4 @@ def _review(rows: pa.Table, task: str, waiting: int, images: int) -> Review:
 
 
 def _passes(code: str) -> bool:
-    return code in set(ErrorCode) and ErrorCode(code).passes_with_time
+    return code in set(ErrorCode) and ErrorCode(code).is_transient

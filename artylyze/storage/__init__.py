@@ -76,7 +76,7 @@ def open_store(root: str | os.PathLike[str]) -> Store:
     return ObjectStore(open_bucket(CLOUD[scheme.lower()], bucket), prefix)
 
 
-def same_canonical(first: str, second: str) -> bool:
+def same_place(first: str, second: str) -> bool:
     """Whether two addresses mean the same folder or file, however they are spelled."""
     return _canonical(first) == _canonical(second)
 

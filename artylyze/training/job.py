@@ -65,7 +65,7 @@ class Job:
 
 def prepare(request: TrainRequest, dataset: Dataset, watcher: Watcher) -> Job:
     """Plan a training. Raises UsageError and InputError for all that can be known to be wrong by now."""
-    if request.device == "cuda" and "RAY_ADDRESS" not in os.environ:
+    if request.device == "cuda" and not os.environ.get("RAY_ADDRESS"):
         resolve_device("cuda")
     examples = examples_of(dataset, request.tasks)
     rows = examples.labelled[examples.train[examples.labelled]]

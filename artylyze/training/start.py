@@ -11,7 +11,7 @@ import torch
 from artylyze.errors import UsageError
 from artylyze.models.backbones import OFFLINE_BACKBONE, Backbone, load_backbone, measured
 from artylyze.models.folder import load
-from artylyze.models.network import backbone_of
+from artylyze.models.network import build_backbone
 
 if TYPE_CHECKING:
     from artylyze.training.request import TrainRequest
@@ -40,6 +40,6 @@ def _of_bundle(request: TrainRequest, folder: str) -> Backbone:
             f"The bundle {folder} has the backbone {bundle.backbone}, not {request.backbone}: "
             "give `init_from` alone, and its own is used."
         )
-    before = backbone_of(bundle)
+    before = build_backbone(bundle)
     wanted = replace(before.preprocessing, size=request.image_size or before.preprocessing.size)
     return measured(before.name, before.module, wanted, request.taps or before.taps)

@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_named(museum: Path, small: artylyze.Model) -> No
     ("images", "message"),
     [
         ("scans/000.png", r"give \[image\]"),
-        ([3], r"images\[0\] is of the type int"),
+        ([3], r"images\[0\] has the type int"),
         ([np.zeros((4, 4, 3))], r"images\[0\] is float64 \(4, 4, 3\)"),
         ([np.zeros((4, 4, 4), np.uint8)], r"uint8 \(4, 4, 4\)"),
         ([np.zeros((0, 4), np.uint8)], "no pixels"),
@@ -109,5 +109,5 @@ def test_the_starter_is_a_model(bundles: None) -> None:
 
 
 def test_there_is_no_such_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no model"):
+    with pytest.raises(InputError, match="There is no model"):
         artylyze.load_model(tmp_path / "none")

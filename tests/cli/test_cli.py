@@ -101,7 +101,7 @@ def test_version() -> None:
         (["scan", "scnas", "-o", "m.parquet"], 3, "Did you mean scans?"),
         (["curate", "labels.csv", "--images", "scnas", "-o", "d.parquet"], 3, "There is no"),
         (["train", "nowhere.parquet", "-o", "out"], 3, "There is no dataset nowhere.parquet"),
-        (["evaluate", "nowhere", "d.parquet", "-o", "out"], 3, "there is no model 'nowhere'"),
+        (["evaluate", "nowhere", "d.parquet", "-o", "out"], 3, "There is no model 'nowhere'"),
         (["tag", "scans", "-o", "out", "--model", "Scnas"], 3, "Did you mean scans?"),
         (["cluster", "nowhere", "-o", "out"], 3, "nowhere"),
         (["features", "nowhere", "-o", "f.parquet"], 3, "nowhere"),

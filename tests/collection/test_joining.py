@@ -154,7 +154,7 @@ def test_more_rows_are_joined_than_a_row_group_of_the_database_has() -> None:
         name_images(database)
         matching = match(database, "file")
         assert (matching.described, matching.joined) == (count, count)
-        wrong = "SELECT count(*) FROM found JOIN images ON images.rowid = image WHERE image <> row * 7919 % ?"
+        wrong = "SELECT count(*) FROM matches JOIN images ON images.rowid = image WHERE image <> row * 7919 % ?"
         assert database.execute(wrong, [count]).fetchall() == [(0,)]
 
 

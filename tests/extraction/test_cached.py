@@ -12,7 +12,7 @@ from artylyze.extraction.cached import Features, embed
 from artylyze.models.build import features_bundle
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load
-from artylyze.models.network import backbone_of
+from artylyze.models.network import build_backbone
 from artylyze.models.runtimes import OnnxRuntime
 from tests.small import collection, paint
 
@@ -21,7 +21,7 @@ COUNT, BROKEN = 24, 10
 
 @pytest.fixture(scope="module")
 def bundle(model: Path) -> Bundle:
-    return features_bundle(backbone_of(load(model)))
+    return features_bundle(build_backbone(load(model)))
 
 
 @pytest.fixture(scope="module")

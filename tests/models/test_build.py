@@ -10,7 +10,7 @@ from artylyze.errors import InputError
 from artylyze.models.build import assemble, build_bundle, features_bundle
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.folder import load, save
-from artylyze.models.network import backbone_of
+from artylyze.models.network import build_backbone
 from artylyze.models.runtimes import OnnxRuntime
 from artylyze.models.scores import score
 from tests.models.conftest import random_heads
@@ -99,7 +99,7 @@ def test_features_and_embeddings_are_different_models(tapped_backbone: Backbone,
 def test_the_backbone_of_a_bundle_can_be_had_back(
     tapped_backbone: Backbone, tapped_bundle: Bundle, all_features: Bundle
 ) -> None:
-    again = backbone_of(tapped_bundle)
+    again = build_backbone(tapped_bundle)
 
     described = [(b.name, b.preprocessing, b.dim, b.feature_dim, b.taps) for b in (again, tapped_backbone)]
     assert described[0] == described[1]
@@ -108,7 +108,7 @@ def test_the_backbone_of_a_bundle_can_be_had_back(
 
 def test_a_bundle_cut_for_the_cpu_has_no_backbone_to_give(tapped_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="load the whole one"):
-        backbone_of(tapped_bundle.for_device("cpu"))
+        build_backbone(tapped_bundle.for_device("cpu"))
 
 
 def test_a_tapped_bundle_survives_save_and_load(tapped_bundle: Bundle, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_saving_never_replaces_what_is_there(folder: Path) -> None:
 
 
 def test_a_bundle_cut_for_one_device_cannot_be_saved(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cut down"):
+    with pytest.raises(InputError, match="reduced"):
         save(tmp_path / "bundle", bundle(GENRE).for_device("cpu"))
 
 

@@ -34,7 +34,7 @@ def test_any_size_that_leaves_something_after_three_poolings_will_do(size: int) 
 
 
 def test_a_smaller_one_is_refused() -> None:
-    with pytest.raises(InputError, match="cannot take images of 7 pixels: try 180"):
+    with pytest.raises(InputError, match="cannot take images of 7 pixels a side: use 180"):
         load_backbone("cnn3", size=7)
 
 

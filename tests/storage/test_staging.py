@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from artylyze.errors import StorageError
-from artylyze.storage.staging import local_output
+from artylyze.errors import InputError, StorageError
+from artylyze.storage.staging import local_output, refuse_cluster
 
 if TYPE_CHECKING:
     from tests.conftest import S3
@@ -27,3 +27,12 @@ def test_an_object_cannot_name_a_file_outside_of_the_folder(
     ):
         pass
     assert not list(tmp_path.rglob("outside.json"))
+
+
+def test_an_address_is_refused_on_a_cluster_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    refuse_cluster("s3://bucket/bundle")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    refuse_cluster("bundle")
+    with pytest.raises(InputError, match="unset RAY_ADDRESS"):
+        refuse_cluster("s3://bucket/bundle")

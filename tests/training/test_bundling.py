@@ -94,14 +94,14 @@ def test_both_runtimes_agree(model: Path) -> None:
 
 def test_an_export_that_is_another_model_is_refused(model: Path, tmp_path: Path) -> None:
     from artylyze.models.build import build_bundle
-    from artylyze.models.network import backbone_of
+    from artylyze.models.network import build_backbone
 
     bundle = load(model)
     heads = {
         task.name: (np.ones((len(task.terms), bundle.feature_dim)), np.arange(len(task.terms), dtype=float))
         for task in bundle.tasks
     }
-    other = build_bundle(backbone_of(bundle), bundle.tasks, heads)
+    other = build_bundle(build_backbone(bundle), bundle.tasks, heads)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     with pytest.raises(ArtylyzeError, match="differs from the trained one"):
         check_equal(replace(bundle, onnx=other.onnx), pixels)

@@ -7,14 +7,14 @@ import torch
 
 from artylyze.errors import InputError, UsageError
 from artylyze.models.folder import load
-from artylyze.models.network import backbone_of
+from artylyze.models.network import build_backbone
 from artylyze.training.request import TrainRequest
 from artylyze.training.start import STUDY_SIZE, starting_backbone
 
 
 def test_training_begins_with_the_backbone_of_a_bundle(model: Path) -> None:
     backbone = starting_backbone(TrainRequest("d", "o", init_from=str(model)))
-    expected = backbone_of(load(model))
+    expected = build_backbone(load(model))
     assert (backbone.name, backbone.preprocessing) == (expected.name, expected.preprocessing)
     for name, tensor in expected.module.state_dict().items():
         assert torch.equal(backbone.module.state_dict()[name], tensor)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import InputError
-from artylyze.models.bundle import CARD, Bundle, Task, json_digest
+from artylyze.models.bundle import CARD, Bundle, Task, json_digest, tensor_views
 from artylyze.models.cache import cached
 from artylyze.models.card import render_card
-from artylyze.models.tensors import tensor_views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
