@@ -23,6 +23,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from artylyze.wording import counted
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -46,6 +48,18 @@ class Watcher(Protocol):
         """Add `rows` steps, and `errors` images that could not be read."""
 
 
+class _Count:
+    """Steps of a run, and the images that could not be read."""
+
+    def __init__(self, rows: int = 0, done: int = 0, what: str = "") -> None:
+        self.rows, self.done, self.what, self.errors = rows, done, what, 0
+        self._resumed, self._started_at = done, time.monotonic()
+
+    def rate(self) -> float:
+        """Return steps per second since the start."""
+        return (self.done - self._resumed) / max(1e-9, time.monotonic() - self._started_at)
+
+
 class Reporter:
     """Reports messages, progress and the remaining time on stderr. Use as a context manager.
 
@@ -60,9 +74,7 @@ class Reporter:
         self._translate = translate
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._rows = self._done = self._errors = self._resumed = 0
-        self._started_at = 0.0
-        self._what = ""
+        self._count = _Count()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._lines, name="artylyze-progress", daemon=True)
 
@@ -96,17 +108,15 @@ class Reporter:
 
     def start(self, rows: int, done: int, what: str) -> None:
         """Start a count, the first or another: `done` of `rows` steps are done. `what` names the step in one word."""
-        if self._rows:
+        if self._count.rows:
             self._finish()
         else:
             self.say(f"Output of libraries: {self.log}")
-        self._rows, self._done, self._resumed, self._errors = rows, done, done, 0
-        self._what = what
-        self._started_at = time.monotonic()
+        self._count = _Count(rows, done, what)
         if done:
             self.say(f"Resuming: {done:,} of {rows:,} images are already committed.")
         if self._console.is_terminal:
-            self._bar, self._task = _start_bar(self._console, what, rows, done, self.rate)
+            self._bar, self._task = _start_bar(self._console, self._count)
         elif not self._thread.is_alive():
             self._thread.start()
 
@@ -114,35 +124,31 @@ class Reporter:
         """End the bar, or print the last line of a count."""
         if self._bar is not None:
             self._bar.stop()
-        elif self._rows:
+        elif self._count.rows:
             self._line()
 
     def advance(self, rows: int, errors: int) -> None:
         """Add committed images to the count."""
-        self._done += rows
-        self._errors += errors
+        self._count.done += rows
+        self._count.errors += errors
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, errors=self._errors)
-
-    def rate(self) -> float:
-        """Return images per second since the start."""
-        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._started_at)
+            self._bar.update(self._task, completed=self._count.done, errors=counted(self._count.errors, "error"))
 
     def _lines(self) -> None:
         while not self._stop.wait(LINE_EVERY):
-            if self._done < self._rows:  # the last line is printed when the count ends
+            if self._count.done < self._count.rows:  # the last line is printed when the count ends
                 self._line()
 
     def _line(self) -> None:
-        rate = self.rate()
-        left = (self._rows - self._done) / rate if rate else None
+        count, rate = self._count, self._count.rate()
+        left = (count.rows - count.done) / rate if rate else None
         self._write(
             {
                 "event": "progress",
-                "what": self._what,
-                "done": self._done,
-                "rows": self._rows,
-                "errors": self._errors,
+                "what": count.what,
+                "done": count.done,
+                "rows": count.rows,
+                "errors": count.errors,
                 "images_per_second": round(rate, 1),
                 "eta_seconds": None if left is None else round(left),
             }
@@ -167,9 +173,7 @@ class Display:
         self._shown = shown and (self._notebook or self._console.is_terminal)
         self._bar: Progress | _NotebookLine | None = None
         self._task: TaskID | None = None
-        self._what = ""
-        self._rows = self._done = self._errors = self._resumed = 0
-        self._started_at = 0.0
+        self._count = _Count()
 
     def __enter__(self) -> Self:
         return self
@@ -186,31 +190,28 @@ class Display:
 
     def start(self, rows: int, done: int, what: str) -> None:
         """Start a count: `done` of `rows` steps of `what` are done."""
-        self._what, self._rows, self._done, self._resumed, self._errors = what, rows, done, done, 0
-        self._started_at = time.monotonic()
+        self._count = _Count(rows, done, what)
         self.__exit__()
         if self._notebook:
             self._bar = _NotebookLine(self._text)
         elif self._shown:
-            self._bar, self._task = _start_bar(self._console, what, rows, done, self._rate)
+            self._bar, self._task = _start_bar(self._console, self._count)
 
     def advance(self, rows: int, errors: int) -> None:
         """Add steps to the count."""
-        self._done += rows
-        self._errors += errors
+        self._count.done += rows
+        self._count.errors += errors
         if isinstance(self._bar, Progress) and self._task is not None:
-            self._bar.update(self._task, completed=self._done, errors=self._errors)
+            self._bar.update(self._task, completed=self._count.done, errors=counted(self._count.errors, "error"))
         elif isinstance(self._bar, _NotebookLine):
             self._bar.update()
 
-    def _rate(self) -> float:
-        return (self._done - self._resumed) / max(1e-9, time.monotonic() - self._started_at)
-
     def _text(self) -> str:
-        filled = round(WIDTH * self._done / max(1, self._rows))
+        count = self._count
+        filled = round(WIDTH * count.done / max(1, count.rows))
         bar = "\N{FULL BLOCK}" * filled + "\N{LIGHT SHADE}" * (WIDTH - filled)
-        errors = f"  {self._errors:,} errors" if self._errors else ""
-        return f"{self._what} {bar} {self._done:,}/{self._rows:,}  {self._rate():,.1f} images/s{errors}"
+        errors = f"  {counted(count.errors, 'error')}" if count.errors else ""
+        return f"{count.what} {bar} {count.done:,}/{count.rows:,}  {count.rate():,.1f} images/s{errors}"
 
 
 @contextmanager
@@ -244,20 +245,20 @@ class _NotebookLine:
         self._handle.update({"text/plain": self._text()}, raw=True)
 
 
-def _start_bar(console: Console, what: str, rows: int, done: int, rate: Callable[[], float]) -> tuple[Progress, TaskID]:
+def _start_bar(console: Console, count: _Count) -> tuple[Progress, TaskID]:
     """Return a bar on a terminal, and its task."""
     bar = _Bar(
-        TextColumn(what),
+        TextColumn(count.what),
         BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        _Rate(rate),
-        TextColumn("[red]{task.fields[errors]:,} errors"),
+        _Rate(count.rate),
+        TextColumn("[red]{task.fields[errors]}"),
         TimeRemainingColumn(),
         console=console,
         expand=True,
     )
     bar.start()
-    return bar, bar.add_task(what, total=rows, completed=done, errors=0)
+    return bar, bar.add_task(count.what, total=count.rows, completed=count.done, errors=counted(0, "error"))
 
 
 class _Bar(Progress):

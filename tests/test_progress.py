@@ -66,7 +66,7 @@ def test_a_call_shows_a_bar_on_a_terminal() -> None:
 
     assert "Reading" in shown
     assert "300/300" in shown
-    assert "1 errors" in shown
+    assert "1 error" in shown
 
 
 def test_a_call_shows_nothing_elsewhere_but_logs(

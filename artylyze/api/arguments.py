@@ -43,7 +43,7 @@ def optional(address: StrPath | None) -> str | None:
 
 def addresses(given: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
     """Return one address or several as a tuple."""
-    return (os.fspath(given),) if isinstance(given, str | os.PathLike) else tuple(map(os.fspath, given))
+    return (os.fspath(given),) if isinstance(given, str | os.PathLike) else tuple(os.fspath(path) for path in given)
 
 
 def several(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -10,12 +10,12 @@ import io
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
 from artylyze.storage.contract import (
@@ -30,8 +30,6 @@ from artylyze.storage.contract import (
     first_line,
     time_validator,
 )
-
-T = TypeVar("T")
 
 OBJECT_SECONDS = 900.0
 """Time limit for one object, against servers that send it byte by byte."""
@@ -176,27 +174,21 @@ class ObjectStore:
                 yield entry
 
     def _list_s3(self, prefix: str) -> Iterator[tuple[str, int, str | None, datetime]]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         pages = self.bucket.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket.name, Prefix=prefix)
-        try:
+        with self._storage_errors():
             for page in pages:
                 for item in page.get("Contents", ()):
                     yield item["Key"], item["Size"], item.get("ETag"), item["LastModified"]
-        except (BotoCoreError, ClientError) as error:
-            raise self._refusal(_code(error), error) from error
 
     def _list_other(self, prefix: str) -> Iterator[tuple[str, int, str | None, datetime]]:
         import obstore
 
         folder, _, _ = prefix.rpartition("/")
-        try:
+        with self._storage_errors():
             for chunk in obstore.list(self.bucket.store, folder or None, chunk_size=1000):
                 for item in chunk:
                     if item["path"].startswith(prefix):
                         yield item["path"], item["size"], item["e_tag"], item["last_modified"]
-        except Exception as error:
-            raise self._refusal(_code(error), error) from error
 
     def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one object in one request."""
@@ -265,26 +257,26 @@ class ObjectStore:
         import obstore
 
         name = self._name(key)
-        try:
-            return bytes(obstore.get(self.bucket.store, name).bytes())
-        except FileNotFoundError as error:
-            if _code(error) == "NoSuchBucket":
-                raise self._refusal("NoSuchBucket", error) from error
-            return None
-        except Exception as error:
-            raise self._refusal(_code(error), error) from error
+        with self._storage_errors():
+            try:
+                return bytes(obstore.get(self.bucket.store, name).bytes())
+            except FileNotFoundError as error:
+                if _code(error) == "NoSuchBucket":
+                    raise
+                return None
 
     def tail(self, key: str, count: int) -> bytes:
         """Read the last `count` bytes of an object."""
         import obstore
 
         name = self._name(key)
-        try:
-            return bytes(obstore.get(self.bucket.store, name, options={"range": {"suffix": count}}).bytes())
-        except Exception as error:
-            if self._is_empty(name):  # no range of nothing is valid
-                return b""
-            raise self._refusal(_code(error), error) from error
+        with self._storage_errors():
+            try:
+                return bytes(obstore.get(self.bucket.store, name, options={"range": {"suffix": count}}).bytes())
+            except Exception:
+                if self._is_empty(name):  # an empty object has no valid range
+                    return b""
+                raise
 
     def _is_empty(self, name: str) -> bool:
         import obstore
@@ -297,7 +289,8 @@ class ObjectStore:
     def open(self, key: str) -> IO[bytes]:
         """Open an object for random access."""
         name = self._name(key)
-        return self._call(lambda: io.BufferedReader(_RangeReader(self.bucket.store, name), RANGE_BYTES))
+        with self._storage_errors():
+            return io.BufferedReader(_RangeReader(self.bucket.store, name), RANGE_BYTES)
 
     def put(self, key: str, data: bytes | memoryview, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write an object in one request."""
@@ -306,12 +299,11 @@ class ObjectStore:
 
         name = self._name(key)
         mode: Any = "create" if if_absent else {"e_tag": if_match} if if_match else "overwrite"
-        try:
-            result = obstore.put(self.bucket.store, name, data, mode=mode, use_multipart=False)
-        except (AlreadyExistsError, PreconditionError) as error:
-            raise ConflictError(key) from error
-        except Exception as error:
-            raise self._refusal(_code(error), error) from error
+        with self._storage_errors():
+            try:
+                result = obstore.put(self.bucket.store, name, data, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError) as error:
+                raise ConflictError(key) from error
         return result["e_tag"] or ""
 
     def version(self, key: str) -> str | None:
@@ -319,34 +311,30 @@ class ObjectStore:
         import obstore
 
         name = self._name(key)
-        try:
-            return obstore.head(self.bucket.store, name)["e_tag"] or ""
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            raise self._refusal(_code(error), error) from error
+        with self._storage_errors():
+            try:
+                return obstore.head(self.bucket.store, name)["e_tag"] or ""
+            except FileNotFoundError:
+                return None
 
     def upload(self, key: str, path: Path) -> None:
         """Write a local file, in parts if it is large."""
         import obstore
 
         name = self._name(key)
-        self._call(lambda: obstore.put(self.bucket.store, name, path))
+        with self._storage_errors():
+            obstore.put(self.bucket.store, name, path)
 
     def delete(self, key: str) -> None:
         """Remove an object."""
         import obstore
 
         name = self._name(key)
-        try:
+        with self._storage_errors(), suppress(FileNotFoundError):
             if self.bucket.s3:  # obstore deletes in batches, which not every server supports
                 self.bucket.s3.delete_object(Bucket=self.bucket.name, Key=name)
             else:
                 obstore.delete(self.bucket.store, name)
-        except FileNotFoundError:
-            return
-        except Exception as error:
-            raise self._refusal(_code(error), error) from error
 
     def _name(self, key: str) -> str:
         name = self.prefix + key
@@ -354,16 +342,18 @@ class ObjectStore:
             raise StorageError(f"{self.url}: keys that begin with a slash can be read but not written.")
         return name
 
-    def _call(self, call: Callable[[], T]) -> T:
+    @contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        """Raise StorageError for what obstore and boto3 raise."""
         try:
-            return call()
+            yield
+        except (ConflictError, AttributeError, TypeError):  # the last two are defects of artylyze
+            raise
         except Exception as error:
-            raise self._refusal(_code(error), error) from error
+            raise self._refusal(error) from error
 
-    def _refusal(self, code: str, error: Exception) -> StorageError:
-        if isinstance(error, (AttributeError, TypeError)):
-            raise error  # a defect of artylyze: neither retries nor credentials help
-        scheme, name = self.bucket.scheme, self.bucket.name
+    def _refusal(self, error: Exception) -> StorageError:
+        code, scheme, name = _code(error), self.bucket.scheme, self.bucket.name
         if code in ("NoSuchBucket", "404", "ContainerNotFound"):
             return StorageError(f"There is no bucket {scheme}://{name}. Check the name, the region and the endpoint.")
         if _code_class(code) is ErrorCode.DENIED or "PermissionDenied" in type(error).__name__:
@@ -371,9 +361,7 @@ class ObjectStore:
         if isinstance(error, FileNotFoundError):
             return StorageError(f"{self.url}: {first_line(error)}")
         what = first_line(error).rstrip(".")
-        return StorageError(
-            f"{self.url} cannot be reached, or gave an unexpected answer: {what}. Check {_WHERE[scheme]}."
-        )
+        return StorageError(f"{self.url} gave no valid answer: {what}. Check {_WHERE[scheme]}.")
 
 
 class _RangeReader(io.RawIOBase):
