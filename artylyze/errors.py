@@ -59,7 +59,7 @@ class ErrorCode(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether this is a transient error, which a later try can mend: `retry_failed` tags these images again."""
+        """Whether this is a transient error, which may not recur: `retry_failed` tags these images again."""
         return self in _TRANSIENT
 
 

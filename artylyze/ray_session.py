@@ -36,7 +36,7 @@ def connect() -> str:
     context.target_max_block_size = None  # a shard is a block, whatever its size
     context.max_consecutive_actor_init_deaths = 3
     context.memory_usage_poll_interval_s = None  # else a thread in each worker adds up its pages every second
-    context.execution_no_progress_timeout_s = -1  # a shard of slow images may take longer than any guess of ours
+    context.execution_no_progress_timeout_s = -1  # a shard of slow images may exceed any fixed limit
     session: Any = ray._private.worker._global_node
     return str(Path(session.get_logs_dir_path())) if session else "/tmp/ray/session_latest/logs"  # noqa: S108
 

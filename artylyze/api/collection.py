@@ -157,7 +157,7 @@ def tag(
         Catalog('catalog': 24 images, 1 error)
     """
     from artylyze.collection.scan import MetadataTable
-    from artylyze.tagging.job import judge, run
+    from artylyze.tagging.job import check_error_rate, run
     from artylyze.tagging.request import TagRequest
 
     reading = Reading(encoding, sheet, skip_bad_rows)
@@ -184,5 +184,5 @@ def tag(
     )
     with watching(progress) as watcher:
         outcome = run(request, watcher)
-    judge(request, outcome)
+    check_error_rate(request, outcome)
     return open_catalog(output)

@@ -36,14 +36,14 @@ app.add_typer(clustering_commands)
 app.add_typer(publish_commands)
 app.add_typer(upkeep_commands)
 
-_RESUMES = {
+_WHEN_REPEATED = {
     "tag": "resumes where it stopped",
-    "train": "goes on from what is kept: images and features that were read, epochs that ended",
-    "tune": "goes on from what is kept: trials that ended, and epochs of the others",
-    "demo": "goes on with the step that was interrupted",
-    "sample": "goes on with the images that are not there yet",
+    "train": "resumes with the features and epochs that are complete",
+    "tune": "resumes with the trials and epochs that are complete",
+    "demo": "resumes at the interrupted step",
+    "sample": "draws the missing images",
 }
-"""What a command does when it is given again after an interruption; the others begin anew."""
+"""What a repeated command does after an interruption; the others start again."""
 
 
 def main() -> NoReturn:
@@ -63,7 +63,7 @@ def main() -> NoReturn:
 
 def _when_repeated(arguments: list[str]) -> str:
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
-    return "begins anew" if "--dry-run" in arguments else _RESUMES.get(command, "begins anew")
+    return "starts again" if "--dry-run" in arguments else _WHEN_REPEATED.get(command, "starts again")
 
 
 @app.callback(invoke_without_command=True)

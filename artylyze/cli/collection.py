@@ -180,7 +180,7 @@ def tag(
 
 
 def _tag(request: TagRequest, as_json: bool) -> None:
-    from artylyze.tagging.job import describe, judge, run
+    from artylyze.tagging.job import check_error_rate, describe, run
 
     with reporter() as watcher:
         outcome = run(request, watcher)
@@ -196,7 +196,7 @@ def _tag(request: TagRequest, as_json: bool) -> None:
         "seconds": round(outcome.seconds, 2),
     }
     tell(summary, as_json, describe(request, outcome))
-    judge(request, outcome)
+    check_error_rate(request, outcome)
 
 
 def _dry_run(request: TagRequest, as_json: bool) -> None:

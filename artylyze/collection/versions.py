@@ -156,7 +156,7 @@ def _list_buckets(database: duckdb.DuckDBPyConnection) -> None:
         {"schemes": list(CLOUD), "least": LIST_FROM},
     ).fetchall()
     for wanted, least, greatest in buckets:
-        folder = _common_folder(least, greatest)  # of all that lie between them
+        folder = _common_folder(least, greatest)  # of all addresses between them
         try:
             entries = islice(open_store(folder).list(), LIST_AT_MOST * wanted)
             while rows := [(f"{folder}/{e.key}", e.size, e.validator) for e in islice(entries, BATCH)]:

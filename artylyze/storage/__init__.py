@@ -99,7 +99,7 @@ def check_output(address: str | os.PathLike[str]) -> None:
 
 
 def reachable(uri: str) -> bool:
-    """Whether an object can be read, asked without reading it."""
+    """Whether an object can be read, without reading it."""
     try:
         fetch(uri, max_bytes=0)
     except ImageError as error:
@@ -136,7 +136,7 @@ def head(uri: str) -> Version:
 
 
 def _locate(uri: str) -> tuple[ObjectStore | Path | None, str]:
-    """Return the bucket and the key, or the path, behind an address; None for the web. Raises ImageError."""
+    """Return the bucket and key, or the path, of an address; None for the web. Raises ImageError."""
     scheme, _, rest = uri.partition("://") if is_url(uri) else ("", "", uri)
     scheme = scheme.lower()
     if scheme in ("http", "https"):

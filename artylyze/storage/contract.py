@@ -58,7 +58,7 @@ class Tally:
 
 @dataclass
 class Survey:
-    """What the listing of somebody's collection leaves out, and why; filled in while it is listed.
+    """What the listing of a collection leaves out, and why; filled in while it is listed.
 
     Attributes:
         skips: whether the folder of this key is left out, with all that is in it.
@@ -87,7 +87,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An object's size in bytes and its validator, asked without reading it; None if unknown."""
+    """An object's size in bytes and its validator, None if unknown."""
 
     size: int | None
     validator: str | None
@@ -107,7 +107,7 @@ class Store(Protocol):
         """Yield every object whose key begins with `under`, in no promised order."""
 
     def survey(self, survey: Survey) -> Iterator[Entry]:
-        """Yield the objects of somebody's collection; what is left out or cannot be listed is counted, not raised."""
+        """Yield the objects of a collection; what is left out or cannot be listed is counted, not raised."""
 
     def get(self, key: str, max_bytes: int = MAX_OBJECT_BYTES) -> Content:
         """Read one object; raise ImageError if it cannot be had."""

@@ -62,7 +62,7 @@ class LocalStore:
                     yield Entry(key, status.st_size, _file_validator(status))
 
     def survey(self, survey: Survey) -> Iterator[Entry]:
-        """Yield the files of somebody's collection, links followed; no folder is listed twice.
+        """Yield the files of a collection, following links; no folder is listed twice.
 
         Links to folders come last and in the order of their names, so that a folder's own name is the one that counts,
         today and at the next listing.
@@ -181,7 +181,7 @@ class LocalStore:
             raise _local_error(error) from error
 
     def _path(self, key: str) -> Path:
-        """Return the path of a key, which must lie below the folder."""
+        """Return the path of a key, which must be below the folder."""
         if key.startswith("/") or ".." in key.split("/"):
             raise StorageError(f"{key!r} does not name a file below {self.url}.")
         return self.root / key

@@ -1,4 +1,4 @@
-"""Images behind http(s) addresses, as IIIF servers and image links in catalogues give them.
+"""Images at http(s) addresses, as IIIF servers and image links in catalogues give them.
 
 Whatever a server does, a request ends with the bytes or with an ImageError. One time limit covers all tries; it is
 checked before each read from the network, so that headers or a body that arrive byte by byte cannot exceed it.
@@ -102,7 +102,7 @@ def head_http(uri: str) -> Version:
         ImageError: if it cannot be had: denied, missing or unreachable.
     """
 
-    def ask(method: str) -> Version:
+    def request(method: str) -> Version:
         def attempt(clock: _Clock) -> Version:
             with _answer(method, uri, clock) as response:
                 size = response.headers.get("Content-Length") or ""
@@ -114,11 +114,11 @@ def head_http(uri: str) -> Version:
     host = urlsplit(uri).netloc
     if host not in _rejects_head:
         try:
-            return ask("HEAD")
+            return request("HEAD")
         except ImageError as error:
             if not error.detail.startswith("HTTP "):  # no answer: a GET would wait as long again
                 raise
-    version = ask("GET")
+    version = request("GET")
     _rejects_head.add(host)
     return version
 
@@ -139,7 +139,7 @@ def _validators(response: BaseHTTPResponse) -> tuple[str, ...]:
 
 
 class _TransientError(Exception):
-    """A failure that a retry may mend; `wait` is how many seconds the server asks to wait before it."""
+    """A transient error; `wait` is how many seconds the server asks to wait before it."""
 
     def __init__(self, what: str, wait: float = 0.0) -> None:
         super().__init__(what)

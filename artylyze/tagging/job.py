@@ -141,7 +141,7 @@ def describe(request: TagRequest, outcome: Outcome) -> str:
     return "\n".join([*lines, "Next:", *(f"  {command:<{wide}}  {what}" for command, what in following)])
 
 
-def judge(request: TagRequest, outcome: Outcome) -> None:
+def check_error_rate(request: TagRequest, outcome: Outcome) -> None:
     """Raise TooManyErrorsError if more images of the catalog failed than the user allowed."""
     rows, failed = outcome.snapshot.rows, outcome.snapshot.rows - outcome.snapshot.ok
     if failed > request.max_error_rate * rows:

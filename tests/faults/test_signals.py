@@ -113,11 +113,11 @@ def dataset(silent: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 AWAY = "s3://bucket/there"
-ANEW = "begins anew"
+ANEW = "starts again"
 WAITING = {
     "scan": (["scan", AWAY, "-o", "m.parquet"], ANEW),
     "features": (["features", AWAY, "-o", "f.parquet", "--method", "pca"], ANEW),
-    "train": (["train", "DATASET", "-o", "bundle"], "goes on from what is kept"),
+    "train": (["train", "DATASET", "-o", "bundle"], "resumes with the features"),
 }
 
 
@@ -213,7 +213,7 @@ def test_fine_tuning_ends_in_ray_train_when_it_is_asked_to_where_ctrl_c_is_ignor
         command.process.send_signal(signal.SIGTERM)
         code, said = command.ended()
         assert code == 130, said
-        assert said.splitlines()[-1].startswith("artylyze: interrupted. The same command goes on from what is kept")
+        assert said.splitlines()[-1].startswith("artylyze: interrupted. The same command resumes with the")
         assert "Traceback" not in said
         assert command.left() == []
     assert not output.exists()

@@ -15,7 +15,7 @@ from artylyze.collection.manifest import write_manifest
 from artylyze.collection.scan import scan
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
 from artylyze.storage import open_store
-from artylyze.tagging.job import drive, judge, run
+from artylyze.tagging.job import check_error_rate, drive, run
 from artylyze.tagging.local_engine import LocalEngine
 from artylyze.tagging.planning import plan
 from artylyze.tagging.request import TagRequest
@@ -206,7 +206,7 @@ def test_more_errors_than_allowed_is_told_after_the_catalog_is_complete(
     outcome = run(request_for, watcher)
     assert read_snapshot(request_for.output).rows == 50
     with pytest.raises(TooManyErrorsError, match="5 of 50 images failed"):
-        judge(request_for, outcome)
+        check_error_rate(request_for, outcome)
 
 
 def test_limit_takes_the_first_images(request_for: TagRequest, watcher: Quiet) -> None:

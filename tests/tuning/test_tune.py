@@ -133,7 +133,7 @@ def test_killed_and_interrupted_it_goes_on_and_does_nothing_twice(folder: Path, 
 
     code, said = run_until(1, signal.SIGTERM)
     assert code == 130
-    assert said.splitlines()[-1].startswith("artylyze: interrupted. The same command goes on from what is kept: trials")
+    assert said.splitlines()[-1].startswith("artylyze: interrupted. The same command resumes with the trials")
     run_until(2, signal.SIGKILL)
     before = {path: path.stat().st_mtime_ns for path in output.glob(f"trials/*/{RESULT}")}
     assert len(before) == 2
@@ -197,7 +197,7 @@ def test_a_sweep_of_one_frozen_trial_runs_without_ray_and_goes_on_after_an_inter
         process.send_signal(signal.SIGTERM)
         said = process.communicate()[1].splitlines()
     assert process.returncode == 130
-    assert said[-2].startswith("artylyze: interrupted. The same command goes on from what is kept: trials")
+    assert said[-2].startswith("artylyze: interrupted. The same command resumes with the trials")
     assert said[-1] == "False"
     assert not (output / "sweep.json").exists()
 
