@@ -111,7 +111,7 @@ def test_an_output_is_not_cleared_while_a_command_makes_it(moto_server: S3) -> N
         assert Path(row["path"]) == folder.parent
         assert artylyze("--clear").stdout.startswith("Removed 0 entries")
         second = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=False)
-        assert f"Another process of this machine makes {address} now" in second.stderr
+        assert f"Another process on this machine is writing {address}" in second.stderr
         process.communicate("fail")
     free_space(10**9)
     assert (folder / "end.json").exists()  # an interrupted output is work: room for others does not cost it

@@ -105,7 +105,7 @@ class TestReading:
         catalog = make(library, {"a": 1})
         (path,) = part_paths(catalog, read_snapshot(catalog))
         Path(path).write_bytes(content)
-        with pytest.raises(InputError, match=r"part-00000.parquet is damaged .*Delete it, and run the command again"):
+        with pytest.raises(InputError, match=r"part-00000.parquet is damaged .*Delete it and repeat the command"):
             embeddings(catalog)
 
     def test_a_part_cut_short_is_told(self, library: Library) -> None:

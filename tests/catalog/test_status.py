@@ -46,12 +46,12 @@ def only(library: Library) -> RunState:
 
 
 def test_without_a_run_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no run has begun there"):
+    with pytest.raises(InputError, match="no run was started there"):
         run_states(str(tmp_path))
 
 
 def test_a_folder_that_is_not_there_holds_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no run has begun there"):
+    with pytest.raises(InputError, match="no run was started there"):
         run_states(str(tmp_path / "nowhere"))
 
 

@@ -150,7 +150,7 @@ class TestRowGroups:
         rows = table(["a", "b", "c"])
         words = pa.StructArray.from_arrays([pa.array(["x", "y", "x"]).dictionary_encode()], ["kind"])
         pq.write_table(rows.append_column("metadata", words), path, row_group_size=1)
-        with pytest.raises(InputError, match="not a Parquet file that can be read"):
+        with pytest.raises(InputError, match="cannot be read as a Parquet file"):
             open_manifest(path)
 
     @given(start=st.integers(0, 30), count=st.integers(0, 30), group=st.integers(1, 12))
@@ -230,7 +230,7 @@ class TestChecks:
     @pytest.mark.parametrize("content", [b"", b"image_id,uri\n", b"PAR1", b"PAR1" + bytes(50) + b"PAR1"], ids=len)
     def test_what_is_not_parquet_is_told(self, path: str, content: bytes) -> None:
         Path(path).write_bytes(content)
-        with pytest.raises(InputError, match="is not a Parquet file that can be read"):
+        with pytest.raises(InputError, match="cannot be read as a Parquet file"):
             open_manifest(path)
 
     @pytest.mark.parametrize("content", [b"", b"image_id,uri\n"], ids=len)
@@ -238,7 +238,7 @@ class TestChecks:
         aws(s3)
         folder = s3.bucket(f"garbage-{len(content)}")
         open_store(folder).put("a.parquet", content)
-        with pytest.raises(InputError, match="is not a Parquet file that can be read"):
+        with pytest.raises(InputError, match="cannot be read as a Parquet file"):
             open_manifest(f"{folder}/a.parquet")
 
     def test_a_file_that_is_not_there_is_told(self, path: str) -> None:
@@ -249,7 +249,7 @@ class TestChecks:
         pq.write_table(table([f"{n:04d}" for n in range(5000)]), path)
         whole = Path(path).read_bytes()
         Path(path).write_bytes(whole[:4] + b"\xff" * 2000 + whole[2004:])
-        with pytest.raises(InputError, match="is not a Parquet file that can be read"):
+        with pytest.raises(InputError, match="cannot be read as a Parquet file"):
             open_manifest(path)
 
 

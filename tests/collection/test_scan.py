@@ -497,7 +497,7 @@ class TestAddresses:
     def test_a_list_of_nothing_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no rows"):
             scanned(table(tmp_path, "uri,title\n", "l.csv"), tmp_path)
-        with pytest.raises(InputError, match="No images were found"):
+        with pytest.raises(InputError, match="There are no images in"):
             scanned(table(tmp_path, "uri,title\n,x\n", "l.csv"), tmp_path)
 
     @pytest.mark.parametrize("option", [{"glob": "*"}, {"metadata": "m.csv", "id_column": "id"}])

@@ -131,7 +131,7 @@ def test_a_server_that_tells_nothing_is_said_once_with_the_number(site: Site, tm
     site.pages |= {f"/{number}.jpg": {} for number in range(3)}
     _, report = rows(tmp_path, *(f"{site.url}/{number}.jpg" for number in range(3)))
     (note,) = report.notes
-    assert note.startswith(f"3 addresses of {site.url[7:]} give no ETag or Last-Modified: `update` cannot see")
+    assert note.startswith(f"3 addresses of {site.url[7:]} give no ETag or Last-Modified: `update` cannot detect")
 
 
 def test_a_host_where_nobody_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_a_host_where_nobody_answers_is_given_up(tmp_path: Path, monkeypatch: py
     found, report = rows(tmp_path, *(f"http://{host}/{number}.jpg" for number in range(5)))
     assert set(found.values()) == {(None, None)}
     assert report.unknown.unanswered.count == 5
-    assert f"2 others of {host} were not answered" in report.unknown.unanswered.first[-1]
+    assert f"2 others of {host} gave no answer" in report.unknown.unanswered.first[-1]
 
 
 @pytest.mark.parametrize("least", [2, 1000], ids=["listed", "asked one by one"])

@@ -107,7 +107,7 @@ def test_the_backbone_of_a_bundle_can_be_had_back(
 
 
 def test_a_bundle_cut_for_the_cpu_has_no_backbone_to_give(tapped_bundle: Bundle) -> None:
-    with pytest.raises(InputError, match="load the whole one"):
+    with pytest.raises(InputError, match="load the complete one"):
         build_backbone(tapped_bundle.for_device("cpu"))
 
 

@@ -90,7 +90,7 @@ def test_a_folder_has_its_own_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["nowhere", "tf_efficientnet_lite0", ""])
 def test_anything_else_is_answered_with_what_is_accepted(spec: str) -> None:
-    with pytest.raises(InputError, match=r"folder of a bundle or its address, timm:NAME"):
+    with pytest.raises(InputError, match="folder or address of a bundle, timm:NAME"):
         resolve_model(spec)
 
 

@@ -37,7 +37,7 @@ def test_an_encoding_is_recognised_by_its_letters_and_said(content: str, encodin
     found = decode(content.encode(encoding), "objects.csv")
     assert text(found) == content
     (note,) = found.notes
-    assert f"read as {named}, a guess" in note
+    assert f"read as {named}, guessed" in note
     assert "`encoding`" in note
 
 

