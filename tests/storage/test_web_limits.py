@@ -202,7 +202,7 @@ def test_a_limit_that_is_no_number_is_an_error_of_the_run(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(InputError, match=f"{variable}={value} is not a number"):
+    with pytest.raises(InputError, match=f"{variable}={value}: give a number"):
         fetch("http://127.0.0.1:1/a.jpg")
 
 
