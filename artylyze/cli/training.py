@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from artylyze.cli.flags import reporter
-from artylyze.cli.options import Encoding, FileSeparator, Sheet, SkipBadRows, separator, tell
+from artylyze.cli.options import Encoding, FileSeparator, Json, Sheet, SkipBadRows, separator, tell
 
 if TYPE_CHECKING:
     from artylyze.training.request import Mode
@@ -26,7 +26,6 @@ Taps = Annotated[str | None, typer.Option(help="Stages whose channel statistics 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[float, typer.Option(help="Precision of what is not flagged for review.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
 
 
 @commands.command()
@@ -71,7 +70,7 @@ def curate(
     encoding: Encoding = None,
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Make a dataset to train on from labels.
 
@@ -131,7 +130,7 @@ def train(
     device: Device = "auto",
     precision: Precision = 0.85,
     seed: Seed = 0,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Train a model bundle for `tag --model`.
 
@@ -195,7 +194,7 @@ def evaluate(
         int, typer.Option(help="Parts in which heads on frozen features are fitted again; 0: they are not.")
     ] = 4,
     device: Device = "auto",
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a bundle on labelled images.
 
@@ -253,7 +252,7 @@ def tune(
     device: Device = "auto",
     precision: Precision = 0.85,
     seed: Seed = 0,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Sweep learning rates and backbones.
 
