@@ -43,7 +43,7 @@ def compare(first: Row, second: Row) -> tuple[float, str]:
 
 
 def best(rows: Sequence[Row], contestant: str) -> Row:
-    """The row of a contestant with the best held-out accuracy: the test split chooses nothing."""
+    """The row of a contestant with the best cross-validated accuracy: the test split chooses nothing."""
     return max((row for row in rows if row["contestant"] == contestant), key=lambda row: row["held_out"]["accuracy"])
 
 
@@ -68,9 +68,10 @@ def section(result: Mapping[str, Any]) -> str:
     parts = [
         f"Our paintings at {settings['pixels']} pixels, no artist on both sides of the split; figures of the test "
         "part. Where a whole network is trained, a fifth of what it could learn from is held out, and chooses the "
-        "epoch. The study's own figures come from other images, other classes and a random split: they are no "
-        "yardstick for these, only its order of networks is asked about. MobileNet, DenseNet121 and VGG16 are not "
-        "ranked: their ImageNet weights could not be had here."
+        "epoch. Of several learning rates the one with the best cross-validated accuracy on the training part is "
+        "compared below: the test part chooses nothing. The study's own figures come from other images, other classes "
+        "and a random split: they are no yardstick for these, only its order of networks is asked about. MobileNet, "
+        "DenseNet121 and VGG16 are not ranked: their ImageNet weights could not be had here."
     ]
     for task, found in result["tasks"].items():
         train, test = found["train"], found["test"]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from typing import Any, TypeAlias
 
 StrPath: TypeAlias = str | os.PathLike[str]
 """A path or an address; also the output of another step, a `Catalog` or a `Model`."""
@@ -54,15 +50,3 @@ def several(given: str | Iterable[str]) -> tuple[str, ...]:
 def names(given: str | Iterable[str]) -> tuple[str, ...]:
     """Return names as a tuple, from a sequence or from one text with commas, as on a command line."""
     return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else tuple(given)
-
-
-def kept_console() -> Console:
-    """Return a console that keeps what is printed."""
-    from rich.console import Console
-
-    return Console(file=io.StringIO(), width=120, highlight=False, markup=False, soft_wrap=True)
-
-
-def printed(console: Console) -> str:
-    """Return what was printed on a console of `kept_console`."""
-    return cast("io.StringIO", console.file).getvalue().rstrip("\n")

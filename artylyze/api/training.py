@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from artylyze.api.arguments import Output, StrPath, addresses, kept_console, names, optional, printed, several
+from artylyze.api.arguments import Output, StrPath, addresses, names, optional, several
+from artylyze.drawing.table import rendered
 from artylyze.progress import Watcher, watching
 from artylyze.tables import Reading
 
@@ -253,7 +255,7 @@ def tune(
         [1, 2]
         >>> best = artylyze.load_model("sweep/best")
     """
-    from artylyze.tuning.leaderboard import describe, table_of
+    from artylyze.tuning.leaderboard import as_table, describe
     from artylyze.tuning.sweep import TuneRequest
     from artylyze.tuning.tune import tune as run
 
@@ -279,12 +281,8 @@ def tune(
     )
     with watching(progress) as watcher:
         board = run(request, watcher)
-    console = kept_console()
-    console.print(table_of(board))
-    for line in describe(board, request.output):
-        console.print(line)
     figures = {"output": request.output, "rows": [row.as_dict() for row in board.rows]}
-    return Output(request.output, figures, printed(console))
+    return Output(request.output, figures, rendered([as_table(board), *describe(board, request.output)], _width()))
 
 
 def evaluate(
@@ -333,7 +331,7 @@ def evaluate(
     """
     from artylyze.evaluation.evaluate import EvaluateRequest
     from artylyze.evaluation.evaluate import evaluate as run
-    from artylyze.evaluation.figures import show, write_report
+    from artylyze.evaluation.figures import describe, write_report
 
     request = EvaluateRequest(
         bundle=os.fspath(bundle),
@@ -347,9 +345,12 @@ def evaluate(
         reading=Reading(encoding, sheet, skip_bad_rows),
     )
     with watching(progress) as watcher:
-        found = run(request, watcher)
-        files = write_report(found, request.output, watcher)
-    console = kept_console()
-    show(found, request.output, files, console)
-    figures = {"output": request.output, "files": files, **found.as_dict()}
-    return Output(request.output, figures, printed(console))
+        evaluation = run(request, watcher)
+        files = write_report(evaluation, request.output, watcher)
+    figures = {"output": request.output, "files": files, **evaluation.as_dict()}
+    return Output(request.output, figures, rendered(describe(evaluation, request.output, files), _width()))
+
+
+def _width() -> int:
+    """Characters of a line: the terminal's, if there is one."""
+    return shutil.get_terminal_size((160, 24)).columns

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from artylyze.cli.flags import reporter
-from artylyze.cli.options import Encoding, FileSeparator, Sheet, SkipBadRows, reading, separator, tell
+from artylyze.cli.options import Encoding, FileSeparator, Json, Sheet, SkipBadRows, separator, tell
 
 if TYPE_CHECKING:
     from artylyze.training.request import Mode
 
 commands = typer.Typer()
+
+Dataset = Annotated[str, typer.Argument(help="A dataset: the .parquet file that `curate` wrote.")]
+Tasks = Annotated[str | None, typer.Option(help="Which of its tasks, for example genre,style. Default: all.")]
+Epochs = Annotated[int | None, typer.Option(help="Times that every image is seen. Default: by mode.")]
+BatchSize = Annotated[int, typer.Option(help="Images for each step.")]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Pixels a side. Default: 180 for finetune, the backbone's own for frozen.")
+]
+Taps = Annotated[str | None, typer.Option(help="Stages whose channel statistics join the features, for example 1,2,3.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Precision = Annotated[float, typer.Option(help="Precision of what is not flagged for review.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 
 
 @commands.command()
@@ -49,7 +60,7 @@ def curate(
     ] = "undersample",
     split: Annotated[str, typer.Option(help="Shares of train and test.")] = "0.75,0.25",
     group: Annotated[str, typer.Option(help="artist: no artist is on both sides; none: at random.")] = "artist",
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Seed = 0,
     id_column: Annotated[str | None, typer.Option(help="Column that identifies a record. Default: found out.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Column that names the image file, if another.")] = None,
     file_separator: FileSeparator = None,
@@ -59,7 +70,7 @@ def curate(
     encoding: Encoding = None,
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make a dataset to train on from labels.
 
@@ -98,11 +109,9 @@ def curate(
 
 @commands.command()
 def train(
-    dataset: Annotated[str, typer.Argument(help="A dataset: the .parquet file that `curate` wrote.")],
+    dataset: Dataset,
     output: Annotated[str, typer.Option("--output", "-o", help="The bundle: a folder or an address, not there yet.")],
-    tasks: Annotated[
-        str | None, typer.Option(help="Which of its tasks, for example genre,style. Default: all.")
-    ] = None,
+    tasks: Tasks = None,
     backbone: Annotated[
         str | None, typer.Option(help="A timm model, or cnn3. Default: EfficientNet-Lite0, offline.")
     ] = None,
@@ -111,21 +120,17 @@ def train(
         str, typer.Option(help="frozen: only heads learn, on features computed once. finetune: everything learns.")
     ] = "frozen",
     lr: Annotated[float | None, typer.Option(help="Learning rate. Default: by mode.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times that every image is seen. Default: by mode.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images for each step.")] = 32,
-    image_size: Annotated[
-        int | None, typer.Option(help="Pixels a side. Default: 180 for finetune, the backbone's own for frozen.")
-    ] = None,
-    taps: Annotated[
-        str | None, typer.Option(help="Stages whose channel statistics join the features, for example 1,2,3.")
-    ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = 32,
+    image_size: ImageSize = None,
+    taps: Taps = None,
     label_smoothing: Annotated[float, typer.Option(help="Share of each label spread over all classes.")] = 0.0,
     init_from: Annotated[str | None, typer.Option(help="Begin with this bundle's backbone.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that fine-tune together.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[float, typer.Option(help="Precision of what is not flagged for review.")] = 0.85,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+    device: Device = "auto",
+    precision: Precision = 0.85,
+    seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
     """Train a model bundle for `tag --model`.
 
@@ -133,12 +138,13 @@ def train(
 
     Example: artylyze train dataset.parquet -o bundle --tasks genre,style
     """
-    from artylyze.training.request import TrainRequest, parse_taps, parse_tasks
+    from artylyze.api.arguments import names
+    from artylyze.training.request import TrainRequest, parse_taps
 
     request = TrainRequest(
         dataset=dataset,
         output=output,
-        tasks=parse_tasks(tasks),
+        tasks=None if tasks is None else names(tasks),
         backbone=backbone,
         weights=weights,
         mode=cast("Mode", mode),
@@ -187,8 +193,8 @@ def evaluate(
     folds: Annotated[
         int, typer.Option(help="Parts in which heads on frozen features are fitted again; 0: they are not.")
     ] = 4,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Evaluate a bundle on labelled images.
 
@@ -196,37 +202,29 @@ def evaluate(
 
     Example: artylyze evaluate bundle dataset.parquet -o evaluation
     """
-    from artylyze.evaluation.evaluate import EvaluateRequest
-    from artylyze.evaluation.evaluate import evaluate as run
-    from artylyze.evaluation.figures import show, write_report
-    from artylyze.training.request import parse_tasks
+    from artylyze.api import training as api
 
-    request = EvaluateRequest(
-        bundle,
-        source,
-        output,
-        tuple(labels or ()),
-        parse_tasks(tasks),
-        folds,
-        device,
-        id_column,
-        reading(encoding, sheet, skip_bad_rows),
-    )
     with reporter() as watcher:
-        found = run(request, watcher)
-        files = write_report(found, output, watcher)
-    if as_json:
-        typer.echo(json.dumps({"output": output, "files": files, **found.as_dict()}, ensure_ascii=False))
-        return
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 200  # lines that a file or a pipe takes whole
-    show(found, output, files, Console(highlight=False, markup=False, soft_wrap=True, width=width))
+        evaluation = api.evaluate(
+            bundle,
+            source,
+            output,
+            labels=labels or (),
+            id_column=id_column,
+            encoding=encoding,
+            sheet=sheet,
+            skip_bad_rows=skip_bad_rows,
+            tasks=tasks,
+            folds=folds,
+            device=device,
+            progress=watcher,
+        )
+    tell(evaluation.figures, as_json, evaluation.text)
 
 
 @commands.command()
 def tune(
-    dataset: Annotated[str, typer.Argument(help="A dataset: the .parquet file that `curate` wrote.")],
+    dataset: Dataset,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Where table, plot and best bundle go: a folder or an address.")
     ],
@@ -235,9 +233,7 @@ def tune(
         str | None, typer.Option(help="Lowest and highest rate, for example 1e-5,1e-2: --trials are drawn.")
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Learning rates drawn from --lr-range.")] = None,
-    tasks: Annotated[
-        str | None, typer.Option(help="Which of its tasks, for example genre,style. Default: all.")
-    ] = None,
+    tasks: Tasks = None,
     backbone: Annotated[
         str | None, typer.Option(help="timm models, or cnn3, with commas. Default: EfficientNet-Lite0, offline.")
     ] = None,
@@ -248,19 +244,15 @@ def tune(
     scheduler: Annotated[
         str | None, typer.Option(help="asha stops bad trials early; none does not. Default: asha for finetune.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times that every image is seen. Default: by mode.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images for each step.")] = 32,
-    image_size: Annotated[
-        int | None, typer.Option(help="Pixels a side. Default: 180 for finetune, the backbone's own for frozen.")
-    ] = None,
-    taps: Annotated[
-        str | None, typer.Option(help="Stages whose channel statistics join the features, for example 1,2,3.")
-    ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = 32,
+    image_size: ImageSize = None,
+    taps: Taps = None,
     workers: Annotated[int, typer.Option(help="Processes that fine-tune together, in each trial.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[float, typer.Option(help="Precision of what is not flagged for review.")] = 0.85,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+    device: Device = "auto",
+    precision: Precision = 0.85,
+    seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
     """Sweep learning rates and backbones.
 
@@ -268,41 +260,30 @@ def tune(
 
     Example: artylyze tune dataset.parquet -o sweep --lr-range 1e-5,1e-2 --trials 12
     """
-    from artylyze.training.request import parse_taps, parse_tasks
-    from artylyze.tuning.sweep import Scheduler, TuneRequest, parse_range, parse_rates, parse_weights
-
-    request = TuneRequest(
-        dataset=dataset,
-        output=output,
-        rates=parse_rates(lr),
-        rate_range=parse_range(lr_range),
-        trials=trials,
-        tasks=parse_tasks(tasks),
-        backbones=parse_tasks(backbone) or (),
-        weights=parse_weights(weights or ()),
-        mode=cast("Mode", mode),
-        scheduler=cast("Scheduler | None", scheduler),
-        epochs=epochs,
-        batch_size=batch_size,
-        image_size=image_size,
-        taps=parse_taps(taps),
-        workers=workers,
-        device=device,
-        precision_target=precision,
-        seed=seed,
-    )
-    from artylyze.tuning.leaderboard import describe, table_of
-    from artylyze.tuning.tune import tune as run
+    from artylyze.api import training as api
+    from artylyze.training.request import parse_taps
+    from artylyze.tuning.sweep import Scheduler, parse_range, parse_rates, parse_weights
 
     with reporter() as watcher:
-        board = run(request, watcher)
-    if as_json:
-        found = {"output": output, "rows": [row.as_dict() for row in board.rows]}
-        typer.echo(json.dumps(found, ensure_ascii=False))
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if Console().is_terminal else 160)
-    console.print(table_of(board))
-    for line in describe(board, output):
-        console.print(line, markup=False, soft_wrap=True)
+        sweep = api.tune(
+            dataset,
+            output,
+            lr=parse_rates(lr),
+            lr_range=parse_range(lr_range),
+            trials=trials,
+            tasks=tasks,
+            backbone=backbone or (),
+            weights=parse_weights(weights or ()),
+            mode=cast("Mode", mode),
+            scheduler=cast("Scheduler | None", scheduler),
+            epochs=epochs,
+            batch_size=batch_size,
+            image_size=image_size,
+            taps=parse_taps(taps),
+            workers=workers,
+            device=device,
+            precision=precision,
+            seed=seed,
+            progress=watcher,
+        )
+    tell(sweep.figures, as_json, sweep.text)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from artylyze.collection.names import nearest
 from artylyze.datasets.dataset import MEASURABLE
 from artylyze.datasets.selection import Mask, Selection
 from artylyze.datasets.sources import Catalogue
+from artylyze.drawing.table import columns, rendered
 from artylyze.wording import counted
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _SHOWN = 6
 
@@ -150,25 +154,13 @@ class Account:
 
 def of_catalogues(catalogues: Sequence[Catalogue]) -> tuple[CatalogueAccount, ...]:
     """Account for the rows of the catalogues."""
-    return tuple(
-        CatalogueAccount(
-            one.name,
-            one.column,
-            one.rows,
-            one.joined,
-            one.repeated,
-            one.ambiguous,
-            one.unnamed,
-            one.ambiguous_images,
-            one.notes,
-        )
-        for one in catalogues
-    )
+    names = [field.name for field in fields(CatalogueAccount)]
+    return tuple(CatalogueAccount(*(getattr(table, name) for name in names)) for table in catalogues)
 
 
 def of_task(task: str, usable: Selection, chosen: Selection, final: Selection, test: Mask) -> TaskAccount:
     """Account for the classes of a task: as they came, as they were chosen, and as they are in the dataset."""
-    read, before, after = (one.labels[task] for one in (usable, chosen, final))
+    read, before, after = (selection.labels[task] for selection in (usable, chosen, final))
     counts = before.counts()
     classes = [
         ClassAccount(
@@ -213,7 +205,7 @@ def of_artists(artists: Artists, file: ArtistsFile | None) -> ArtistsAccount:
 def describe(account: Account) -> str:
     """Return the account as text for a terminal."""
     parts = [_flow(account), *(_task(name, task, account) for name, task in account.tasks.items())]
-    tables = [note for one in account.catalogues for note in one.notes]
+    tables = [note for table in account.catalogues for note in table.notes]
     notes = [*tables, *_notes_on_classes(account), *_notes_on_terms(account.tasks)]
     notes += _notes_on_artists(account.artists)
     if notes:
@@ -228,45 +220,45 @@ def describe(account: Account) -> str:
 
 
 def _flow(account: Account) -> str:
+    """How many rows and images came in, were left out and are in the dataset."""
     lines: list[tuple[str, int, str]] = []
-    for one in account.catalogues:
-        by = f", by its column '{one.column}'" if one.column else ""
-        lines.append((f"rows in {Path(one.name).name}", one.rows, ""))
-        lines.append(("  describe an image", one.joined, by.removeprefix(", ")))
-        if one.repeated:
-            lines.append(("  repeat an image", one.repeated, "another row describes it as well or better"))
-        if one.ambiguous:
-            images = counted(one.ambiguous_images, "image")
-            lines.append(("  are ambiguous", one.ambiguous, f"{images} left without a row: see below"))
-        if one.unnamed:
-            lines.append(("  name no image", one.unnamed, ""))
+    for table in account.catalogues:
+        by = f"by its column '{table.column}'" if table.column else ""
+        lines.append((f"rows in {Path(table.name).name}", table.rows, ""))
+        lines.append(("  describe an image", table.joined, by))
+        left = f"{counted(table.ambiguous_images, 'image')} left without a row: see below"
+        more = (
+            ("  repeat an image", table.repeated, "another row describes it as well or better"),
+            ("  are ambiguous", table.ambiguous, left),
+            ("  name no image", table.unnamed, ""),
+        )
+        lines += [line for line in more if line[1]]
     lines.append(("images" if account.present else "images (none is here)", account.images, ""))
     lines += [(f"  dropped: {reason}", count, "") for reason, count in account.dropped.items()]
-    unit = "artists" if account.group == "artist" else "records"
     rows, groups = account.rows, account.groups
-    shares = f"{rows.train:,} train, {rows.test:,} test; {groups.train:,} and {groups.test:,} {unit}"
+    shares = f"{rows.train:,} train, {rows.test:,} test; {groups.train:,} and {groups.test:,} {_unit(account)}"
     lines.append(("  in the dataset", rows.both, shares))
-    wide = max(len(text) for text, _, _ in lines)
-    return "\n".join(f"{text:<{wide}}  {count:>9,}  {note}".rstrip() for text, count, note in lines)
+    return rendered([columns([(text, f"{count:,}", note) for text, count, note in lines], left=(0, 2))])
 
 
 def _task(name: str, task: TaskAccount, account: Account) -> str:
-    unit = "artists" if account.group == "artist" else "records"
-    wide = max(len(name), *(len(one.term) + 2 for one in task.classes), 20)
+    """The classes of a task, before and, if they were balanced, after."""
     balanced = account.balance == "undersample"
-    lines = [
-        f"{name:<{wide}}  {'before':>8} {'train':>7} {'test':>7}  {'after':>7} {'train':>7} {'test':>7}  {unit:>7}"
-    ]
-    if not balanced:
-        lines = [f"{name:<{wide}}  {'images':>8} {'train':>7} {'test':>7}  {unit:>7}"]
-    for one in task.classes:
-        before = f"{one.before.both:>8,} {one.before.train:>7,} {one.before.test:>7,}"
-        after = f"  {one.after.both:>7,} {one.after.train:>7,} {one.after.test:>7,}" if balanced else ""
-        lines.append(f"{'  ' + one.term:<{wide}}  {before}{after}  {one.groups:>7,}")
+    sides = ("train", "test")
+    heads = ("before", *sides, "after", *sides) if balanced else ("images", *sides)
+    rows = [(name, *heads, _unit(account))]
+    for row in task.classes:
+        counts = [count for side in (row.before, row.after) for count in (side.both, side.train, side.test)]
+        rows.append((f"  {row.term}", *(f"{count:,}" for count in counts[: len(heads)]), f"{row.groups:,}"))
+    parts: list[RenderableType] = [columns(rows)]
     if task.not_kept:
         count, images = len(task.not_kept), sum(task.not_kept.values())
-        lines.append(f"  not kept: {counted(count, 'class', 'classes')}, {images:,} images ({_top(task.not_kept)})")
-    return "\n".join(lines)
+        parts.append(f"  not kept: {counted(count, 'class', 'classes')}, {images:,} images ({_top(task.not_kept)})")
+    return rendered(parts)
+
+
+def _unit(account: Account) -> str:
+    return "artists" if account.group == "artist" else "records"
 
 
 def _notes_on_classes(account: Account) -> Iterable[str]:
@@ -275,7 +267,7 @@ def _notes_on_classes(account: Account) -> Iterable[str]:
         if asked is not None and kept < asked:
             why = "every other one is left out" if task.not_kept else "the images have no others"
             yield f"`classes={asked}`: {name} has {counted(kept, 'class', 'classes')}, for {why}."
-        few = {one.term: one.after.test for one in task.classes if one.after.test < MEASURABLE}
+        few = {row.term: row.after.test for row in task.classes if row.after.test < MEASURABLE}
         if few:
             yield (
                 f"{name}: {counted(len(few), 'class has', 'classes have')} fewer than {MEASURABLE} test images "

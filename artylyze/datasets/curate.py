@@ -145,14 +145,14 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
             watcher.say(f"The column '{column}' is the task {task}")
     watcher.say("Reading the catalogues, and finding the images that they describe")
     joined = join(request.labels, request.images, _wanted(request, file))
-    artists = merge_artists([one.table for one in joined.catalogues], joined.images.num_rows)
+    artists = merge_artists([catalogue.table for catalogue in joined.catalogues], joined.images.num_rows)
     labels = _read_labels(request, joined, artists, file)
     usable = _drop_what_is_no_use(request, joined, labels, artists, file)
     chosen = _choose(request, usable)
     watcher.say("Splitting, and evening out the classes")
     test = split_selection(chosen, request.split[1], request.seed)
     final = _balance(request, joined, chosen, test)
-    terms = {task: one.present() for task, one in final.labels.items()}
+    terms = {task: kept.present() for task, kept in final.labels.items()}
     table = _table(joined, artists, {**labels, **final.labels}, test, final)
     dataset = write_dataset(request.output, table, terms, asdict(request))
     tasks = {task: of_task(task, usable, chosen, final, test) for task in request.tasks}
@@ -176,11 +176,11 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
 
 
 def _wanted(request: CurateRequest, file: ArtistsFile | None) -> Wanted:
-    told = file.has if file else ()
+    known = file.has if file else ()
     required = {
         task: f"`artists` with {_TELLS[task]} would tell it." if task in _TELLS else "`tasks` names columns of theirs."
         for task in request.tasks
-        if task not in told
+        if task not in known
     }
     if request.group == "artist" or file:
         required["artist"] = "Give that name to the column of artists, or split with `group='none'` and no `artists`."
@@ -203,13 +203,13 @@ def _read_labels(
 
     What the catalogues do not say of those two the artists file does.
     """
-    tables = [one.table for one in joined.catalogues]
+    tables = [catalogue.table for catalogue in joined.catalogues]
     labels = {}
     for name in dict.fromkeys([*request.tasks, *_TELLS]):
         labels[name] = read_labels(name, tables, joined.images.num_rows, request.label_separator)
         if name in _TELLS and file is not None:
             facts = [None if key is None else file.by_key.get(key) for key in artists.own_keys()]
-            labels[name] = filled(labels[name], [None if one is None else getattr(one, name) for one in facts])
+            labels[name] = filled(labels[name], [None if fact is None else getattr(fact, name) for fact in facts])
     return labels
 
 
@@ -219,7 +219,7 @@ def _drop_what_is_no_use(
     records = joined.images.column("record_id").to_pylist()
     units = artists_as_units(artists) if request.group == "artist" else records_as_units(records)
     selection = Selection.of({task: labels[task] for task in request.tasks}, units)
-    described = np.any([one.described.to_numpy() for one in joined.catalogues], axis=0)
+    described = np.any([catalogue.described.to_numpy() for catalogue in joined.catalogues], axis=0)
     selection = selection.drop(~described, "described by no catalogue")
     if request.group == "artist" or file:
         selection = selection.drop(artists.codes < 0, "without an artist")
@@ -242,8 +242,8 @@ def _balance(request: CurateRequest, joined: Joined, chosen: Selection, test: Ma
         return chosen
     order = random_order(request.seed, joined.images.column("image_id").to_pylist())
     codes = {
-        task: undersample(one.codes, test, chosen.units.codes, order, request.split[1])
-        for task, one in chosen.labels.items()
+        task: undersample(labels.codes, test, chosen.units.codes, order, request.split[1])
+        for task, labels in chosen.labels.items()
     }
     return chosen.with_codes(codes).drop_unlabelled("beyond the least class's count")
 
@@ -253,8 +253,8 @@ def _table(joined: Joined, artists: Artists, labels: dict[str, Labels], test: Ma
     columns["artist"] = pa.array(artists.names, pa.string())
     columns["group"] = pa.array([None if code < 0 else artists.keys[code] for code in artists.codes], pa.string())
     columns["split"] = pa.array([SPLITS[side] for side in test.astype(int)], pa.string())
-    for name, one in labels.items():
-        columns[name] = pa.array([None if code < 0 else one.terms[code] for code in one.codes], pa.string())
+    for name, values in labels.items():
+        columns[name] = pa.array([None if code < 0 else values.terms[code] for code in values.codes], pa.string())
     return pa.table(columns).filter(pa.array(final.kept))
 
 
@@ -266,7 +266,7 @@ def _draw(request: CurateRequest, tasks: dict[str, TaskAccount]) -> tuple[str, .
         titles = {"classes": "Classes"}
     charts = []
     for when, title in titles.items():
-        bars = {task: _bars(one, after=when == "after") for task, one in tasks.items()}
+        bars = {task: _bars(account, after=when == "after") for task, account in tasks.items()}
         address = f"{stem}.{when}.png"
         folder, name = split_target(address)
         open_store(folder).put(name, class_bars(title, bars))
@@ -275,5 +275,5 @@ def _draw(request: CurateRequest, tasks: dict[str, TaskAccount]) -> tuple[str, .
 
 
 def _bars(task: TaskAccount, *, after: bool) -> Sequence[Bar]:
-    counted = [(one.term, one.after if after else one.before) for one in task.classes]
+    counted = [(row.term, row.after if after else row.before) for row in task.classes]
     return [Bar(term, counts.train, counts.test) for term, counts in counted]

@@ -105,7 +105,7 @@ def write_dataset(
         raise UsageError("A dataset is a .parquet file: give `output` a name that ends so.")
     columns = schema(list(tasks))
     ordered = table.select(columns.names).sort_by("image_id").cast(columns).replace_schema_metadata().combine_chunks()
-    terms = {task: tuple(sorted(found)) for task, found in tasks.items()}
+    terms = {task: tuple(sorted(names)) for task, names in tasks.items()}
     dataset = Dataset(ordered, terms, json.loads(json.dumps(settings)), digest(ordered, terms))
     about = json.dumps({"tasks": terms, "settings": dataset.settings, "digest": dataset.digest}, ensure_ascii=False)
     sink = pa.BufferOutputStream()
@@ -136,8 +136,8 @@ def read_dataset(source: str) -> Dataset:
 
 def labels(table: pa.Table, task: str, terms: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return the class of each row for a task, int64 (rows,); -1 where it has no label."""
-    found = pc.index_in(table.column(task), value_set=pa.array(terms, pa.string()))
-    return np.asarray(pc.fill_null(found, -1).to_numpy(), np.int64)
+    codes = pc.index_in(table.column(task), value_set=pa.array(terms, pa.string()))
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(), np.int64)
 
 
 def digest(table: pa.Table, tasks: Mapping[str, Sequence[str]]) -> str:

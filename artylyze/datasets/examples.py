@@ -37,7 +37,7 @@ class Examples:
     @property
     def labelled(self) -> NDArray[np.int64]:
         """Rows with a label of one of the tasks at least, ascending."""
-        has = np.logical_or.reduce([found >= 0 for found in self.labels.values()])
+        has = np.logical_or.reduce([labels >= 0 for labels in self.labels.values()])
         rows: NDArray[np.int64] = np.flatnonzero(has)
         return rows
 
@@ -63,15 +63,15 @@ def examples_of(dataset: Dataset, tasks: Sequence[str] | None) -> Examples:
     table = dataset.table
     known = zip(table.column("group").to_pylist(), table.column("record_id").to_pylist(), strict=True)
     owners = [f"record {record}" if group is None else f"group {group}" for group, record in known]
-    found = Examples(
+    examples = Examples(
         table=table,
         tasks={task: dataset.tasks[task] for task in chosen},
         labels={task: labels(table, task, dataset.tasks[task]) for task in chosen},
         groups=np.array(owners, dtype=str),
         train=np.array(table.column("split").to_pylist(), dtype=object) == "train",
     )
-    check_classes(found, found.labelled)
-    return found
+    check_classes(examples, examples.labelled)
+    return examples
 
 
 def check_classes(examples: Examples, rows: NDArray[np.int64]) -> None:

@@ -71,19 +71,19 @@ class Selection:
     @property
     def kept(self) -> Mask:
         """(images,) which are in."""
-        found: Mask = self.out < 0
-        return found
+        kept: Mask = self.out < 0
+        return kept
 
     def drop(self, rows: Mask, reason: str) -> Self:
         """Return the selection without the images in `rows`; those that are out already keep their reason."""
         falling = rows & self.kept
-        labels = {task: one.without(falling) for task, one in self.labels.items()}
+        labels = {task: labels.without(falling) for task, labels in self.labels.items()}
         out = np.where(falling, len(self.reasons), self.out)
         return replace(self, labels=labels, reasons=(*self.reasons, reason), out=out)
 
     def drop_unlabelled(self, reason: str) -> Self:
         """Return the selection without the images that have no label for any task."""
-        return self.drop(np.all([one.codes < 0 for one in self.labels.values()], axis=0), reason)
+        return self.drop(np.all([labels.codes < 0 for labels in self.labels.values()], axis=0), reason)
 
     def with_codes(self, codes: Mapping[str, npt.NDArray[np.int64]]) -> Self:
         """Return the selection with other labels for some tasks."""

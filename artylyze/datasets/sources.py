@@ -249,11 +249,11 @@ def _join(database: duckdb.DuckDBPyConnection, labels: _Table, wanted: Wanted, i
     if not matching.described:
         raise nothing_matched(database, matching, labels.address, images)
     selected = ", ".join(f"{value} AS {quoted(name)}" for name, value in values.items())
-    said = f"""
+    query = f"""
         SELECT matches.row IS NOT NULL AS described, {selected}
         FROM images LEFT JOIN matches ON matches.image = images.rowid LEFT JOIN catalogue USING (row) ORDER BY image_id
     """
-    described, table = _parted(_arrow(database, said))
+    described, table = _parted(_arrow(database, query))
     return _catalogue(labels, matching, described, table)
 
 
@@ -290,26 +290,27 @@ def _metadata(
         for name, own in chosen.items()
         if name != "record_id"
     ]
-    said = f"SELECT {', '.join(['metadata IS NOT NULL AS described', *fields])} FROM images ORDER BY image_id"
-    described, table = _parted(_arrow(database, said))
+    query = f"SELECT {', '.join(['metadata IS NOT NULL AS described', *fields])} FROM images ORDER BY image_id"
+    described, table = _parted(_arrow(database, query))
     joined = int(pc.sum(described).as_py() or 0)
     return Catalogue(METADATA, None, joined, joined, 0, 0, 0, 0, described, table)
 
 
-def _parted(said: pa.Table) -> tuple[pa.ChunkedArray, pa.Table]:
-    return said.column(0), said.remove_column(0)
+def _parted(table: pa.Table) -> tuple[pa.ChunkedArray, pa.Table]:
+    return table.column(0), table.remove_column(0)
 
 
 def _with_records(images: pa.Table, catalogues: Sequence[Catalogue]) -> pa.Table:
     """Return the images with the record ids of the first catalogue that says them."""
-    said = [one.table.column("record_id") for one in catalogues if "record_id" in one.table.column_names]
-    records = pc.coalesce(*said, images.column("record_id"))
+    tables = (catalogue.table for catalogue in catalogues)
+    columns = [table.column("record_id") for table in tables if "record_id" in table.column_names]
+    records = pc.coalesce(*columns, images.column("record_id"))
     return images.set_column(images.column_names.index("record_id"), "record_id", records)
 
 
 def _arrow(database: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    found: pa.Table = database.sql(query).to_arrow_table()
-    return found
+    table: pa.Table = database.sql(query).to_arrow_table()
+    return table
 
 
 def _folded(name: str) -> str:

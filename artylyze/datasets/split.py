@@ -39,7 +39,7 @@ def split_selection(selection: Selection, share: float, seed: int) -> Mask:
     """
     units, kept = selection.units, np.flatnonzero(selection.kept)
     there, of_row = np.unique(units.codes[kept], return_inverse=True)
-    columns = [_counts(one, kept, of_row, len(there)) for one in selection.labels.values()]
+    columns = [_counts(labels, kept, of_row, len(there)) for labels in selection.labels.values()]
     order = random_order(seed, [units.names[code] for code in there])
     chosen = split_groups(np.hstack(columns), share, order)
     test = np.zeros(len(units.codes), bool)
@@ -161,13 +161,13 @@ def _downhill(cost: _Cost, test: Mask) -> Mask:
 
 
 def _pair(cost: _Cost, test: Mask, after: npt.NDArray[np.float64]) -> tuple[tuple[int, int], float]:
-    found = ((0, 0), np.inf)
+    best = ((0, 0), np.inf)
     for first in np.argsort(after, kind="stable")[:_PAIRS]:
         then = cost.after_moves(_moved(test, int(first)))
         second = int(then.argmin())
-        if then[second] < found[1]:
-            found = ((int(first), second), float(then[second]))
-    return found
+        if then[second] < best[1]:
+            best = ((int(first), second), float(then[second]))
+    return best
 
 
 def _moved(test: Mask, *groups: int) -> Mask:

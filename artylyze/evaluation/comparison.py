@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.compute as pc
 
-from artylyze.datasets.folds import DISJOINT, RANDOM, classes_untaught, cut_folds
+from artylyze.datasets.folds import DISJOINT, RANDOM, cut_folds
 from artylyze.evaluation.predictions import Answers, known_labels
 from artylyze.models.scores import probabilities
-from artylyze.training.fitting import fit_heads
-from artylyze.training.heads import HeadSettings
+from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.metrics import Kept, TaskMetrics, scores_of, unflagged
 
 if TYPE_CHECKING:
@@ -68,25 +67,31 @@ def refit(
     """
     classes, _ = known_labels(table.take(features.rows), task)
     known = np.flatnonzero(classes >= 0)
+    labels = classes[known]
     groups = groups_of(table.take(features.rows[known]))
-    ways = {DISJOINT: groups, RANDOM: np.full(len(known), "all")}
+    splits = {DISJOINT: groups, RANDOM: np.full(len(known), "all")}
     settings = settings_of(bundle.training, device)
     sides, notes = [], []
     if (artists := len(np.unique(groups))) < folds:
         notes.append(f"{task.name}: {artists} artists are too few for {folds} artist-disjoint folds.")
-        del ways[DISJOINT]
-    for name, kept_together in ways.items():
-        cut = cut_folds(classes[known], kept_together, folds, seed=0)
+        del splits[DISJOINT]
+    for name, kept_together in splits.items():
+        cut = cut_folds(labels, kept_together, folds, seed=0)
         say(f"Fitting {task.name} in {len(cut.held_out)} folds, {name}")
-        lost = classes_untaught(classes[known], cut.held_out)
-        judged = [np.setdiff1d(held, np.flatnonzero(np.isin(classes[known], lost))) for held in cut.held_out]
-        found = [
-            _fold(features, np.delete(known, held), known[asked], classes, settings, task)
-            for held, asked in zip(cut.held_out, judged, strict=True)
-            if len(asked)
-        ]
-        counts = {task.terms[code]: int((classes[known] == code).sum()) for code in lost}
-        sides.append(replace(_over_folds(name, found, sum(map(len, judged)), counts), folds=len(cut.held_out)))
+        (fitted,) = cross_fit(
+            features.matrix,
+            classes,
+            len(task.terms),
+            settings,
+            [settings.learning_rate],
+            cut.held_out,
+            mirrored=features.mirrored,
+        )
+        lost, scores = fitted.untaught, probabilities(fitted.logits, task.temperature)
+        measurable = [held[~np.isin(labels[held], lost)] for held in cut.held_out]
+        figures = [_of(scores[held], labels[held], task)[1] for held in measurable if len(held)]
+        counts = {task.terms[code]: int((labels == code).sum()) for code in lost}
+        sides.append(replace(_over_folds(name, figures, sum(map(len, measurable)), counts), folds=len(cut.held_out)))
         if counts:
             named = ", ".join(f"{term} ({count:,})" for term, count in counts.items())
             notes.append(
@@ -137,27 +142,8 @@ def groups_of(table: pa.Table) -> NDArray[np.str_]:
 def settings_of(training: Mapping[str, Any], device: str = "cpu") -> HeadSettings:
     """Return the settings that heads were trained with; what a bundle does not tell is as by default."""
     named = {**training, "balance": training["class_balance"]} if "class_balance" in training else training
-    told = {setting.name: named[setting.name] for setting in fields(HeadSettings) if setting.name in named}
-    return HeadSettings(**{**told, "device": device})
-
-
-def _fold(
-    features: Features,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    classes: NDArray[np.int64],
-    settings: HeadSettings,
-    task: Task,
-) -> dict[str, float]:
-    fitted = fit_heads(
-        features.matrix[train],
-        {task.name: classes[train]},
-        {task.name: len(task.terms)},
-        settings,
-        mirrored=None if features.mirrored is None else features.mirrored[train],
-    )
-    scores = probabilities(fitted.heads[task.name].logits(features.matrix[test]), task.temperature)
-    return _of(scores, classes[test], task)[1]
+    known = {setting.name: named[setting.name] for setting in fields(HeadSettings) if setting.name in named}
+    return HeadSettings(**{**known, "device": device})
 
 
 def _of(scores: NDArray[np.float32], labels: NDArray[np.int64], task: Task) -> tuple[int, dict[str, float]]:
@@ -166,10 +152,10 @@ def _of(scores: NDArray[np.float32], labels: NDArray[np.int64], task: Task) -> t
 
 
 def _over_folds(
-    name: str, found: Sequence[Mapping[str, float]], images: int, not_measurable: Mapping[str, int]
+    name: str, figures: Sequence[Mapping[str, float]], images: int, not_measurable: Mapping[str, int]
 ) -> Side:
-    shared = [figure for figure in FIGURES if found and all(figure in one for one in found)]
-    values = {figure: [one[figure] for one in found] for figure in shared}
+    shared = [name for name in FIGURES if figures and all(name in fold for fold in figures)]
+    values = {name: [fold[name] for fold in figures] for name in shared}
     mean = {figure: float(np.mean(each)) for figure, each in values.items()}
     spread = {figure: float(np.std(each, ddof=min(1, len(each) - 1))) for figure, each in values.items()}
     return Side(name, images, mean, spread, not_measurable=not_measurable)

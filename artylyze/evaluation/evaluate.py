@@ -11,9 +11,17 @@ import pyarrow.compute as pc
 
 from artylyze.datasets.dataset import read_dataset
 from artylyze.errors import InputError, UsageError
-from artylyze.evaluation.catalogs import labels_of, limits, of_catalog, snapshot_of
 from artylyze.evaluation.comparison import Side, apart, refit, review_of, training_groups
-from artylyze.evaluation.predictions import Answers, Predictions, labelled_rows, of_dataset
+from artylyze.evaluation.predictions import (
+    Answers,
+    Predictions,
+    labelled_rows,
+    labels_of,
+    limits,
+    of_catalog,
+    of_dataset,
+    snapshot_of,
+)
 from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import resolve_device
 from artylyze.storage import check_output
@@ -141,34 +149,36 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
 
 def _of_dataset(request: EvaluateRequest, bundle: Bundle, dataset: Dataset, watcher: Watcher) -> Evaluation:
     tasks = _tasks(request, bundle, tuple(dataset.tasks))
-    own = dataset.digest == bundle.training_data
+    trained_on_it = dataset.digest == bundle.training_data
     frozen = bundle.training.get("mode") == "frozen"
     whole = frozen and request.folds > 0
     rows = labelled_rows(dataset.table, tasks)
     test = pc.equal(dataset.table.column("split"), "test").to_numpy()
-    judged = rows[test[rows]] if own else rows
-    if not len(judged):
+    evaluated = rows[test[rows]] if trained_on_it else rows
+    if not len(evaluated):
         raise InputError(f"{request.source} has no test rows: make it with `artylyze curate --split 0.75,0.25`.")
-    notes = [_shared(dataset.table.take(judged), dataset.table)] if own else [_overlap(request.source)]
+    notes = [_shared(dataset.table.take(evaluated), dataset.table)] if trained_on_it else [_overlap(request.source)]
     if whole and (before := bundle.training.get("init_from")):
         notes.append(f"The backbone began as that of {before}: if it has seen these images, both splits flatter.")
-    embedded = rows if whole else judged
+    embedded = rows if whole else evaluated
     watcher.start(len(embedded), 0, "Embedding")
-    found = of_dataset(
-        bundle, dataset.table.take(embedded), tasks, np.isin(embedded, judged), request.device, watcher.advance
+    predictions = of_dataset(
+        bundle, dataset.table.take(embedded), tasks, np.isin(embedded, evaluated), request.device, watcher.advance
     )
     measured = {}
     for task in tasks:
-        answers, sides = found.answers[task.name], []
-        if own and not frozen:
-            sides = apart(answers, found.table.column("group").to_pylist(), training_groups(dataset.table))
+        answers, sides = predictions.answers[task.name], []
+        if trained_on_it and not frozen:
+            sides = apart(answers, predictions.table.column("group").to_pylist(), training_groups(dataset.table))
         elif whole:
             table, device = dataset.table.take(embedded), resolve_device(request.device)
-            sides, said = refit(found.features, table, bundle, task, request.folds, device, watcher.say)
-            notes += said
+            sides, more = refit(predictions.features, table, bundle, task, request.folds, device, watcher.say)
+            notes += more
         measured[task.name] = _measure(answers, sides)
-    kind = "test images" if own else "images"
-    return Evaluation(bundle.model_id, request.source, kind, found, measured, (*notes, *_gaps(found, measured)))
+    kind = "test images" if trained_on_it else "images"
+    return Evaluation(
+        bundle.model_id, request.source, kind, predictions, measured, (*notes, *_gaps(predictions, measured))
+    )
 
 
 def _of_catalog(request: EvaluateRequest, bundle: Bundle) -> Evaluation:
@@ -179,10 +189,15 @@ def _of_catalog(request: EvaluateRequest, bundle: Bundle) -> Evaluation:
         request.source, request.labels, answered, named, request.id_column, request.reading
     )
     tasks = _tasks(request, bundle, tuple(labels))
-    found = of_catalog(rows, labels, tasks)
-    measured = {task.name: _measure(found.answers[task.name], ()) for task in tasks}
-    notes = (_overlap(f"The catalog {request.source}"), *unjoined, *limits(snapshot, tasks), *_gaps(found, measured))
-    return Evaluation(bundle.model_id, request.source, "catalog images", found, measured, notes)
+    predictions = of_catalog(rows, labels, tasks)
+    measured = {task.name: _measure(predictions.answers[task.name], ()) for task in tasks}
+    notes = (
+        _overlap(f"The catalog {request.source}"),
+        *unjoined,
+        *limits(snapshot, tasks),
+        *_gaps(predictions, measured),
+    )
+    return Evaluation(bundle.model_id, request.source, "catalog images", predictions, measured, notes)
 
 
 def _measure(answers: Answers, sides: Sequence[Side]) -> Measured:
@@ -208,11 +223,11 @@ def _advice(request: EvaluateRequest) -> str:
     return "name tasks of both" if request.tasks else "they have no task in common"
 
 
-def _gaps(found: Predictions, measured: Mapping[str, Measured]) -> list[str]:
+def _gaps(predictions: Predictions, measured: Mapping[str, Measured]) -> list[str]:
     notes = []
-    if found.failed:
-        notes.append(f"{len(found.failed):,} labelled images have no answer: they could not be read.")
-    for answers in found.answers.values():
+    if predictions.failed:
+        notes.append(f"{len(predictions.failed):,} labelled images have no answer: they could not be read.")
+    for answers in predictions.answers.values():
         metrics = measured[answers.task.name].metrics
         if metrics.small:
             named = ", ".join(f"{term} ({count:,})" for term, count in metrics.small.items())
@@ -241,9 +256,9 @@ def _overlap(source: str) -> str:
     return f"{source} is not the dataset that the bundle was trained on: whether images of it were is unknown."
 
 
-def _shared(judged: pa.Table, dataset: pa.Table) -> str:
-    """Say how many of the judged images are by artists who are in the training images."""
-    groups, training = judged.column("group").to_pylist(), training_groups(dataset)
+def _shared(evaluated: pa.Table, dataset: pa.Table) -> str:
+    """Say how many of the evaluated images are by artists who are in the training images."""
+    groups, training = evaluated.column("group").to_pylist(), training_groups(dataset)
     shared = sum(group is not None and group in training for group in groups)
     unknown = sum(group is None for group in groups)
     none = f"; the artist of {unknown:,} is unknown" if unknown else ""

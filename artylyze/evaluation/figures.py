@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
-    from rich.console import Console
+    from rich.console import RenderableType
     from rich.table import Table
 
     from artylyze.evaluation.comparison import Side
@@ -46,26 +46,25 @@ def write_report(evaluation: Evaluation, output: str, watcher: Watcher) -> list[
     return [METRICS, *written]
 
 
-def show(evaluation: Evaluation, output: str, files: Sequence[str], console: Console) -> None:
-    """Print the figures of each task, both kinds of split beside them, and what to know of them."""
+def describe(evaluation: Evaluation, output: str, files: Sequence[str]) -> Iterator[RenderableType]:
+    """Tables and sentences for a terminal: the figures of each task with both splits, and the notes on them."""
     images = f"{evaluation.predictions.table.num_rows:,} {evaluation.kind}"
-    console.print(f"Model {evaluation.model_id} on {images} of {evaluation.source}")
+    yield f"Model {evaluation.model_id} on {images} of {evaluation.source}"
     for name, measured in evaluation.tasks.items():
-        console.print(_figures(name, measured))
-    folds = {side.folds for one in evaluation.tasks.values() for side in one.sides}
+        yield _figures(name, measured)
+    folds = {side.folds for measured in evaluation.tasks.values() for side in measured.sides}
     if folds == {0}:
-        console.print(
+        yield (
             "Beside the bundle: the same images, by whether training had images of their artist. (A backbone that was "
             "fine-tuned cannot be fitted again in folds.)"
         )
     elif folds:
-        console.print(
+        yield (
             f"{', '.join((DISJOINT, RANDOM))}: heads fitted again in {max(folds)} folds on the same features; mean and "
             "standard deviation over the folds. Temperature and review threshold are the bundle's."
         )
-    for note in evaluation.notes:
-        console.print(f"Note: {note}")
-    console.print(f"Wrote {METRICS} and {len(files) - 1} tables and pictures to {output}.")
+    yield from (f"Note: {note}" for note in evaluation.notes)
+    yield f"Wrote {METRICS} and {len(files) - 1} tables and pictures to {output}."
 
 
 def _files(evaluation: Evaluation, measured: Measured) -> Iterator[tuple[str, bytes]]:
@@ -73,7 +72,7 @@ def _files(evaluation: Evaluation, measured: Measured) -> Iterator[tuple[str, by
     images = f"{task.name}: {metrics.n:,} {evaluation.kind}"
     yield (
         "classes.csv",
-        _csv(("term", "support", "predicted", "precision", "recall", "f1"), [asdict(one) for one in metrics.per_class]),
+        _csv(("term", "support", "predicted", "precision", "recall", "f1"), [asdict(row) for row in metrics.per_class]),
     )
     yield "confusion.csv", _csv(("label", "prediction", "images"), _confusions(measured))
     yield (
@@ -93,7 +92,7 @@ def _files(evaluation: Evaluation, measured: Measured) -> Iterator[tuple[str, by
         "reliability.png",
         plots.reliability(
             f"{images}, accuracy against score",
-            [(one.low, one.high, one.count, one.confidence, one.accuracy) for one in metrics.reliability],
+            [(bin_.low, bin_.high, bin_.count, bin_.confidence, bin_.accuracy) for bin_ in metrics.reliability],
             metrics.ece,
         ),
     )
@@ -109,7 +108,7 @@ def _files(evaluation: Evaluation, measured: Measured) -> Iterator[tuple[str, by
         "classes.png",
         plots.classes(
             f"{images} by class (their number in brackets)",
-            [plots.Score(one.term, one.support, one.precision, one.recall, one.f1) for one in metrics.per_class],
+            [plots.Score(row.term, row.support, row.precision, row.recall, row.f1) for row in metrics.per_class],
         ),
     )
     sheets = draw_sheets(plan_sheets(measured.answers, metrics), measured.answers, evaluation.predictions.table)

@@ -43,7 +43,7 @@ def plan_sheets(answers: Answers, metrics: TaskMetrics) -> dict[str, Sheet]:
     Best classes show their most certain right answers, worst classes their most certain wrong ones first.
     """
     name, sheets = answers.task.name, {}
-    seen = [(one.f1, number) for number, one in enumerate(metrics.per_class) if one.support]
+    seen = [(row.f1, number) for number, row in enumerate(metrics.per_class) if row.support]
     ranked = [number for _, number in sorted(seen, key=lambda pair: (-pair[0], pair[1]))]
     best = ranked[: min(CLASSES, max(1, len(ranked) // 2))]
     worst = [number for number in reversed(ranked) if number not in best][:CLASSES]
@@ -74,8 +74,8 @@ def draw_sheets(sheets: Mapping[str, Sheet], answers: Answers, table: pa.Table) 
 def mistakes(answers: Answers) -> list[int]:
     """Return the rows whose answer is not their label, the most certain first."""
     wrong = np.flatnonzero((answers.labels >= 0) & (answers.scores.argmax(axis=1) != answers.labels))
-    found: list[int] = wrong[np.argsort(-answers.scores[wrong].max(axis=1), kind="stable")].tolist()
-    return found
+    rows: list[int] = wrong[np.argsort(-answers.scores[wrong].max(axis=1), kind="stable")].tolist()
+    return rows
 
 
 def _class_row(answers: Answers, number: int, wrong_first: bool) -> list[int | None]:
@@ -100,5 +100,5 @@ def _tiles(answers: Answers, table: pa.Table, rows: Sequence[int]) -> list[Tile]
 def _caption(answers: Answers, row: int) -> tuple[str, str]:
     terms, best = answers.task.terms, int(answers.scores[row].argmax())
     right = best == answers.labels[row]
-    said = "right" if right else terms[best]
-    return terms[answers.labels[row]], f"{answers.scores[row, best]:.2f} {said}"
+    answer = "right" if right else terms[best]
+    return terms[answers.labels[row]], f"{answers.scores[row, best]:.2f} {answer}"

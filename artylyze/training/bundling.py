@@ -76,7 +76,7 @@ def _figures(task: Task, part: Scored) -> dict[str, Any]:
     return {
         **metrics.summary(),
         "unflagged": asdict(kept),
-        "coverage": [asdict(one) for one in metrics.coverage],
+        "coverage": [asdict(point) for point in metrics.coverage],
         "per_class": [_row(row) for row in metrics.per_class],
         "not_measurable": lost,
         "small_classes": metrics.small,
@@ -96,7 +96,7 @@ def check_equal(bundle: Bundle, pixels: NDArray[np.uint8]) -> float:
     """
     onnx, torch = OnnxRuntime(bundle).run(pixels), TorchRuntime(bundle, "cpu", "float32").run(pixels)
     pairs = [(onnx.embedding, torch.embedding), *((onnx.logits[name], torch.logits[name]) for name in torch.logits)]
-    gap = max(float(np.abs(one - other).max() / max(1.0, np.abs(other).max())) for one, other in pairs)
+    gap = max(float(np.abs(exported - trained).max() / max(1.0, np.abs(trained).max())) for exported, trained in pairs)
     if not gap <= TOLERANCE:
         raise ArtylyzeError(
             f"The exported model differs from the trained one by {gap:.2g} (allowed: {TOLERANCE:g}), so no bundle was "

@@ -55,9 +55,9 @@ def score_of(held_out: Sums) -> float:
     Loss alone kept epoch 2 of 6 on real paintings, with 0.587 of the held-out genres right, where epoch 5 had 0.636:
     of artists that it has not seen a network soon is too sure, and goes on learning. Calibration mends the former.
     """
-    judged = [task for task, images in enumerate(held_out.images) if images]
-    found = sum(held_out.accuracy[task] - TIE * held_out.loss[task] for task in judged)
-    return found / max(1, len(judged))
+    measurable = [task for task, images in enumerate(held_out.images) if images]
+    score = sum(held_out.accuracy[task] - TIE * held_out.loss[task] for task in measurable)
+    return score / max(1, len(measurable))
 
 
 def save(folder: Path, loop: Loop, progress: Progress) -> None:

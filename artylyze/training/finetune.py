@@ -26,7 +26,7 @@ from artylyze.errors import ArtylyzeError, UsageError
 from artylyze.training.checkpoints import Progress, read_progress, restore, resume, save
 from artylyze.training.job import Job, alone, part_of, prepare, run_folder, threads_of
 from artylyze.training.loop import BALANCE, Loop, Part, gathered
-from artylyze.training.messages import Listener, Sender, listening
+from artylyze.training.messages import Listener, Sender, relayed
 from artylyze.training.student import Student
 from artylyze.workers.supervision import end_with_parent
 
@@ -138,19 +138,19 @@ def _checkpoints(folder: Path) -> tuple[Path, Path]:
     """Where the latest and the best checkpoint lie."""
     from ray.train import Result
 
-    found = Result.from_path(str(folder))
-    latest, best = found.checkpoint, found.get_best_checkpoint("score", "max")
+    result = Result.from_path(str(folder))
+    latest, best = result.checkpoint, result.get_best_checkpoint("score", "max")
     if latest is None or best is None:
         raise FileNotFoundError(folder)
     return Path(latest.path), Path(best.path)
 
 
 def _empty(folder: Path) -> None:
-    for one in folder.iterdir():
-        if one.is_dir():
-            shutil.rmtree(one)
-        elif one.name != ".lock":
-            one.unlink()
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
 
 
 def _finetuned(job: Job, folder: Path) -> Finetuned:
@@ -212,7 +212,7 @@ def _fit(request: TrainRequest, job: Job, folder: Path, listener: Listener, core
     )
     try:
         # Ray prints the death of a worker on stdout, which belongs to the command's answer.
-        with listening(channel, listener), _interruptible(), redirect_stdout(sys.stderr):
+        with relayed(channel, listener), _interruptible(), redirect_stdout(sys.stderr):
             trainer.fit()
     except TrainingFailedError as error:
         raise ArtylyzeError(
@@ -227,8 +227,8 @@ def _room(request: TrainRequest, cores: int | None) -> tuple[str, int]:
 
     from artylyze.ray_session import may_grow
 
-    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    nodes = [(float(one.get("CPU", 0)), float(one.get("GPU", 0))) for one in found]
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [(float(resources.get("CPU", 0)), float(resources.get("GPU", 0))) for resources in alive]
     gpus = sum(count for _, count in nodes)
     gpu = request.device == "cuda" or (request.device == "auto" and gpus >= request.workers)
     threads = threads_of(nodes, request.workers, gpu=gpu)
@@ -283,7 +283,7 @@ def _work(config: dict[str, Any]) -> None:
     part, failed, failure = _images(job, rank, world, config["threads"], sender)
     if part is None or failure is not None:
         if rank == 0:
-            sender.send("failure", failure)
+            sender.send("fail", failure)
         return
     recipe = replace(job.recipe, batch_size=max(1, round(job.recipe.batch_size / world)))
     torch.manual_seed(recipe.seed)  # of the heads' first values
@@ -295,17 +295,17 @@ def _work(config: dict[str, Any]) -> None:
         began = time.monotonic()
         train = loop.train(progress.epochs, sender.advance)
         pace = len(job.train) / (time.monotonic() - began)
-        progress.note(list(job.examples.tasks), train, loop.judge(sender.advance))
-        found = {"epoch": progress.epochs, "score": progress.score[-1]}
+        progress.note(list(job.examples.tasks), train, loop.evaluate(sender.advance))
+        metrics = {"epoch": progress.epochs, "score": progress.score[-1]}
         with TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:
                 save(Path(folder), loop, progress)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
-            ray.train.report(found, checkpoint=checkpoint)
+            ray.train.report(metrics, checkpoint=checkpoint)
         if rank == 0:
             last = {name: values[-1] for name, values in progress.curves.items()}
-            sender.send("epoch", {**found, **last, "images_per_second": pace})
+            sender.send("epoch", {**metrics, **last}, pace)
 
 
 def _images(
@@ -318,9 +318,9 @@ def _images(
         part, mine = part_of(job, rank, world, decoders, sender.advance)
     except ArtylyzeError as error:
         failure = error
-    told = gathered((mine, failure))  # all go on, or none: one that waits for another would wait in vain
-    failed = {name: code for one, _ in told for name, code in one.items()}
-    wrong = next((error for _, error in told if error is not None), None)
+    reports = gathered((mine, failure))  # all go on, or none: one that waits for another would wait in vain
+    failed = {name: code for codes, _ in reports for name, code in codes.items()}
+    wrong = next((error for _, error in reports if error is not None), None)
     if wrong is None:
         ids = job.examples.table.column("image_id")
         read = np.array([row for row in job.train if ids[int(row)].as_py() not in failed], np.int64)

@@ -17,8 +17,7 @@ from artylyze.models.build import features_bundle
 from artylyze.models.cache import cached
 from artylyze.models.folder import load
 from artylyze.models.runtimes import resolve_device
-from artylyze.training.fitting import cross_fit
-from artylyze.training.heads import HeadSettings
+from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.start import starting_backbone
 
@@ -77,33 +76,33 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
     curves: list[dict[str, list[float]]] = [{} for _ in rates]
     methods: dict[str, str] = {}
     for task, terms in examples.tasks.items():
-        found = np.where(examples.train[read], examples.labels[task][read], -1)
-        mine = np.flatnonzero(found >= 0)
+        labels = np.where(examples.train[read], examples.labels[task][read], -1)
+        mine = np.flatnonzero(labels >= 0)
         watcher.say(f"Training the head of {task}: {len(mine):,} images, {len(terms)} classes.")
-        folds = cut_folds(found[mine], examples.groups[read[mine]], request.folds, request.seed)
+        folds = cut_folds(labels[mine], examples.groups[read[mine]], request.folds, request.seed)
         for warning in folds.warnings:
             watcher.say(f"{task}: {warning}")
         fitted = cross_fit(
-            features.matrix, found, len(terms), settings, rates, folds.held_out, mirrored=features.mirrored
+            features.matrix, labels, len(terms), settings, rates, folds.held_out, mirrored=features.mirrored
         )
         methods[task] = folds.method
-        for place, one in enumerate(fitted):
-            heads[place][task] = one.head
-            held_out[place][task] = Scored(one.logits, found[mine], one.untaught)
-            curves[place] |= {f"{task} {series}": values for series, values in one.curves.items()}
+        for place, result in enumerate(fitted):
+            heads[place][task] = result.head
+            held_out[place][task] = Scored(result.logits, labels[mine], result.untaught)
+            curves[place] |= {f"{task} {series}": values for series, values in result.curves.items()}
     return [
         Learned(
             backbone=backbone,
-            heads=found_heads,
-            curves=found_curves,
-            held_out=answers,
-            test=scored(examples, features, rows, found_heads, train=False),
+            heads=of_rate,
+            curves=drawn,
+            held_out=logits,
+            test=scored(examples, features, rows, of_rate, train=False),
             failed=features.failed,
             counts={task: examples.counts(task, examples.of(task, read, train=True)) for task in examples.tasks},
             about={"held_out": methods, "mirror": request.mirror, "class_balance": settings.balance},
             flatters=flatters,
         )
-        for found_heads, found_curves, answers in zip(heads, curves, held_out, strict=True)
+        for of_rate, drawn, logits in zip(heads, curves, held_out, strict=True)
     ]
 
 
@@ -133,9 +132,9 @@ def scored(
 
     A task without labelled images among them is left out.
     """
-    read, found = rows[features.rows], {}
+    read, scores = rows[features.rows], {}
     for task, head in heads.items():
         asked = np.isin(read, examples.of(task, read, train=train))
         if asked.any():
-            found[task] = Scored(head.logits(features.matrix[asked]), examples.labels[task][read[asked]])
-    return found
+            scores[task] = Scored(head.logits(features.matrix[asked]), examples.labels[task][read[asked]])
+    return scores

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from artylyze.datasets.examples import Examples, examples_of
-from artylyze.datasets.holdout import halve, hold_out
+from artylyze.datasets.folds import halve, hold_out
 from artylyze.errors import InputError, UsageError
 from artylyze.extraction.pixels import images_folder, read_images
 from artylyze.models import cnn3
@@ -139,13 +139,13 @@ def part_of(
             f"None of the {len(train):,} images of a worker can be read ({codes}): see that they still are where the "
             "dataset says, or ask for fewer `workers`."
         )
-    labels = [_judged(found, job.train, rows, len(train)) for found in job.examples.labels.values()]
+    labels = [_usable_labels(labels, job.train, rows, len(train)) for labels in job.examples.labels.values()]
     ids = table.column("image_id")
     failed = {ids[place].as_py(): code for place, code in images.failed.items()}
     return Part(images.pixels, labels, read[read < len(train)], read[read >= len(train)]), failed
 
 
-def _judged(
+def _usable_labels(
     labels: NDArray[np.int64], train: NDArray[np.int64], rows: NDArray[np.int64], learned: int
 ) -> NDArray[np.int64]:
     """The labels of `rows`, of which the first `learned` are learned from; -1 for others of classes not in `train`."""

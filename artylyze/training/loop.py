@@ -15,7 +15,7 @@ import torch
 from torch import distributed
 
 from artylyze.training.augment import augment, normalise
-from artylyze.training.fitting import class_weights
+from artylyze.training.heads import class_weights
 from artylyze.training.student import Student
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Loop:
                 self.student, device_ids=[device] if device.type == "cuda" else None
             )
         self._weights = [
-            self._class_weights(found, size) for found, size in zip(part.labels, student.sizes, strict=True)
+            self._class_weights(labels, size) for labels, size in zip(part.labels, student.sizes, strict=True)
         ]
         self._labels = torch.from_numpy(np.stack(part.labels)).to(device)
         self._optimizer = torch.optim.AdamW(_groups(student, recipe), fused=True)
@@ -122,8 +122,9 @@ class Loop:
         with torch.inference_mode():
             self.student.eval()
             parts = [self.student.features(images).double() for images, _ in self._batches(chosen)]
-            found = torch.cat(parts)
-            sums = torch.stack([found.sum(0), found.square().sum(0), torch.full_like(found[0], len(found))])
+            features = torch.cat(parts)
+            count = torch.full_like(features[0], len(features))
+            sums = torch.stack([features.sum(0), features.square().sum(0), count])
         count = _total(sums := sums.clone())[2]
         mean = sums[0] / count
         self.student.standardise(mean, (sums[1] / count - mean.square()).clamp(min=0).sqrt())
@@ -150,8 +151,8 @@ class Loop:
             left -= min(left, len(images))
         return _means(seen)
 
-    def judge(self, advance: Callable[[int], None]) -> Sums:
-        """Ask about the held-out images, in float32."""
+    def evaluate(self, advance: Callable[[int], None]) -> Sums:
+        """Classify the held-out images, in float32."""
         seen = torch.zeros(3, len(self._weights), device=self._device)
         with torch.inference_mode():
             self.student.eval()
@@ -185,12 +186,12 @@ class Loop:
     def _loss(self, logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """The mean over the tasks; of each task the weighted mean over the images that have a label."""
         losses = []
-        for found, wanted, weights in zip(logits, labels, self._weights, strict=True):
+        for scores, targets, weights in zip(logits, labels, self._weights, strict=True):
             total = torch.nn.functional.cross_entropy(
-                found, wanted, weights, ignore_index=-1, label_smoothing=self._recipe.label_smoothing, reduction="sum"
+                scores, targets, weights, ignore_index=-1, label_smoothing=self._recipe.label_smoothing, reduction="sum"
             )
             # A batch may have no label of a task at all, whose mean would be 0 / 0.
-            losses.append(total / (weights[wanted.clamp(min=0)] * (wanted >= 0)).sum().clamp(min=1e-6))
+            losses.append(total / (weights[targets.clamp(min=0)] * (targets >= 0)).sum().clamp(min=1e-6))
         return torch.stack(losses).mean()
 
     def _class_weights(self, labels: NDArray[np.int64], size: int) -> torch.Tensor:
@@ -211,9 +212,9 @@ def _groups(student: Student, recipe: Recipe) -> list[dict[str, Any]]:
     """Parameters by learning rate and weight decay."""
     groups = []
     for module, factor in ((student.backbone, 1.0), (student.heads, 1.0 if recipe.from_scratch else HEAD_RATE)):
-        parameters = [one for one in module.parameters() if one.requires_grad]
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         for decays in (True, False):
-            chosen = [one for one in parameters if (one.ndim > 1) == decays]
+            chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == decays]
             if chosen:
                 decay = recipe.weight_decay if decays else 0.0
                 groups.append({"params": chosen, "lr": factor * recipe.learning_rate, "weight_decay": decay})
@@ -223,19 +224,19 @@ def _groups(student: Student, recipe: Recipe) -> list[dict[str, Any]]:
 def _sums(logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy, right answers and images with a label, summed for each task: (3, tasks)."""
     columns = []
-    for found, wanted in zip(logits, labels, strict=True):
-        loss = torch.nn.functional.cross_entropy(found.detach().float(), wanted, ignore_index=-1, reduction="sum")
-        columns.append(torch.stack([loss, (found.argmax(1) == wanted).sum(), (wanted >= 0).sum()]))
+    for scores, targets in zip(logits, labels, strict=True):
+        loss = torch.nn.functional.cross_entropy(scores.detach().float(), targets, ignore_index=-1, reduction="sum")
+        columns.append(torch.stack([loss, (scores.argmax(1) == targets).sum(), (targets >= 0).sum()]))
     return torch.stack(columns, dim=1)
 
 
 def _means(seen: torch.Tensor) -> Sums:
     losses, right, images = _total(seen).tolist()
-    safe = [max(1.0, one) for one in images]
+    safe = [max(1.0, count) for count in images]
     return Sums(
         tuple(loss / count for loss, count in zip(losses, safe, strict=True)),
-        tuple(one / count for one, count in zip(right, safe, strict=True)),
-        tuple(int(one) for one in images),
+        tuple(hits / count for hits, count in zip(right, safe, strict=True)),
+        tuple(int(count) for count in images),
     )
 
 
@@ -260,6 +261,6 @@ def gathered(value: Any) -> list[Any]:
     """The value of each process, by rank."""
     if not _several():
         return [value]
-    found: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(found, value)
-    return found
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values

@@ -1,4 +1,8 @@
-"""Messages from the workers of a training to its driver, through a queue, in plain Python."""
+"""Progress from the processes of a training to its driver, through a queue.
+
+Ray Train's UserCallback does not replace it: it runs in the controller's process, not the driver's, and only when all
+workers have reported an epoch; images are decoded long before the first report.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,39 @@ class Channel(Protocol):
     """A queue between processes."""
 
     def put(self, item: Any) -> None:
-        """Add a message."""
+        """Add a message: the name of a method of the listener, and its arguments."""
 
     def get(self) -> Any:
         """Wait for the next message and take it."""
 
 
-class Listener:
-    """Receives the messages of workers and passes them on to whoever watches.
+@contextmanager
+def relayed(channel: Channel, listener: object) -> Iterator[None]:
+    """Call the methods of `listener` that messages name, in a thread, while the body runs; raise what one raises."""
+    errors: list[BaseException] = []
 
-    `epochs` is the number of epochs that are done, `failure` an error of a worker that no retry can mend, or what
-    `on_epoch` raised.
+    def listen() -> None:
+        while (message := channel.get()) is not None:
+            method, arguments = message
+            try:
+                if not errors:
+                    getattr(listener, method)(*arguments)
+            except BaseException as error:  # the thread must go on to empty the queue
+                errors.append(error)
+
+    thread = threading.Thread(target=listen, name="artylyze-messages", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        channel.put(None)
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+class Listener:
+    """Passes what workers send on to whoever watches the training; `epochs` is the number of epochs that are done.
 
     Args:
         tasks: what is learned.
@@ -44,59 +70,35 @@ class Listener:
         self, tasks: Sequence[str], epochs: tuple[int, int], watcher: Watcher, on_epoch: OnEpoch | None
     ) -> None:
         self.epochs, self._all = epochs
-        self.watcher = watcher
-        self.failure: BaseException | None = None
+        self.watcher, self.advance = watcher, watcher.advance
         self._tasks, self._on_epoch = tasks, on_epoch
 
-    def receive(self, kind: str, value: Any) -> None:
-        """Take one message."""
-        if kind == "advance":
-            self.watcher.advance(*value)
-        elif kind == "begin" and value:
-            self.watcher.say(f"Going on after epoch {value} of {self._all}")
-        elif kind == "failure":
-            self.failure = value
-        elif kind == "epoch":
-            self.epochs = value["epoch"]
-            self.watcher.say(self._line(value))
-            if self._on_epoch is not None:
-                self._on_epoch({name: one for name, one in value.items() if name != "images_per_second"})
+    def begin(self, epochs: int) -> None:
+        """Workers begin after so many epochs."""
+        if epochs:
+            self.watcher.say(f"Going on after epoch {epochs} of {self._all}")
 
-    def _line(self, found: Mapping[str, float]) -> str:
+    def fail(self, error: BaseException) -> None:
+        """A worker met an error that no retry can mend."""
+        raise error
+
+    def epoch(self, values: Mapping[str, float], images_per_second: float) -> None:
+        """An epoch is done, with these values of `epoch`, `score` and the curves."""
+        self.epochs = int(values["epoch"])
         tasks = []
         for task in self._tasks:
-            held_out = found.get(f"{task} accuracy, held out")
-            judged = "nothing measurable" if held_out is None else f"{held_out:.3f}"
-            tasks.append(f"{task} {judged} held out, {found[f'{task} accuracy, train']:.3f} train")
-        epoch = f"Epoch {found['epoch']} of {self._all}"
-        return f"{epoch}: accuracy {'; '.join(tasks)}; {found['images_per_second']:.1f} images/s"
-
-
-@contextmanager
-def listening(channel: Channel, listener: Listener) -> Iterator[None]:
-    """Receive messages while the body runs; raise the failure of a worker, or of `on_epoch`."""
-
-    def listen() -> None:
-        while (message := channel.get()) is not None:
-            try:
-                if listener.failure is None:
-                    listener.receive(*message)
-            except BaseException as error:  # the thread must go on to empty the queue
-                listener.failure = error
-
-    thread = threading.Thread(target=listen, name="artylyze-finetune", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        channel.put(None)
-        thread.join()
-    if listener.failure is not None:
-        raise listener.failure
+            held_out = values.get(f"{task} accuracy, held out")
+            accuracy = "nothing measurable" if held_out is None else f"{held_out:.3f}"
+            tasks.append(f"{task} {accuracy} held out, {values[f'{task} accuracy, train']:.3f} train")
+        self.watcher.say(
+            f"Epoch {self.epochs} of {self._all}: accuracy {'; '.join(tasks)}; {images_per_second:.1f} images/s"
+        )
+        if self._on_epoch is not None:
+            self._on_epoch(values)
 
 
 class Sender:
-    """Sends the progress of a worker to the driver, at most every SEND_EVERY seconds."""
+    """Sends messages of a worker, those on its progress at most every SEND_EVERY seconds."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel, self._last, self._images, self._errors = channel, 0.0, 0, 0
@@ -107,10 +109,10 @@ class Sender:
         if time.monotonic() - self._last >= SEND_EVERY:
             self._flush()
 
-    def send(self, kind: str, value: Any) -> None:
+    def send(self, method: str, *arguments: Any) -> None:
         """Send a message now, and the progress as soon as it changes."""
         self._flush()
-        self._channel.put((kind, value))
+        self._channel.put((method, arguments))
         self._last = 0.0
 
     def _flush(self) -> None:

@@ -98,9 +98,9 @@ class TaskMetrics:
         """Return everything, as JSON values."""
         return {
             **self.summary(),
-            "per_class": [asdict(one) for one in self.per_class],
-            "reliability": [asdict(one) for one in self.reliability],
-            "coverage": [asdict(one) for one in self.coverage],
+            "per_class": [asdict(row) for row in self.per_class],
+            "reliability": [asdict(bin_) for bin_ in self.reliability],
+            "coverage": [asdict(point) for point in self.coverage],
             "confusion": self.confusion.tolist(),
             "small_classes": self.small,
             "macro_without_small_classes": self.macro_of_others,
@@ -188,8 +188,8 @@ def calibration_error(reliability: Sequence[Bin]) -> float:
     Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3, arXiv:1706.04599. scikit-learn's
     `calibration_curve` gives the means of the bins but not their counts.
     """
-    total = sum(one.count for one in reliability)
-    return sum(one.count * abs(one.accuracy - one.confidence) for one in reliability) / total
+    total = sum(bin_.count for bin_ in reliability)
+    return sum(bin_.count * abs(bin_.accuracy - bin_.confidence) for bin_ in reliability) / total
 
 
 def coverage_of(confidence: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> tuple[Kept, ...]:

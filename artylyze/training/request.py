@@ -16,53 +16,64 @@ EPOCHS: dict[Mode, int] = {"frozen": 20, "finetune": 10}
 
 
 @dataclass(frozen=True)
-class TrainRequest:
-    """One training: from a dataset to a bundle. Raises UsageError for what does not go together.
+class CommonOptions:
+    """What a training and a sweep of trainings are both asked.
 
     Attributes:
         dataset: the dataset, a Parquet file that `curate` wrote.
-        output: the folder of the bundle, absent or empty.
+        output: where the bundle or the sweep goes: a folder or an address.
         tasks: which of the dataset's tasks to learn; None: all.
-        backbone: timm's name, or cnn3; None: that of `init_from`, else EfficientNet-Lite0, which needs no network.
-        weights: a file of weights for the backbone; None: those that the backbone is published with.
         mode: `frozen` trains heads on the features of a backbone that stays as it is, `finetune` trains all of it.
-        lr: learning rate; None: `LEARNING_RATES`.
         epochs: times that every image is seen; None: `EPOCHS`.
         batch_size: images for each step.
-        image_size: side of the square that the model sees, pixels; None: that of `init_from`, else 180 for finetune and
-            the backbone's own for frozen.
-        init_from: folder of a bundle whose backbone is the beginning.
+        image_size: side of the square that the model sees, pixels; None: that of the bundle to begin with, else 180
+            for finetune and the backbone's own for frozen.
+        taps: feature stages of the backbone whose channel statistics join the features.
         workers: processes that train, in finetune mode.
         device: auto, cpu or cuda.
         precision_target: precision that what is not flagged for review shall have, above 0, at most 1.
-        taps: feature stages of the backbone whose channel statistics join the features.
-        mirror: whether heads also learn from the mirror image of each image, which takes twice as long to embed.
-        label_smoothing: share of each label that is spread over all classes, 0 to below 1.
-        weight_decay: AdamW's.
-        folds: parts that the training data is cut into for held-out scores.
         seed: of every random choice.
     """
 
     dataset: str
     output: str
     tasks: tuple[str, ...] | None = None
-    backbone: str | None = None
-    weights: str | None = None
     mode: Mode = "frozen"
-    lr: float | None = None
     epochs: int | None = None
     batch_size: int = 32
     image_size: int | None = None
-    init_from: str | None = None
+    taps: tuple[int, ...] = ()
     workers: int = 1
     device: str = "auto"
     precision_target: float = 0.85
-    taps: tuple[int, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainRequest(CommonOptions):
+    """One training: from a dataset to a bundle, a folder that is absent or empty.
+
+    Raises UsageError for what does not go together.
+
+    Attributes:
+        backbone: timm's name, or cnn3; None: that of `init_from`, else EfficientNet-Lite0, which needs no network.
+        weights: a file of weights for the backbone; None: those that the backbone is published with.
+        lr: learning rate; None: `LEARNING_RATES`.
+        init_from: folder of a bundle whose backbone is the beginning.
+        mirror: whether heads also learn from the mirror image of each image, which takes twice as long to embed.
+        label_smoothing: share of each label that is spread over all classes, 0 to below 1.
+        weight_decay: AdamW's.
+        folds: parts that the training data is cut into for held-out scores.
+    """
+
+    backbone: str | None = None
+    weights: str | None = None
+    lr: float | None = None
+    init_from: str | None = None
     mirror: bool = False
     label_smoothing: float = 0.0
     weight_decay: float = 0.01
     folds: int = 5
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.output:
@@ -95,8 +106,8 @@ class TrainRequest:
             "the number of folds must be at least 2": self.folds < 2,
             "`taps` must name stages by numbers from 0": any(tap < 0 for tap in self.taps),
         }
-        for sentence, found in wrong.items():
-            if found:
+        for sentence, is_wrong in wrong.items():
+            if is_wrong:
                 raise UsageError(f"{sentence}.")
 
     @property
@@ -108,11 +119,6 @@ class TrainRequest:
     def epoch_count(self) -> int:
         """The number of epochs that are trained."""
         return EPOCHS[self.mode] if self.epochs is None else self.epochs
-
-
-def parse_tasks(text: str | None) -> tuple[str, ...] | None:
-    """`genre,style` as the command line gives it -> the names; None: all."""
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_taps(text: str | None) -> tuple[int, ...]:

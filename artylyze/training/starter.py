@@ -83,10 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("dataset", help="the .parquet file that `artylyze curate --group none` wrote")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the starter goes")
     parser.add_argument("--results", type=Path, required=True, help="the JSON file for the figures")
-    asked = parser.parse_args(arguments)
-    found = make_starter(asked.dataset, asked.folder)
-    asked.results.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    json.dump(found["tasks"], sys.stdout, indent=2)
+    options = parser.parse_args(arguments)
+    figures = make_starter(options.dataset, options.folder)
+    options.results.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    json.dump(figures["tasks"], sys.stdout, indent=2)
 
 
 def make_starter(dataset_file: str, folder: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def make_starter(dataset_file: str, folder: Path) -> dict[str, Any]:
         labels, groups = examples.labels[name][read], examples.groups[read]
         known = labels >= 0
         matrix, labels, groups = features.matrix[known], labels[known], groups[known]
-        metrics[name], held_out = judge(name, matrix, labels, groups, terms)
+        metrics[name], held_out = cross_validate(name, matrix, labels, groups, terms)
         tasks.append(calibrated(name, terms, held_out, PRECISION))
         heads[name] = fit(name, matrix, labels, groups, len(terms))
     bundle = build_bundle(
@@ -154,20 +154,20 @@ def fit(
     return Head(weight.astype(np.float32), bias.astype(np.float32))
 
 
-def judge(
+def cross_validate(
     task: str, features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.str_], terms: Sequence[str]
 ) -> tuple[dict[str, Any], Scored]:
-    """Figures over folds cut both ways, {"mean", "spread"} each, and what artist-disjoint heads said of every image."""
-    found, said, untaught = {}, {}, {}
-    for way, together in ((DISJOINT, groups), (RANDOM, np.full(len(labels), "all"))):
+    """Figures over folds cut both ways, {"mean", "spread"} each, and artist-disjoint held-out logits of every image."""
+    figures, logits_by_split, untaught = {}, {}, {}
+    for split, together in ((DISJOINT, groups), (RANDOM, np.full(len(labels), "all"))):
         folds = cut_folds(labels, together, FOLDS, seed=0).held_out
-        untaught[way] = classes_untaught(labels, folds)
-        logits = said[way] = np.zeros((len(labels), len(terms)), np.float32)
+        untaught[split] = classes_untaught(labels, folds)
+        logits = logits_by_split[split] = np.zeros((len(labels), len(terms)), np.float32)
         for held in folds:
             kept = np.setdiff1d(np.arange(len(labels)), held)
             logits[held] = fit(task, features[kept], labels[kept], groups[kept], len(terms)).logits(features[held])
-        found[way] = _figures(logits, labels, folds, terms, untaught[way])
-    return found, Scored(said[DISJOINT], labels, untaught[DISJOINT])
+        figures[split] = _figures(logits, labels, folds, terms, untaught[split])
+    return figures, Scored(logits_by_split[DISJOINT], labels, untaught[DISJOINT])
 
 
 def _figures(

@@ -10,8 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from artylyze.models.backbones import Backbone
 from artylyze.models.taps import extract
-from artylyze.training.fitting import fold
-from artylyze.training.heads import Head
+from artylyze.training.heads import Head, fold_standardisation
 
 
 class Student(torch.nn.Module):
@@ -63,9 +62,9 @@ class Student(torch.nn.Module):
         self.eval().cpu()
         mean, std = self.mean.numpy(), self.std.numpy()
         heads = [
-            fold(one.weight.detach().numpy(), one.bias.detach().numpy(), mean, std)
-            for one in self.heads
-            if isinstance(one, torch.nn.Linear)
+            fold_standardisation(head.weight.detach().numpy(), head.bias.detach().numpy(), mean, std)
+            for head in self.heads
+            if isinstance(head, torch.nn.Linear)
         ]
         module = self.backbone.to(memory_format=torch.contiguous_format)
         return replace(self._described, module=module), heads

@@ -14,6 +14,7 @@ import numpy as np
 from artylyze.datasets.dataset import MEASURABLE, Dataset, read_dataset
 from artylyze.datasets.examples import Examples, examples_of
 from artylyze.drawing.plots import curves
+from artylyze.drawing.table import columns, rendered
 from artylyze.extraction.cached import embed
 from artylyze.models.build import build_bundle, features_bundle
 from artylyze.models.bundle import DESCRIPTION
@@ -25,6 +26,7 @@ from artylyze.training.calibration import FLAG_ALL
 from artylyze.training.frozen import learn_frozen, scored
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.request import TrainRequest
+from artylyze.wording import counted
 from artylyze.workers.fetching import Source
 from artylyze.workers.reading import Reader
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainRequest", "Trained", "train"]
 
 NAMED = 5
-"""Images that could not be read and are told by name; the bundle's description has more."""
+"""Images that could not be read and are named in a message; the bundle's description has more."""
 
 RECORDED = 100
 """Images that could not be read and are named in the bundle's description."""
@@ -96,7 +98,9 @@ def _train(request: TrainRequest, reporter: Watcher, on_epoch: OnEpoch | None, c
     return trained
 
 
-def judged(request: TrainRequest, examples: Examples, learned: Learned) -> tuple[list[Task], dict[str, Any]]:
+def calibrate_and_measure(
+    request: TrainRequest, examples: Examples, learned: Learned
+) -> tuple[list[Task], dict[str, Any]]:
     """The calibrated tasks of what was learned, and for each its metrics. Raises InputError where it has diverged."""
     tasks = [
         calibrated(name, terms, learned.held_out[name], request.precision_target)
@@ -111,8 +115,8 @@ def judged(request: TrainRequest, examples: Examples, learned: Learned) -> tuple
 
 def finish(request: TrainRequest, dataset: Dataset, examples: Examples, learned: Learned, reporter: Watcher) -> Trained:
     """Calibrate and measure what was learned, and write its bundle. Raises as `train` does."""
-    _tell_failed(learned.failed, reporter)
-    tasks, metrics = judged(request, examples, learned)
+    _report_failed(learned.failed, reporter)
+    tasks, metrics = calibrate_and_measure(request, examples, learned)
     for sentence in _review_notes(tasks, learned, request.precision_target):
         reporter.say(sentence)
     reporter.say("Exporting the model, and comparing it with the trained one on real images")
@@ -132,23 +136,19 @@ def finish(request: TrainRequest, dataset: Dataset, examples: Examples, learned:
 
 def describe(trained: Trained, output: str) -> str:
     """What a training made, in words for a terminal."""
-    head = ("", "images", "accuracy", "precision", "recall", "F1", "top-5", "ECE", "unflagged", "accuracy there")
-    rows: list[tuple[str, ...]] = [head]
+    names = ("accuracy", "precision", "recall", "f1", "top5", "ece")
+    rows = [("", "images", "accuracy", "precision", "recall", "F1", "top-5", "ECE", "unflagged", "accuracy there")]
     for task, parts in trained.metrics.items():
-        for part, one in parts.items():
-            kept = one["unflagged"]
-            shares = [one[name] for name in ("accuracy", "precision", "recall", "f1", "top5", "ece")]
-            shares += [kept["coverage"], kept["accuracy"]]
-            cells = ["-" if share is None else f"{share:.3f}" for share in shares]
-            rows.append((f"{task}, {part.replace('_', ' ')}", f"{one['n']:,}", *cells))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(f"{cell:>{width}}" if place else f"{cell:<{width}}" for place, (cell, width) in pairs).rstrip()
-        for pairs in (enumerate(zip(row, widths, strict=True)) for row in rows)
-    ]
+        for part, figures in parts.items():
+            shares = [
+                *(figures[name] for name in names),
+                *(figures["unflagged"][name] for name in ("coverage", "accuracy")),
+            ]
+            cells = ("-" if share is None else f"{share:.3f}" for share in shares)
+            rows.append((f"{task}, {part.replace('_', ' ')}", f"{figures['n']:,}", *cells))
     skipped = f" {len(trained.failed):,} images could not be read." if trained.failed else ""
     notes = [f"{task}: {note}" for task, parts in trained.metrics.items() for note in notes_on(parts)]
-    return "\n".join([*lines, *notes, f"Bundle: {output} (model {trained.bundle.model_id}).{skipped}"])
+    return rendered([columns(rows), *notes, f"Bundle: {output} (model {trained.bundle.model_id}).{skipped}"])
 
 
 def _finetuned(
@@ -179,7 +179,7 @@ def _finetuned(
         backbone=tuned.backbone,
         heads=tuned.heads,
         curves=tuned.curves,
-        held_out={task: replace(found, untaught=_untaught(found, counts[task])) for task, found in answers.items()},
+        held_out={task: replace(scores, untaught=_untaught(scores, counts[task])) for task, scores in answers.items()},
         test=scored(examples, features, rows, tuned.heads, train=False),
         failed={**tuned.failed, **features.failed},
         counts=counts,
@@ -189,10 +189,10 @@ def _finetuned(
     return learned, tuned.folder
 
 
-def _untaught(found: Scored, counts: Mapping[str, int]) -> tuple[int, ...]:
+def _untaught(scores: Scored, counts: Mapping[str, int]) -> tuple[int, ...]:
     """The classes of held-out images that no image learned from has; `counts` are in the order of the classes."""
     none = np.flatnonzero(np.array(list(counts.values())) == 0)
-    return tuple(np.intersect1d(none, found.labels).tolist())
+    return tuple(np.intersect1d(none, scores.labels).tolist())
 
 
 def _parts(learned: Learned, task: str) -> dict[str, Scored]:
@@ -226,7 +226,7 @@ def _described(request: TrainRequest, dataset: Dataset, learned: Learned) -> dic
     }
 
 
-def _tell_failed(failed: Mapping[str, str], reporter: Watcher) -> None:
+def _report_failed(failed: Mapping[str, str], reporter: Watcher) -> None:
     if failed:
         named = ", ".join(f"{image} ({code})" for image, code in list(failed.items())[:NAMED])
         more = f" and {len(failed) - NAMED:,} more" if len(failed) > NAMED else ""
@@ -240,9 +240,9 @@ def _review_notes(tasks: Sequence[Task], learned: Learned, precision: float) -> 
             continue
         images = len(learned.held_out[task.name].taught().labels)
         if images < MEASURABLE:
-            judged = f"{images:,} held-out image{'' if images == 1 else 's'} can be judged"
+            few = f"only {counted(images, 'held-out image')} can be measured"
             yield (
-                f"{task.name}: every image will be flagged for review, because {judged}, and a threshold takes "
+                f"{task.name}: every image will be flagged for review, because {few}, and a threshold takes "
                 f"{MEASURABLE}: train on more labelled images."
             )
         else:

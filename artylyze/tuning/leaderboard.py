@@ -105,7 +105,7 @@ class Board:
         return any(row.state == COMPLETE for row in self.rows)
 
 
-def board_of(request: TuneRequest, plan: Sequence[Trial], lost: Mapping[int, str]) -> Board:
+def leaderboard(request: TuneRequest, plan: Sequence[Trial], lost: Mapping[int, str]) -> Board:
     """The table, from what the trials left in their folders; `lost` says what befell trials that could not tell."""
     rows = [row for trial in plan for row in _rows(trial, request.mode, lost.get(trial.number))]
     rows.sort(key=_order)
@@ -121,16 +121,15 @@ def _numbered(rows: Sequence[Row]) -> Iterator[tuple[int | None, Row]]:
 
 def _order(row: Row) -> tuple[Any, ...]:
     merit = trials.merit(row.learning_rate, row.score, row.metrics)
-    return not row.rankable, row.state != STOPPED, *(-one for one in merit)
+    return not row.rankable, row.state != STOPPED, *(-value for value in merit)
 
 
 def _rows(trial: Trial, mode: str, lost: str | None) -> Iterator[Row]:
-    found = trials.read(trial.folder / trials.RESULT)
+    results = trials.read(trial.folder / trials.RESULT)
     error = trials.error_of(trial.folder)
-    if found is not None:
-        for one in found:
-            wrong = one.get("error")
-            yield Row(trial, mode, state=FAILED if wrong else COMPLETE, **one)
+    if results is not None:
+        for result in results:
+            yield Row(trial, mode, state=FAILED if result.get("error") else COMPLETE, **result)
     elif error is not None or lost is not None:
         for rate in trial.rates:
             yield Row(trial, mode, rate, FAILED, error=lost if error is None else str(error))
@@ -160,16 +159,16 @@ def write_board(board: Board, folder: Path, settings: Mapping[str, Any]) -> None
 
 def _flat(row: Row, tasks: Sequence[str]) -> dict[str, Any]:
     names = ("rank", "model", "weights", "mode", "learning_rate", "epochs", "state", "score")
-    found = {name: value for name, value in row.as_dict().items() if name in names}
+    flat = {name: value for name, value in row.as_dict().items() if name in names}
     for task in tasks:
         for part in PARTS:
             figures = row.metrics.get(task, {}).get(part, {})
             for name in COLUMNS:
-                found[f"{task}_{part}_{name}"] = figures.get(name)
-    return {**found, "error": row.error}
+                flat[f"{task}_{part}_{name}"] = figures.get(name)
+    return {**flat, "error": row.error}
 
 
-def table_of(board: Board) -> Table:
+def as_table(board: Board) -> Table:
     """The table for a terminal: the accuracy on the test split, then the figures of held-out images."""
     from rich.table import Table
 
@@ -204,7 +203,7 @@ def _share(value: float | None) -> str:
 
 
 def describe(board: Board, output: str) -> Iterator[str]:
-    """What is said below the table."""
+    """The sentences below the table."""
     for row in board.rows:
         if row.state == FAILED:
             yield f"{row.label} at {row.learning_rate:g} failed: {row.error}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from artylyze.errors import UsageError
 from artylyze.storage import check_output, is_url
-from artylyze.training.request import Mode, TrainRequest
+from artylyze.training.request import CommonOptions, TrainRequest
 
 Scheduler = Literal["asha", "none"]
 
@@ -50,12 +50,12 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class TuneRequest:
+class TuneRequest(CommonOptions):
     """One sweep over learning rates and backbones. Raises UsageError for what does not go together.
 
+    Its output is absent, empty or that of the same sweep, which then goes on.
+
     Attributes:
-        dataset: the dataset, a Parquet file that `curate` wrote.
-        output: folder of the sweep, absent, empty or that of the same sweep, which then goes on.
         rates: learning rates to try.
         rate_range: lowest and highest learning rate: `trials` of them are drawn, evenly on a logarithmic scale.
         trials: number of learning rates that are drawn.
@@ -63,28 +63,14 @@ class TuneRequest:
         weights: backbone -> file of its weights, or `random`; others begin with those that are published.
         scheduler: `asha` stops trials that do worse than others did at the same epoch (finetune only), `none` lets all
             end; None: asha for finetune.
-        tasks, mode, epochs, batch_size, image_size, taps, workers, device, precision_target, seed: of each trial, as
-            in `TrainRequest`.
     """
 
-    dataset: str
-    output: str
     rates: tuple[float, ...] | None = None
     rate_range: tuple[float, float] | None = None
     trials: int | None = None
-    tasks: tuple[str, ...] | None = None
     backbones: tuple[str, ...] = ()
     weights: Mapping[str, str] = field(default_factory=dict)
-    mode: Mode = "frozen"
     scheduler: Scheduler | None = None
-    epochs: int | None = None
-    batch_size: int = 32
-    image_size: int | None = None
-    taps: tuple[int, ...] = ()
-    workers: int = 1
-    device: str = "auto"
-    precision_target: float = 0.85
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.output:
@@ -141,34 +127,24 @@ class TuneRequest:
         rates = self.learning_rates
         parts = [rates] if self.mode == "frozen" else [(rate,) for rate in rates]
         folder = Path(self.output, "trials")
-        found: list[Trial] = []
+        plan: list[Trial] = []
         for part in parts:
             for model in self.models:
                 name = model if self.mode == "frozen" else f"{model}-{part[0]:g}"
                 weights = self.weights.get(model, "from scratch" if model == "cnn3" else "published")
-                found.append(Trial(len(found), model, weights, part, folder / name.replace("/", "-").replace(":", "-")))
-        return found
+                plan.append(Trial(len(plan), model, weights, part, folder / name.replace("/", "-").replace(":", "-")))
+        return plan
 
     def training(self, trial: Trial) -> TrainRequest:
         """What a trial asks of a training; in frozen mode at the first of its rates."""
         given = self.weights.get(trial.model)
         random = str(trial.folder / f"{RANDOM}.safetensors")
+        common = {option.name: getattr(self, option.name) for option in fields(CommonOptions)}
         return TrainRequest(
-            dataset=self.dataset,
-            output=str(trial.folder / "bundle"),
-            tasks=self.tasks,
+            **(common | {"output": str(trial.folder / "bundle")}),
             backbone=trial.model,
             weights=random if given == RANDOM else given,
-            mode=self.mode,
             lr=trial.rates[0],
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            image_size=self.image_size,
-            workers=self.workers,
-            device=self.device,
-            precision_target=self.precision_target,
-            taps=self.taps,
-            seed=self.seed,
         )
 
     def settings(self, digest: str) -> dict[str, Any]:
@@ -201,14 +177,14 @@ def parse_rates(text: str | None, option: str = "lr") -> tuple[float, ...] | Non
 
 def parse_range(text: str | None) -> tuple[float, float] | None:
     """`1e-5,1e-2` as the command line gives it -> two numbers. Raises UsageError for anything else."""
-    found = parse_rates(text, "lr_range")
-    if found is None:
+    rates = parse_rates(text, "lr_range")
+    if rates is None:
         return None
-    if len(found) != 2:
+    if len(rates) != 2:
         raise UsageError(
             f"`lr_range={text!r}`: give the lowest and the highest rate, for example `lr_range=(1e-5, 1e-2)`."
         )
-    return found[0], found[1]
+    return rates[0], rates[1]
 
 
 def parse_weights(texts: Sequence[str]) -> dict[str, str]:

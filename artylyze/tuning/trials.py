@@ -72,11 +72,11 @@ def read(path: Path) -> Any:
 
 def error_of(folder: Path) -> ArtylyzeError | None:
     """What stopped the trial that left this folder."""
-    found = read(folder / FAILED)
-    if found is None:
+    failure = read(folder / FAILED)
+    if failure is None:
         return None
     kinds = {kind.exit_code: kind for kind in (UsageError, InputError, StorageError)}
-    return kinds.get(found["exit_code"], ArtylyzeError)(found["message"])
+    return kinds.get(failure["exit_code"], ArtylyzeError)(failure["message"])
 
 
 def score_of(metrics: Mapping[str, Any]) -> float:
@@ -97,7 +97,7 @@ def score_of(metrics: Mapping[str, Any]) -> float:
 def merit(rate: float, score: float | None, metrics: Mapping[str, Any]) -> tuple[float, float, float]:
     """What trials are ordered by: the greater the better. Of equal scores the better calibrated one, then the slower.
 
-    Easy data is told apart after the first step, by scores that hardly differ: accuracy alone would not see it.
+    On easy data the accuracies hardly differ after the first step; calibration still does.
     """
     given = (parts["held_out"].get("ece", 1.0) for parts in metrics.values())
     errors = [error for error in given if error is not None]
@@ -126,7 +126,7 @@ def _frozen(training: TrainRequest, trial: Trial, watcher: Watcher) -> list[dict
     from artylyze.datasets.dataset import read_dataset
     from artylyze.datasets.examples import examples_of
     from artylyze.training.frozen import learn_many
-    from artylyze.training.train import finish, judged
+    from artylyze.training.train import calibrate_and_measure, finish
 
     dataset = read_dataset(training.dataset)
     examples = examples_of(dataset, training.tasks)
@@ -135,7 +135,7 @@ def _frozen(training: TrainRequest, trial: Trial, watcher: Watcher) -> list[dict
     for rate, learned in zip(trial.rates, learn_many(training, examples, watcher, trial.rates), strict=True):
         at = replace(training, lr=rate)
         try:
-            _, metrics = judged(at, examples, learned)
+            _, metrics = calibrate_and_measure(at, examples, learned)
         except InputError as error:  # this rate is too high; others may do
             rows.append({"learning_rate": rate, "score": None, "error": str(error)})
             continue
@@ -143,7 +143,7 @@ def _frozen(training: TrainRequest, trial: Trial, watcher: Watcher) -> list[dict
         kept.append((merit(rate, score_of(metrics), metrics), at, learned))
     if not kept:
         raise InputError(rows[0]["error"])
-    (score, *_), best, learned = max(kept, key=lambda one: one[0])
+    (score, *_), best, learned = max(kept, key=lambda candidate: candidate[0])
     watcher.say(f"The best learning rate is {best.learning_rate:g}: held-out accuracy {score:.3f}")
     finish(best, dataset, examples, learned, watcher)
     return rows
@@ -157,9 +157,9 @@ def _finetune(
 
     series = " accuracy, held out"
 
-    def on_epoch(found: Mapping[str, float]) -> None:
-        accuracies = {name.removesuffix(series): value for name, value in found.items() if name.endswith(series)}
-        epoch, score = int(found["epoch"]), sum(accuracies.values()) / max(1, len(accuracies))
+    def on_epoch(values: Mapping[str, float]) -> None:
+        accuracies = {name.removesuffix(series): value for name, value in values.items() if name.endswith(series)}
+        epoch, score = int(values["epoch"]), sum(accuracies.values()) / max(1, len(accuracies))
         metrics = {task: {"held_out": {"accuracy": accuracy}} for task, accuracy in accuracies.items()}
         _write(
             trial.folder / PROGRESS,
@@ -174,7 +174,7 @@ def _finetune(
 
 def _row(training: TrainRequest, metrics: Mapping[str, Any]) -> dict[str, Any]:
     brief = {
-        task: {part: {name: found[name] for name in FIGURES} for part, found in parts.items()}
+        task: {part: {name: figures[name] for name in FIGURES} for part, figures in parts.items()}
         for task, parts in metrics.items()
     }
     return {

@@ -10,24 +10,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import ArtylyzeError, InputError
 from artylyze.storage.staging import local_output, refuse_cluster
+from artylyze.training.messages import relayed
 from artylyze.tuning import trials
-from artylyze.tuning.leaderboard import FAILED, JSON, Board, board_of, write_board
+from artylyze.tuning.leaderboard import FAILED, JSON, Board, leaderboard, write_board
 from artylyze.tuning.placement import freeing_placement_groups
 from artylyze.tuning.sweep import RANDOM, Trial, TuneRequest, absolute
 from artylyze.workers.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from artylyze.progress import Watcher
+    from artylyze.training.messages import Channel
 
 SETTINGS, BEST, TRIALS, RAY = "settings.json", "best", "trials", "ray"
 
@@ -47,7 +48,7 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Room:
+class Share:
     """What the cluster lets trials have.
 
     Attributes:
@@ -85,7 +86,7 @@ def _tune(request: TuneRequest, reporter: Watcher) -> Board:
     before = trials.read(folder / JSON)
     if before is None or any(row["state"] == FAILED for row in before["rows"]):
         lost = _run_here(request, plan[0], reporter) if _alone(request, plan) else _run(request, folder, plan, reporter)
-    board = board_of(request, plan, lost)
+    board = leaderboard(request, plan, lost)
     if not board.complete:
         raise next((error for trial in plan if (error := trials.error_of(trial.folder))), None) or ArtylyzeError(
             f"No trial came to its end: {next(iter(lost.values()), 'all were stopped')}. Run the same command again."
@@ -156,13 +157,13 @@ def _alone(request: TuneRequest, plan: list[Trial]) -> bool:
 
 def _run_here(request: TuneRequest, trial: Trial, watcher: Watcher) -> dict[int, str]:
     """Run the only trial in this process. It is lost to nothing: what stops it is in its folder."""
-    _tell_asha(request, watcher)
+    _explain_asha(request, watcher)
     with suppress(ArtylyzeError):
         trials.run(request, trial, watcher, lambda _epoch, _score: None, None)
     return {}
 
 
-def _tell_asha(request: TuneRequest, watcher: Watcher) -> None:
+def _explain_asha(request: TuneRequest, watcher: Watcher) -> None:
     if request.scheduler == "asha" and request.mode == "frozen":
         watcher.say("asha stops nothing here: frozen mode trains at all learning rates in one pass.")
 
@@ -180,25 +181,25 @@ def _run(request: TuneRequest, folder: Path, plan: list[Trial], watcher: Watcher
     if done:
         watcher.say(f"Going on: {done:,} of {len(plan):,} trials are complete already.")
     watcher.say(f"Ray's own logs: {connect()}")
-    _tell_asha(request, watcher)
+    _explain_asha(request, watcher)
     nodes = [
         (float(node["Resources"].get("CPU", 0)), float(node["Resources"].get("GPU", 0)))
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
-    room = room_of(nodes, request)
-    told = Queue(actor_options={"num_cpus": 0})
+    share = share_resources(nodes, request)
+    channel = Queue(actor_options={"num_cpus": 0})
     work = ray_tune.with_parameters(
-        _trial, request=request, board=told, cores=room.cores, alone=min(room.together, len(plan)) == 1
+        _trial, request=request, channel=channel, cores=share.cores, alone=min(share.together, len(plan)) == 1
     )
-    tuner = _tuner(ray_tune.with_resources(work, dict(room.resources)), request, folder, len(plan), room)
-    with _relayed(told, watcher), freeing_placement_groups():
+    tuner = _tuner(ray_tune.with_resources(work, dict(share.resources)), request, folder, len(plan), share)
+    with relayed(channel, watcher), freeing_placement_groups():
         grid = tuner.fit()
-    found = {int(one.config["number"]): one.error for one in grid if one.config}
-    return {number: _last_line(error) for number, error in found.items() if error is not None}
+    errors = {int(result.config["number"]): result.error for result in grid if result.config}
+    return {number: _last_line(error) for number, error in errors.items() if error is not None}
 
 
-def _tuner(work: Any, request: TuneRequest, folder: Path, count: int, room: Room) -> Any:
+def _tuner(work: Any, request: TuneRequest, folder: Path, count: int, share: Share) -> Any:
     """The tuner of an earlier attempt, or a new one."""
     from ray import tune as ray_tune
 
@@ -217,13 +218,13 @@ def _tuner(work: Any, request: TuneRequest, folder: Path, count: int, room: Room
         work,
         param_space={"number": ray_tune.grid_search(list(range(count)))},
         tune_config=ray_tune.TuneConfig(
-            metric="score", mode="max", scheduler=scheduler, max_concurrent_trials=room.together
+            metric="score", mode="max", scheduler=scheduler, max_concurrent_trials=share.together
         ),
         run_config=ray_tune.RunConfig(name=RAY, storage_path=str(folder), verbose=0),
     )
 
 
-def room_of(nodes: list[tuple[float, float]], request: TuneRequest) -> Room:
+def share_resources(nodes: list[tuple[float, float]], request: TuneRequest) -> Share:
     """What trials of `request` get where machines have (cores, GPUs) each.
 
     A frozen trial has a machine, or a GPU with its share of the cores. One that fine-tunes waits for its workers, which
@@ -233,33 +234,33 @@ def room_of(nodes: list[tuple[float, float]], request: TuneRequest) -> Room:
     if request.mode == "frozen":
         if gpus:
             share = min(cpu // count for cpu, count in nodes if count)
-            return Room({"CPU": max(1, int(share)), "GPU": 1}, gpus)
+            return Share({"CPU": max(1, int(share)), "GPU": 1}, gpus)
         machines = [int(cpu) for cpu, _ in nodes if cpu >= 1] or [1]
-        return Room({"CPU": min(machines)}, len(machines))
+        return Share({"CPU": min(machines)}, len(machines))
     together = max(1, (gpus or len(nodes)) // request.workers)
     cores = max(1, int(sum(cpu for cpu, _ in nodes)) // together) if together > 1 else None
-    return Room({"memory": 1}, together, cores)  # Tune demands that a trial holds something: a byte
+    return Share({"memory": 1}, together, cores)  # Tune demands that a trial holds something: a byte
 
 
 class _Relay:
-    """Follows a training in a trial's process, and tells this one."""
+    """The watcher of a trial: passes on to the sweep's what happens in the trial's process."""
 
-    def __init__(self, board: Any, name: str, *, alone: bool) -> None:
-        self._board, self._name, self._alone = board, name, alone
+    def __init__(self, channel: Channel, name: str, *, alone: bool) -> None:
+        self._channel, self._name, self._alone = channel, name, alone
 
     def say(self, message: str) -> None:
-        self._board.put(("say", (f"{self._name}: {message}",)))
+        self._channel.put(("say", (f"{self._name}: {message}",)))
 
     def start(self, rows: int, done: int, what: str) -> None:
         if self._alone:  # one bar cannot show several trials
-            self._board.put(("start", (rows, done, what)))
+            self._channel.put(("start", (rows, done, what)))
 
     def advance(self, rows: int, errors: int) -> None:
         if self._alone:
-            self._board.put(("advance", (rows, errors)))
+            self._channel.put(("advance", (rows, errors)))
 
 
-def _trial(config: dict[str, Any], *, request: TuneRequest, board: Any, cores: int | None, alone: bool) -> None:
+def _trial(config: dict[str, Any], *, request: TuneRequest, channel: Any, cores: int | None, alone: bool) -> None:
     """What Ray Tune runs for each trial."""
     from ray import tune as ray_tune
 
@@ -269,24 +270,7 @@ def _trial(config: dict[str, Any], *, request: TuneRequest, board: Any, cores: i
     def on_score(epoch: int, score: float) -> None:
         ray_tune.report({"epoch": epoch, "score": score})
 
-    trials.run(request, trial, _Relay(board, trial.name, alone=alone), on_score, cores)
-
-
-@contextmanager
-def _relayed(board: Any, watcher: Watcher) -> Iterator[None]:
-    """Pass on what trials tell while the body runs."""
-
-    def listen() -> None:
-        while (message := board.get()) is not None:
-            getattr(watcher, message[0])(*message[1])
-
-    thread = threading.Thread(target=listen, name="artylyze-tune", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        board.put(None)
-        thread.join()
+    trials.run(request, trial, _Relay(channel, trial.name, alone=alone), on_score, cores)
 
 
 def _last_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from artylyze.datasets.examples import Examples
-from artylyze.datasets.holdout import HALF, halve, hold_out
+from artylyze.datasets.folds import HALF, halve, hold_out
 
 
 def examples(groups: list[str], **labels: list[int]) -> Examples:

@@ -39,8 +39,7 @@ from artylyze.models.runtimes import load_runtime, resolve_device
 from artylyze.models.scores import probabilities, score
 from artylyze.sample import write_sample
 from artylyze.tables import Reading
-from artylyze.training.fitting import fit_heads
-from artylyze.training.heads import HeadSettings
+from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.workers.fetching import Source
 from artylyze.workers.protocol import Seen
 from artylyze.workers.reading import Reader
@@ -124,8 +123,11 @@ def trained(dataset: Dataset) -> Bundle:
     with torch.inference_mode():
         matrix = network(pixels)[0].numpy()
     classes = {task: labels(train, task, terms) for task, terms in dataset.tasks.items()}
-    sizes = {task: len(terms) for task, terms in dataset.tasks.items()}
-    heads = fit_heads(matrix, classes, sizes, HeadSettings(learning_rate=0.01, epochs=15)).heads
+    settings = HeadSettings(epochs=15)
+    heads = {
+        task: cross_fit(matrix, classes[task], len(terms), settings, [0.01], [])[0].head
+        for task, terms in dataset.tasks.items()
+    }
     tasks = [Task(task, terms, temperature=1.5, review_threshold=0.3) for task, terms in dataset.tasks.items()]
     weights = {task: (head.weight, head.bias) for task, head in heads.items()}
     return build_bundle(backbone, tasks, weights, training_data=dataset.digest, training=TRAINING)

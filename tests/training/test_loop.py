@@ -52,7 +52,7 @@ def test_it_learns_every_task_and_judges_what_it_did_not_see(part: Part) -> None
     loop = Loop(student(), part, replace(RECIPE, epochs=4), CPU)
     loop.measure()
     train = [loop.train(epoch, nothing) for epoch in range(4)]
-    held = loop.judge(nothing)
+    held = loop.evaluate(nothing)
     assert train[-1].loss < train[0].loss
     assert min(held.accuracy) > 0.9
     assert held.images == (12, 8)
@@ -63,7 +63,7 @@ def test_the_three_layer_cnn_learns_from_nothing(part: Part) -> None:
     loop = Loop(student("cnn3"), part, recipe, CPU)
     for epoch in range(10):
         loop.train(epoch, nothing)
-    assert min(loop.judge(nothing).accuracy) > 0.9
+    assert min(loop.evaluate(nothing).accuracy) > 0.9
 
 
 def test_every_image_is_counted_once_an_epoch(part: Part) -> None:
@@ -83,7 +83,7 @@ def test_a_task_without_labels_teaches_nothing_and_breaks_nothing(part: Part) ->
     after = [head.weight for head in loop.student.heads if isinstance(head, torch.nn.Linear)]
     assert not torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
-    held = loop.judge(nothing)
+    held = loop.evaluate(nothing)
     assert (held.images[1], held.loss[1]) == (0, 0.0)
 
 
@@ -109,12 +109,12 @@ def test_a_training_that_goes_on_equals_one_that_was_not_interrupted(part: Part,
     for epoch in range(3):
         if epoch == 1:
             save(tmp_path, whole, progress)
-        progress.note(["genre", "style"], whole.train(epoch, nothing), whole.judge(nothing))
+        progress.note(["genre", "style"], whole.train(epoch, nothing), whole.evaluate(nothing))
     other = Loop(student(), part, RECIPE, CPU)
     found = resume(tmp_path, other)
     assert (found.epochs, found.failed) == (1, {"x": "missing"})
     for epoch in range(found.epochs, 3):
-        found.note(["genre", "style"], other.train(epoch, nothing), other.judge(nothing))
+        found.note(["genre", "style"], other.train(epoch, nothing), other.evaluate(nothing))
     assert found == progress
     for name, tensor in whole.student.state_dict().items():
         assert torch.equal(tensor, other.student.state_dict()[name]), name

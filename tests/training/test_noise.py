@@ -19,8 +19,7 @@ from artylyze.datasets.folds import cut_folds
 from artylyze.models.backbones import create_module
 from artylyze.models.folder import load
 from artylyze.training.bundling import calibrated, measured
-from artylyze.training.fitting import cross_fit
-from artylyze.training.heads import HeadSettings
+from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.learned import Scored
 
 SURELY = 1e-6

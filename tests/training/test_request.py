@@ -7,7 +7,7 @@ import pytest
 from artylyze.datasets.classes import name_tasks
 from artylyze.datasets.curate import CurateRequest
 from artylyze.errors import UsageError
-from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, parse_taps, parse_tasks
+from artylyze.training.request import EPOCHS, LEARNING_RATES, TrainRequest, parse_taps
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,6 @@ def test_cnn3_may_be_frozen_once_it_has_learned_something() -> None:
 
 
 def test_lists_of_the_command_line() -> None:
-    assert parse_tasks("genre, style") == ("genre", "style")
-    assert parse_tasks(None) is None
-    assert parse_tasks(",") == ()
     assert parse_taps("1,2, 3") == (1, 2, 3)
     assert parse_taps(None) == ()
     with pytest.raises(UsageError, match="`taps"):

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from artylyze.datasets.folds import DISJOINT, RANDOM
-from artylyze.training.starter import ABSENT, TASKS, fit, judge
+from artylyze.training.starter import ABSENT, TASKS, cross_validate, fit
 
 COUNT, WIDTH, CLASSES, ARTISTS = 240, 12, 3, 24
 
@@ -49,7 +49,7 @@ def test_both_kinds_of_split_are_judged_and_every_image_is_held_out_once(
     works: tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_]],
 ) -> None:
     features, labels, groups = works
-    figures, held_out = judge("genre", features, labels, groups, ["a", "b", "c"])
+    figures, held_out = cross_validate("genre", features, labels, groups, ["a", "b", "c"])
     assert list(figures) == [DISJOINT, RANDOM]
     assert held_out.logits.shape == (COUNT, CLASSES)
     assert np.isfinite(held_out.logits).all()

@@ -25,7 +25,7 @@ from artylyze.training.finetune import Finetuned
 from artylyze.training.heads import Head
 from artylyze.training.job import prepare
 from artylyze.training.request import TrainRequest
-from artylyze.training.train import Trained, _finetuned, describe, judged, train
+from artylyze.training.train import Trained, _finetuned, calibrate_and_measure, describe, train
 from artylyze.tuning.trials import score_of
 from tests.small import Listener, collection
 
@@ -219,7 +219,7 @@ def test_held_out_figures_of_fine_tuning_are_of_images_that_chose_neither_the_ep
     learned, _ = _finetuned(request, dataset, job.examples, Listener(), None, None)
     assert learned.flatters is None
     assert not set(job.held_out) & set(np.union1d(job.validation, job.train))
-    _, metrics = judged(request, job.examples, learned)
+    _, metrics = calibrate_and_measure(request, job.examples, learned)
     for task, known in job.examples.labels.items():
         asked = job.held_out[known[job.held_out] >= 0]
         assert learned.held_out[task].labels.tolist() == known[asked].tolist()

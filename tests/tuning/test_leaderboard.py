@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from artylyze.tuning.leaderboard import Board, board_of, describe, table_of, write_board
+from artylyze.tuning.leaderboard import Board, as_table, describe, leaderboard, write_board
 from artylyze.tuning.sweep import Trial, TuneRequest
 from artylyze.tuning.trials import FAILED, PROGRESS, RESULT
 
@@ -48,7 +48,7 @@ def board(tmp_path: Path) -> Board:
     leave(good[2], {PROGRESS: {"learning_rate": 1e-3, "epochs": 2, "score": 0.9, "metrics": metrics}})
     leave(good[3], {FAILED: {"exit_code": 3, "message": "It diverged."}})
     leave(next(trial for trial in plan if trial.model == "resnet18"), {RESULT: [result(1e-3, 0.99)]})
-    return board_of(request, plan, {good[4].number: "A worker was killed."})
+    return leaderboard(request, plan, {good[4].number: "A worker was killed."})
 
 
 def test_the_best_comes_first_and_only_what_is_complete_and_began_with_weights_is_ranked(board: Board) -> None:
@@ -80,7 +80,7 @@ def test_it_is_written_for_spreadsheets_machines_and_eyes(board: Board, tmp_path
 def test_the_terminal_says_what_is_random_stopped_and_failed(board: Board) -> None:
     console = Console(width=200)
     with console.capture() as shown:
-        console.print(table_of(board))
+        console.print(as_table(board))
     text = shown.get()
     for said in ("resnet18 (random weights)", "after epoch 2: stopped", "failed", "top-5", "0.700"):
         assert said in text

@@ -28,7 +28,7 @@ from artylyze.models.runtimes import resolve_device
 from artylyze.training.request import Mode
 from artylyze.tuning.sweep import TuneRequest
 from artylyze.tuning.trials import PROGRESS, RESULT
-from artylyze.tuning.tune import Room, room_of, tune
+from artylyze.tuning.tune import Share, share_resources, tune
 from tests.small import Listener, collection
 
 ARTYLYZE = str(Path(sys.executable).parent / "artylyze")
@@ -273,11 +273,11 @@ def test_the_command_line_ends_in_one_sentence() -> None:
 def test_trials_share_the_cluster_so_that_all_find_room() -> None:
     frozen = TuneRequest("d", "s", rates=(1e-3,))
     tuned = replace(frozen, mode="finetune")
-    assert room_of([(2, 0)], frozen) == Room({"CPU": 2}, 1)
-    assert room_of([(8, 0), (4, 0)], frozen) == Room({"CPU": 4}, 2)
-    assert room_of([(16, 4)], frozen) == Room({"CPU": 4, "GPU": 1}, 4)
-    assert room_of([(16, 4)], replace(frozen, device="cpu")) == Room({"CPU": 16}, 1)
-    assert room_of([(2, 0)], tuned) == Room({"memory": 1}, 1)
-    assert room_of([(16, 4)], tuned) == Room({"memory": 1}, 4, 4)
-    assert room_of([(16, 4)], replace(tuned, workers=3)) == Room({"memory": 1}, 1)
-    assert room_of([(8, 0), (8, 0)], tuned) == Room({"memory": 1}, 2, 8)
+    assert share_resources([(2, 0)], frozen) == Share({"CPU": 2}, 1)
+    assert share_resources([(8, 0), (4, 0)], frozen) == Share({"CPU": 4}, 2)
+    assert share_resources([(16, 4)], frozen) == Share({"CPU": 4, "GPU": 1}, 4)
+    assert share_resources([(16, 4)], replace(frozen, device="cpu")) == Share({"CPU": 16}, 1)
+    assert share_resources([(2, 0)], tuned) == Share({"memory": 1}, 1)
+    assert share_resources([(16, 4)], tuned) == Share({"memory": 1}, 4, 4)
+    assert share_resources([(16, 4)], replace(tuned, workers=3)) == Share({"memory": 1}, 1)
+    assert share_resources([(8, 0), (8, 0)], tuned) == Share({"memory": 1}, 2, 8)

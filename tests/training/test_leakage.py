@@ -8,8 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from artylyze.training.fitting import class_weights, cross_fit
-from artylyze.training.heads import HeadSettings
+from artylyze.training.heads import HeadSettings, class_weights, cross_fit
 
 SETTINGS = HeadSettings(learning_rate=0.02, epochs=6, batch_size=8, weight_decay=0.1, label_smoothing=0.1)
 SIZE = 3
