@@ -64,7 +64,7 @@ def test_a_table_of_labels_is_read_as_the_user_says(
     page = tmp_path / "report.html"
     assert "gläubig" in (page.read_text() if page.exists() else done.output) or '"images": 6' in done.output
     if written is old_export:
-        assert "1 row left out, which cannot be read (line 4)" in capfd.readouterr().err
+        assert "1 row skipped, which cannot be read (line 4)" in capfd.readouterr().err
     for option in ("--sheet", "--skip-bad-rows"):
         if option in line:
             place = line.index(option)
