@@ -14,6 +14,8 @@ from artylyze.tables import Reading
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from artylyze.clustering.request import ClusterRequest
+
 
 @dataclass(frozen=True)
 class Clusters(Output):
@@ -152,12 +154,7 @@ def cluster(
         >>> clusters.k
         3
     """
-    from artylyze.clustering.assign import assign as assign_images
-    from artylyze.clustering.assign import describe as describe_assigned
-    from artylyze.clustering.cluster import cluster as run
-    from artylyze.clustering.cluster import describe
     from artylyze.clustering.request import DEFAULT_K, ClusterRequest
-    from artylyze.profiling.profile_files import profile_if_there
 
     request = ClusterRequest(
         source=os.fspath(source),
@@ -174,14 +171,24 @@ def cluster(
         few_rows=k is None,
     )
     with watching(progress) as watcher:
-        if assign is not None:
-            fitted = os.fspath(assign)
-            request.check_assigns()
-            done = assign_images(fitted, request.source, request.output, watcher)
-            figures = {"clusters": request.output, **done}
-            return Clusters(request.output, figures, describe_assigned(done, request.output), _number(request.output))
-        found = run(request, watcher)
-        profile_if_there(found, watcher)
+        return run_cluster(request, optional(assign), watcher)
+
+
+def run_cluster(request: ClusterRequest, assign: str | None, watcher: Watcher) -> Clusters:
+    """Fit and profile clusters, or assign images to those of the folder `assign`."""
+    from artylyze.clustering import assign as assigning
+    from artylyze.clustering.cluster import cluster, describe
+    from artylyze.clustering.store import read_clusters
+    from artylyze.profiling.profile_files import profile_if_there
+
+    if assign is not None:
+        request.check_assigns()
+        run = assigning.assign(assign, request.source, request.output, watcher)
+        chosen = read_clusters(request.output, assignments=False).scores["chosen"]
+        figures = {"clusters": request.output, **run}
+        return Clusters(request.output, figures, assigning.describe(run, request.output), int(chosen))
+    found = cluster(request, watcher)
+    profile_if_there(found, watcher)
     figures = {"clusters": request.output, **found.run, "scores": found.scores}
     return Clusters(request.output, figures, describe(found), found.scores["chosen"])
 
@@ -389,10 +396,3 @@ def report(
         size = write_report(request, watcher)
     text = f"Wrote {request.output} ({size / 2**20:.1f} MiB): one file, to be opened in any browser or sent on."
     return Output(request.output, {"report": request.output, "bytes": size}, text)
-
-
-def _number(clusters: str) -> int:
-    """The number of clusters that were fitted."""
-    from artylyze.clustering.store import read_clusters
-
-    return int(read_clusters(clusters, assignments=False).scores["chosen"])

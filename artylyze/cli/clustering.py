@@ -46,8 +46,11 @@ def cluster(
 
     Example: artylyze cluster catalog -o clusters --k auto
     """
+    from artylyze.api import clustering as api
     from artylyze.clustering.request import ClusterRequest, parse_covariance, parse_k, parse_range
 
+    if assign is not None and dry_run:
+        raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
     request = ClusterRequest(
         source=source,
         output=output,
@@ -62,32 +65,18 @@ def cluster(
         sample=sample,
         few_rows=k is None,
     )
-    if assign is not None:
-        request.check_assigns()
-        if dry_run:
-            raise UsageError("--dry-run tells what a fit would cost; with --assign there is none.")
-        from artylyze.clustering.assign import assign as run_assign
-        from artylyze.clustering.assign import describe
-
-        with reporter() as watcher:
-            done = run_assign(assign, source, output, watcher)
-        tell({"clusters": output, **done}, as_json, describe(done, output))
-        return
-    from dataclasses import asdict
-
-    from artylyze.clustering import cluster as room
-    from artylyze.profiling.profile_files import profile_if_there
-
     with reporter() as watcher:
         if dry_run:
-            planned = room.plan(request, watcher)
-            found, text = asdict(planned), room.describe_plan(planned)
+            from dataclasses import asdict
+
+            from artylyze.clustering.cluster import describe_plan, plan
+
+            planned = plan(request, watcher)
+            figures, text = asdict(planned), describe_plan(planned)
         else:
-            clusters = room.cluster(request, watcher)
-            profile_if_there(clusters, watcher)
-            found = {"clusters": output, **clusters.run, "scores": clusters.scores}
-            text = room.describe(clusters)
-    tell(found, as_json, text)
+            clusters = api.run_cluster(request, assign, watcher)
+            figures, text = dict(clusters.figures), clusters.text
+    tell(figures, as_json, text)
 
 
 @commands.command()

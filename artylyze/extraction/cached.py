@@ -17,9 +17,9 @@ import numpy as np
 
 from artylyze.cache import cache_folder, free_space, hold
 from artylyze.errors import ErrorCode, ImageError, InputError
+from artylyze.extraction.pixels import PROBED, READ_TOGETHER, readable
 from artylyze.models.bundle import GRAPH_VERSION
 from artylyze.models.runtimes import GPU_BATCH, OnnxRuntime, TorchRuntime, resolve_device
-from artylyze.storage import reachable
 from artylyze.workers.fetching import Source
 from artylyze.workers.reading import Reader
 from artylyze.workers.supervision import cores
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
     from artylyze.workers.protocol import Seen
 
     Matrix = NDArray[np.float32]
-
-PROBED = 12
-"""Images that are asked for before anything else, across the dataset."""
-
-READ_TOGETHER = 16
-"""Images in a batch between decoders and a model on the CPU."""
 
 _OK, _TODO = "ok", "todo"
 
@@ -186,7 +180,7 @@ def _compute(
             known.put([rows[place] for place in places], found.result())
             tell(len(places))
 
-    canary = _canary(wanted)
+    canary = readable(wanted)
     if canary is None and not known.views:
         raise InputError(
             f"None of {min(PROBED, len(wanted))} images across the dataset can be read, for example {wanted[0].uri}: "
@@ -201,12 +195,6 @@ def _compute(
         if isinstance(outcome, ImageError):
             known.codes[row] = str(outcome.code)
             tell(1)
-
-
-def _canary(sources: Sequence[Source]) -> str | None:
-    """An image that can be had now; None where none of a dozen across the dataset can."""
-    places = np.unique(np.linspace(0, len(sources) - 1, PROBED).astype(int))
-    return next((sources[place].uri for place in places if reachable(sources[place].uri)), None)
 
 
 def _name(sources: Sequence[Source], bundle: Bundle, device: Device, mirror: bool) -> str:

@@ -31,7 +31,7 @@ PROBED = 12
 """Images that are asked for before anything else, across the dataset."""
 
 READ_TOGETHER = 16
-"""Images that are written into the file together."""
+"""Images in a batch between decoders and what they are decoded for."""
 
 _OK = "ok"
 _CODES = {None, _OK, *map(str, ErrorCode)}
@@ -175,7 +175,7 @@ def _decode(
     """Read the images at `places` into `pixels`, and note what becomes of each in `codes`."""
     wanted = [sources[place] for place in places]
     outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
-    with Reader(size, decoders=decoders, canary=_canary(wanted)) as reader:
+    with Reader(size, decoders=decoders, canary=readable(wanted)) as reader:
         for batch in reader.read(wanted, outcomes, READ_TOGETHER):
             mine = [places[row] for row in batch.rows]
             pixels[mine] = batch.filled
@@ -190,7 +190,7 @@ def _decode(
     tell(failed, failed)
 
 
-def _canary(sources: Sequence[Source]) -> str | None:
-    """An image that can be had now; None where none of a dozen across the dataset can."""
+def readable(sources: Sequence[Source]) -> str | None:
+    """Return the address of an image that can be read now, of `PROBED` across the dataset; None if none can."""
     places = np.unique(np.linspace(0, len(sources) - 1, PROBED).astype(int))
     return next((sources[place].uri for place in places if reachable(sources[place].uri)), None)

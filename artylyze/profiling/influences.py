@@ -74,9 +74,9 @@ class Influences:
         if not self.unread:
             return None
         own = {row: why for row, why in self.unread.items() if row in self.rows}
-        which, unread = ("its own images", own) if own else ("works like it", self.unread)
+        which, unread = ("its own images", own) if own else ("the works like it", self.unread)
         reasons = ", ".join(sorted(set(unread.values())))
-        return f"Near-duplicates may be missing: {len(unread):,} of {which} could not be compared ({reasons})."
+        return f"Near-duplicates may be missing: of {which} {len(unread):,} could not be compared ({reasons})."
 
     @property
     def rest(self) -> float:

@@ -146,7 +146,7 @@ def test_an_image_that_lost_its_embedding_is_the_most_marginal(tmp_path: Path) -
     stored = read_clusters(clusters)
     told = influences(stored, read_works(stored, now), "1")
     assert told.blind is not None
-    assert "works like it 1 could not be looked at (not read: unsupported)" in told.blind
+    assert "the works like it 1 could not be compared (not read: unsupported)" in told.blind
     assert influences(stored, read_works(stored, now), "0").rows == (0,)
 
 
