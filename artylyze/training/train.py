@@ -137,7 +137,9 @@ def finish(request: TrainRequest, dataset: Dataset, examples: Examples, learned:
 def describe(trained: Trained, output: str) -> str:
     """What a training made, in words for a terminal."""
     names = ("accuracy", "precision", "recall", "f1", "top5", "ece")
-    rows = [("", "images", "accuracy", "precision", "recall", "F1", "top-5", "ECE", "unflagged", "accuracy there")]
+    rows: list[tuple[str, ...]] = [
+        ("", "images", "accuracy", "precision", "recall", "F1", "top-5", "ECE", "unflagged", "accuracy there")
+    ]
     for task, parts in trained.metrics.items():
         for part, figures in parts.items():
             shares = [
