@@ -43,7 +43,7 @@ def table(matrix: Matrix, k: int, seed: int) -> dict[str, Any]:
 
 
 def _one(points: Matrix, variances: Any, labels: Any, count: int, covariance: Any, seed: int) -> dict[str, Any]:
-    from artylyze.clustering.em import fit_mixture, free_parameters, seconds_per_step
+    from artylyze.clustering.em import fit_mixture, seconds_per_step
     from artylyze.clustering.mixture import Projection
 
     scale = math.sqrt(variances[:count].mean())
@@ -55,9 +55,9 @@ def _one(points: Matrix, variances: Any, labels: Any, count: int, covariance: An
     told = seconds_per_step(mine, same, int(labels.max()) + 1, covariance, seed, "cpu")
     rest = variances[count:]
     likelihood = found.log_likelihood - count * math.log(scale) - 0.5 * float((np.log(2 * math.pi * rest) + 1).sum())
-    k = len(found.mixture.weights)
-    parameters = free_parameters(count, k, covariance) + 2 * len(rest)
     n = len(points)
+    own = (found.bic + 2 * found.log_likelihood * n) / math.log(n)
+    parameters = round(own) + 2 * len(rest)
     return {
         "components": count,
         "covariance": covariance,

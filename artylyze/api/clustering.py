@@ -85,7 +85,7 @@ def features(
     """
     from artylyze.extraction.features import FeaturesRequest
     from artylyze.extraction.features import features as run
-    from artylyze.extraction.vectors import in_words
+    from artylyze.extraction.vectors import describe_left_out
 
     request = FeaturesRequest(
         source=os.fspath(source),
@@ -102,7 +102,7 @@ def features(
         found = run(request, watcher)
     text = f"{found['rows']:,} images with {found['dim']:,} features ({method}): {request.output}"
     if found["left_out"]:
-        text += f"\nLeft out: {in_words(found['left_out'])}"
+        text += f"\nLeft out: {describe_left_out(found['left_out'])}"
     return Output(request.output, found, text)
 
 

@@ -1,4 +1,4 @@
-"""Gives images clusters that were fitted before, piece by piece: memory does not grow with their number.
+"""Assigns images to clusters that were fitted before, piece by piece: memory does not grow with their number.
 
 In a Ray job, or with RAY_ADDRESS set, Ray Data spreads the pieces over the cluster: a task reads its own piece from the
 storage, and sends back nothing but its assignments. Elsewhere this process reads one piece after the other.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.clustering.kmeans import Fit, own_distances
-from artylyze.clustering.kmeans import assign as nearest
-from artylyze.clustering.pieces import Pieces, open_pieces, read_piece
+from artylyze.clustering.kmeans import nearest, own_distances
 from artylyze.clustering.store import (
     ASSIGNMENTS,
     SCHEMA,
@@ -31,9 +30,11 @@ from artylyze.clustering.store import (
     write_clusters,
 )
 from artylyze.errors import InputError, UsageError
+from artylyze.extraction.vectors import Pieces, open_pieces, read_piece
 from artylyze.workers.supervision import end_with_parent
 
 if TYPE_CHECKING:
+    from artylyze.clustering.kmeans import Fit
     from artylyze.clustering.mixture import Mixture
     from artylyze.extraction.vectors import Vectors
     from artylyze.progress import Watcher
@@ -43,11 +44,11 @@ SORTING = "256MB"
 """Memory of DuckDB where pieces are not in image_id order; above it sorts on disk."""
 _SENT = SCHEMA.append(pa.field("error", pa.string()))
 ONLY_OF_A_FIT = ("em", "seconds", "fitted_rows")
-"""What run.json says of a fit, and not of what was assigned to it."""
+"""Keys of run.json that describe a fit, and not what was assigned to it."""
 
 
 def assign(folder: str, source: str, output: str, watcher: Watcher, *, by_ray: bool | None = None) -> dict[str, Any]:
-    """Give the images of a catalog or a features file the clusters of a folder; return run.json of `output`.
+    """Assign the images of a catalog or a features file to the clusters of a folder; return run.json of `output`.
 
     `output` is a folder of clusters like any other: profiles, influences and reports read it.
 
@@ -73,14 +74,13 @@ def assign(folder: str, source: str, output: str, watcher: Watcher, *, by_ray: b
             "device": "cpu",
             "seconds": round(time.monotonic() - began, 2),
         }
-        found = Clusters(output, run, SCHEMA.empty_table(), clusters.centroids, clusters.mixture, clusters.scores)
-        write_clusters(found, assignments=path)
+        write_clusters(replace(clusters, folder=output, run=run), assignments=path)
     return run
 
 
 def describe(run: dict[str, Any], output: str) -> str:
     """Say what was assigned, from run.json of `output`."""
-    text = f"{run['rows']:,} images were given clusters of {run['assigned_from']}: {output}"
+    text = f"{run['rows']:,} images were assigned to the clusters of {run['assigned_from']}: {output}"
     left = sum(run["left_out"].values())
     return f"{text}\nLeft out: {left:,} without a usable vector" if left else text
 
@@ -96,12 +96,12 @@ def assign_pieces(
 ) -> int:
     """Write the assignments of all usable vectors to a local file, in image_id order; return their number."""
     by_ray = bool(os.environ.get("RAY_ADDRESS")) if by_ray is None else by_ray
-    work = _by_ray if by_ray else _here
+    tables = (_assigned_by_ray if by_ray else _assigned_here)(pieces, centroids, mixture)
     watcher.start(pieces.rows, 0, "Assigning")
     rows, last, ordered = 0, "", True
     unsorted = path.with_name("rows.parquet")
     with pq.ParquetWriter(unsorted, SCHEMA, compression="zstd") as writer:
-        for table in work(pieces, centroids, mixture):
+        for table in tables:
             if not table.num_rows:
                 continue
             ids = table.column("image_id").combine_chunks().to_numpy(zero_copy_only=False)
@@ -142,19 +142,19 @@ def _check(clusters: Clusters, pieces: Pieces) -> None:
     run = clusters.run
     fitted, given = (run["method"], run["model_id"], run["dim"]), (pieces.method, pieces.model_id, pieces.dim)
     if fitted != given or pieces.model_id is None:
-        told = [f"{dim} {method} features of {model or 'an unknown origin'}" for method, model, dim in (fitted, given)]
+        kinds = [f"{dim} {method} features of {model or 'an unknown origin'}" for method, model, dim in (fitted, given)]
         raise InputError(
-            f"The clusters {clusters.folder} were fitted on {told[0]}, {pieces.source} holds {told[1]}: give a catalog "
-            "of the same model, or features by the same transform (`artylyze features --transform`)."
+            f"The clusters {clusters.folder} were fitted on {kinds[0]}, {pieces.source} holds {kinds[1]}: give a "
+            "catalog of the same model, or features by the same transform (`artylyze features --transform`)."
         )
 
 
-def _here(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
+def _assigned_here(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
     for number in range(len(pieces.sizes)):
         yield from _assigned(pieces, number, centroids, mixture)
 
 
-def _by_ray(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
+def _assigned_by_ray(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
     import ray
 
     from artylyze.ray_session import connect
@@ -180,15 +180,15 @@ def _by_ray(pieces: Pieces, centroids: Any, mixture: Mixture | None) -> Iterator
 def _sent(pieces: Pieces, centroids: Any, mixture: Mixture | None, number: int) -> pa.Table:
     """A piece's assignments, or what is wrong with it: Ray would wrap an exception in its own."""
     try:
-        found = pa.concat_tables([SCHEMA.empty_table(), *_assigned(pieces, number, centroids, mixture)])
+        table = pa.concat_tables([SCHEMA.empty_table(), *_assigned(pieces, number, centroids, mixture)])
     except InputError as error:
         return pa.Table.from_pylist([{"image_id": "", "record_id": "", "error": str(error)}], _SENT)
-    return found.append_column(_SENT.field("error"), pa.nulls(found.num_rows, pa.string()))
+    return table.append_column(_SENT.field("error"), pa.nulls(table.num_rows, pa.string()))
 
 
 def _assigned(pieces: Pieces, number: int, centroids: Any, mixture: Mixture | None) -> Iterator[pa.Table]:
     for vectors in read_piece(pieces, number):
-        fit = None if centroids is None else Fit(centroids, nearest(vectors.matrix, centroids)[0], 0.0)
+        fit = None if centroids is None else nearest(vectors.matrix, centroids)
         yield assignments(vectors, fit, mixture)
 
 

@@ -1,59 +1,88 @@
-"""The number of clusters: the elbow of inertia, with other scores beside it."""
+"""The number of clusters: the elbow of inertia, what other scores prefer, and the plot of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from artylyze.clustering.scores import Silhouette, calinski_harabasz, davies_bouldin, silhouettes, total_squares
+from matplotlib.ticker import MaxNLocator
+
+from artylyze.drawing import plots
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from artylyze.clustering.scores import Scores
 
-    from artylyze.clustering.kmeans import Fit
-
-    Matrix = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What is known of one number of clusters; the lower the better for Davies-Bouldin and the BIC."""
-
-    inertia: float
-    silhouette: Silhouette | None
-    davies_bouldin: float
-    calinski_harabasz: float
-    bic: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
-
-
-def judge(matrix: Matrix, fits: Mapping[int, Fit], bics: Mapping[int, float], seed: int) -> dict[int, Scores]:
-    """Score clusterings of the rows of a matrix, by their number of clusters."""
-    total = total_squares(matrix)
-    found = silhouettes(matrix, [fit.labels for fit in fits.values()], seed)
-    return {
-        k: Scores(
-            fit.inertia,
-            silhouette if k > 1 else None,
-            davies_bouldin(matrix, fit) if k > 1 else 0.0,
-            calinski_harabasz(total, fit),
-            bics.get(k),
-        )
-        for (k, fit), silhouette in zip(fits.items(), found, strict=True)
-    }
+_NAMES = {"elbow": "the elbow", "silhouette": "silhouette", "davies_bouldin": "Davies-Bouldin", "bic": "BIC"}
 
 
 def elbow(ks: Sequence[int], inertias: Sequence[float]) -> tuple[int, str]:
-    """The k at the elbow of a falling, convex curve (Satopaa et al. 2011, by kneed), and why it was chosen."""
+    """Return the k at the elbow of a falling, convex curve (Satopaa et al. 2011, by kneed), and why it was chosen."""
     from kneed import KneeLocator
 
     if len(ks) > 2:
-        found = KneeLocator(list(ks), list(inertias), curve="convex", direction="decreasing").knee
-        if found is not None:
-            return int(found), f"elbow of inertia over k = {ks[0]} to {ks[-1]} (kneed)"
+        knee = KneeLocator(list(ks), list(inertias), curve="convex", direction="decreasing").knee
+        if knee is not None:
+            return int(knee), f"elbow of inertia over k = {ks[0]} to {ks[-1]} (kneed)"
     return ks[len(ks) // 2], f"no elbow of inertia over k = {ks[0]} to {ks[-1]}: the middle"
+
+
+def preferred(tried: Mapping[int, Scores], chosen: int) -> dict[str, int]:
+    """Return the k that each criterion prefers: the chosen elbow of inertia, and the best by other scores."""
+    costs: dict[str, Callable[[Scores], float | None]] = {
+        "silhouette": lambda scores: -scores.silhouette.value if scores.silhouette else None,
+        "davies_bouldin": lambda scores: scores.davies_bouldin if scores.silhouette else None,
+        "bic": lambda scores: scores.bic,
+    }
+    best = {"elbow": chosen}
+    for name, cost in costs.items():
+        known = {k: value for k, scores in tried.items() if (value := cost(scores)) is not None}
+        if known:
+            best[name] = min(known, key=known.__getitem__)
+    return best
+
+
+def describe(scores: Mapping[str, Any]) -> list[str]:
+    """Return what the scores of a clustering say of its stability and of k, in sentences."""
+    sentences = []
+    if stability := scores.get("stability"):
+        sentences.append(
+            f"Stability: {stability['refits']} refits on {stability['rows']:,} of the images agree with these clusters "
+            f"with an adjusted Rand index of {stability['mean']:.2f} on average, {stability['low']:.2f} at least (1: "
+            "the same clusters again, 0: as by chance)."
+        )
+    best = scores.get("preferred") or {}
+    if len(set(best.values())) > 1:
+        listed = ", ".join(f"{_NAMES.get(name, name)} {k}" for name, k in best.items())
+        sentences.append(f"Criteria disagree on k: {listed}. Other numbers of clusters are as defensible as this one.")
+    return sentences
+
+
+def draw(title: str, tried: Mapping[int, Scores], chosen: int) -> bytes:
+    """Draw all scores against k, the chosen k marked; return a PNG."""
+    ks = sorted(tried)
+    rows = [tried[k] for k in ks]
+    silhouettes = [(k, scores.silhouette) for k, scores in zip(ks, rows, strict=True) if scores.silhouette]
+    panels: dict[str, list[float | None]] = {
+        "inertia": [scores.inertia for scores in rows],
+        "silhouette (higher is better)": [scores.silhouette.value if scores.silhouette else None for scores in rows],
+        "Davies-Bouldin (lower is better)": [scores.davies_bouldin for scores in rows],
+        "Calinski-Harabasz (higher is better)": [scores.calinski_harabasz for scores in rows],
+        "BIC of the mixture (lower is better)": [scores.bic for scores in rows],
+    }
+    shown = {name: values for name, values in panels.items() if any(value is not None for value in values)}
+    down = (len(shown) + 1) // 2
+    with plots.figure_of(title, 11, 2.7 * down) as (figure, out):
+        axes = figure.subplots(down, 2, squeeze=False).ravel()
+        for panel, (name, values) in zip(axes, shown.items(), strict=False):
+            known = [(k, value) for k, value in zip(ks, values, strict=True) if value is not None]
+            panel.plot(*zip(*known, strict=True), color=plots.BLUE, marker="o", markersize=3.5)
+            if name.startswith("silhouette"):
+                low, high = ([getattr(score, end) for _, score in silhouettes] for end in ("low", "high"))
+                panel.fill_between([k for k, _ in silhouettes], low, high, color=plots.BLUE, alpha=0.2)
+            panel.axvline(chosen, color=plots.ORANGE, linestyle="--", label=f"chosen: k = {chosen}")
+            panel.set(title=name, xlabel="k")
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.legend()
+        for panel in axes[len(shown) :]:
+            panel.set_axis_off()
+    return out.getvalue()

@@ -10,21 +10,26 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from rich.filesize import decimal
 
-from artylyze.clustering import choice, elbow, em
+from artylyze.clustering import choice, em
 from artylyze.clustering.assign import assign_pieces, assignments, left_out
+from artylyze.clustering.draws import read_sample, row_keys
 from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for
-from artylyze.clustering.mixture import Projection
-from artylyze.clustering.pieces import Pieces, open_pieces, read_sample
 from artylyze.clustering.request import K_RANGE
-from artylyze.clustering.stability import in_words as stability_in_words
-from artylyze.clustering.stability import preferred, stability
-from artylyze.clustering.starts import keys_of
-from artylyze.clustering.store import ASSIGNMENTS, SCHEMA, Clusters, check_folder, read_clusters, write_clusters
+from artylyze.clustering.scores import score_fits
+from artylyze.clustering.stability import stability
+from artylyze.clustering.store import ASSIGNMENTS, Clusters, check_folder, read_clusters, write_clusters
 from artylyze.errors import InputError
-from artylyze.extraction.vectors import WHY, Vectors, in_words, read_vectors, sampled, unit_of
+from artylyze.extraction.vectors import (
+    WHY,
+    Pieces,
+    Vectors,
+    describe_left_out,
+    open_pieces,
+    read_vectors,
+    sampled,
+)
 from artylyze.models.runtimes import resolve_device
 
 if TYPE_CHECKING:
@@ -92,82 +97,54 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     check_folder(request.output)
     vectors, pieces = _vectors(request, watcher)
     ks = _ks(request, vectors, watcher, sample=pieces is not None)
-    vectors, unit = _in_units(vectors)
-    matrix, keys = vectors.matrix, keys_of(vectors.ids.to_pylist())
+    matrix, keys = vectors.matrix, row_keys(vectors.ids.to_pylist())
     kmeans = kmeans_for(matrix, request.seed, device, keys)
     sketches = _sketches(kmeans, ks, watcher) if len(ks) > 1 else {}
     chosen, why = _elbow(sketches) if sketches else (ks[0], _given(request, ks[0]))
     watcher.say(f"Fitting k = {chosen}: {why}")
     fit = kmeans.fit(chosen)
-    mixture, bics, steps = _mixtures(request, vectors, sketches, fit, device, watcher)
+    mixture, bics, em_summary = _mixtures(request, vectors, sketches, fit, device, watcher)
     watcher.say("Scoring")
-    tried = choice.judge(matrix, sketches, bics, request.seed) if sketches else {}
-    final = choice.judge(matrix, {chosen: fit}, {chosen: steps["bic"]} if steps else {}, request.seed)[chosen].as_dict()
+    tried = score_fits(matrix, sketches, bics, request.seed)
+    bic = {chosen: em_summary["bic"]} if em_summary else {}
+    final = asdict(score_fits(matrix, {chosen: fit}, bic, request.seed)[chosen])
     stable = stability(matrix, fit.labels, chosen, keys, request.seed)
-    scores = {"chosen": chosen, "why": why, "fitted": final, "stability": stable.as_dict() if stable else None}
-    scores["preferred"] = preferred(tried, chosen) if len(tried) > 1 else None
-    scores["k"] = {str(k): one.as_dict() for k, one in sorted(tried.items())} or {str(chosen): final}
-    found = Clusters(
+    scores = {"chosen": chosen, "why": why, "fitted": final, "stability": asdict(stable) if stable else None}
+    scores["preferred"] = choice.preferred(tried, chosen) if len(tried) > 1 else None
+    scores["k"] = {str(k): asdict(of_k) for k, of_k in sorted(tried.items())} or {str(chosen): final}
+    kept = fit if "kmeans" in request.algorithms else None
+    clusters = Clusters(
         request.output,
-        _run(request, vectors, chosen, why, device) | {"em": steps, "seconds": round(time.monotonic() - began, 2)},
-        assignments(vectors, fit if "kmeans" in request.algorithms else None, mixture),
-        fit.centroids if "kmeans" in request.algorithms else None,
+        _run(request, vectors, chosen, why, device) | {"em": em_summary, "seconds": round(time.monotonic() - began, 2)},
+        assignments(vectors, kept, mixture),
+        None if kept is None else kept.centroids,
         mixture,
         scores,
     )
-    found = _in_own_units(found, unit)
     title = f"{len(matrix):,} images, features: {vectors.method}" + (
         " (random weights)" if vectors.random_weights else ""
     )
-    picture = elbow.draw(title, tried, chosen) if len(tried) > 1 else None
+    picture = choice.draw(title, tried, chosen) if len(tried) > 1 else None
     if pieces is not None:
-        return _assign_all(found, pieces, picture, watcher, began)
-    write_clusters(found, picture)
-    return found
+        return _assign_all(clusters, pieces, picture, watcher, began)
+    write_clusters(clusters, picture)
+    return clusters
 
 
-def _assign_all(found: Clusters, pieces: Pieces, picture: bytes | None, watcher: Watcher, began: float) -> Clusters:
+def _assign_all(fitted: Clusters, pieces: Pieces, picture: bytes | None, watcher: Watcher, began: float) -> Clusters:
     """Assign every image to clusters of a sample, streaming; write the folder and return it."""
     with TemporaryDirectory(prefix="artylyze-") as temporary:
         path = Path(temporary, ASSIGNMENTS)
-        rows = assign_pieces(pieces, found.centroids, found.mixture, path, watcher)
-        told = {
+        rows = assign_pieces(pieces, fitted.centroids, fitted.mixture, path, watcher)
+        run = {
+            **fitted.run,
             "rows": rows,
             "left_out": left_out(pieces, rows),
-            "fitted_rows": found.run["rows"],
+            "fitted_rows": fitted.run["rows"],
             "seconds": round(time.monotonic() - began, 2),
         }
-        write_clusters(replace(found, run={**found.run, **told}), picture, path)
-    return read_clusters(found.folder)
-
-
-def _in_units(vectors: Vectors) -> tuple[Vectors, float]:
-    """The vectors in units of their own size, and that size: float32 has squares of neither 1e-25 nor 1e25."""
-    unit = unit_of(vectors.matrix)
-    return (vectors, 1.0) if unit == 1 else (replace(vectors, matrix=vectors.matrix / unit), float(unit))
-
-
-def _in_own_units(found: Clusters, unit: float) -> Clusters:
-    """A clustering of vectors in such units, as that of the vectors themselves."""
-    if unit == 1:
-        return found
-    size = np.float32(unit)
-    table = found.assignments
-    if found.centroids is not None:
-        distances = pa.array(table.column("distance").to_numpy() * size, pa.float32())
-        table = table.set_column(table.column_names.index("distance"), SCHEMA.field("distance"), distances)
-    mixture = found.mixture
-    if mixture is not None:
-        projection = Projection(mixture.projection.mean * size, mixture.projection.components / size)
-        mixture = replace(mixture, projection=projection)
-    fitted, tried = (found.scores[name] for name in ("fitted", "k"))
-    scores = {
-        **found.scores,
-        "fitted": fitted | {"inertia": fitted["inertia"] * unit**2},
-        "k": {k: one | {"inertia": one["inertia"] * unit**2} for k, one in tried.items()},
-    }
-    centroids = None if found.centroids is None else found.centroids * size
-    return replace(found, assignments=table, centroids=centroids, mixture=mixture, scores=scores)
+        write_clusters(replace(fitted, run=run), picture, path)
+    return read_clusters(fitted.folder)
 
 
 def _vectors(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, Pieces | None]:
@@ -179,20 +156,20 @@ def _vectors(request: ClusterRequest, watcher: Watcher) -> tuple[Vectors, Pieces
 
 
 def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: bool) -> tuple[int, ...]:
-    """The numbers of clusters to fit."""
+    """Return the numbers of clusters to fit."""
     for reason, count in vectors.left_out.items():
         why = f": {WHY[reason]}" if reason in WHY else ""
         watcher.say(f"Left out: {count:,} image{'' if count == 1 else 's'}, {reason}{why}")
     rows = len(vectors.matrix)
-    whose = f"the sample of {request.source}" if sample else request.source
+    name = f"the sample of {request.source}" if sample else request.source
     if rows == 1:
-        raise InputError(f"{whose} has one image: there is nothing to tell apart.")
+        raise InputError(f"{name} has one image: there is nothing to tell apart.")
     low, high = request.k_range
     most = FEW * request.k if request.k is not None else high
     different = _different(vectors.matrix, most)
     if request.few_rows and different < most:
         if different == 1:
-            raise InputError(f"{whose} has the same features for all {rows:,} images: there is nothing to tell apart.")
+            raise InputError(f"{name} has the same features for all {rows:,} images: there is nothing to tell apart.")
         ks = tuple(range(2, max(2, different // FEW) + 1))
         watcher.say(
             f"{different:,} different images are few for {request.k} clusters: choosing k from {ks[0]} to {ks[-1]} "
@@ -201,7 +178,7 @@ def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: 
         return ks
     if request.k is not None and request.k > different:
         what = "rows" if different == rows else "different rows"
-        raise InputError(f"`k={request.k}`: {whose} has only {different:,} {what}. Ask for fewer clusters.")
+        raise InputError(f"`k={request.k}`: {name} has only {different:,} {what}. Ask for fewer clusters.")
     if request.k is not None:
         return (request.k,)
     if different <= low and request.k_range == K_RANGE:
@@ -211,28 +188,28 @@ def _ks(request: ClusterRequest, vectors: Vectors, watcher: Watcher, *, sample: 
             return (low,)
     if different <= low:
         raise InputError(
-            f"`k='auto'`: {whose} has only {different:,} different rows, too few for k from {low}. Lower `k_range`."
+            f"`k='auto'`: {name} has only {different:,} different rows, too few for k from {low}. Lower `k_range`."
         )
     return tuple(range(low, min(high, different - 1, rows - 1) + 1))
 
 
 def _different(matrix: Any, most: int) -> int:
     """Number of different rows, counted up to one more than `most`."""
-    found: set[bytes] = set()
+    different: set[bytes] = set()
     for row in matrix:
-        found.add((row + np.float32(0)).tobytes())  # -0 + 0 is 0
-        if len(found) > most:
+        different.add((row + np.float32(0)).tobytes())  # -0 + 0 is 0
+        if len(different) > most:
             break
-    return len(found)
+    return len(different)
 
 
 def _sketches(kmeans: KMeans, ks: tuple[int, ...], watcher: Watcher) -> dict[int, Fit]:
     watcher.start(len(ks), 0, "Fitting")
-    found = {}
+    sketches = {}
     for k in ks:
-        found[k] = kmeans.sketch(k)
+        sketches[k] = kmeans.sketch(k)
         watcher.advance(1, 0)
-    return found
+    return sketches
 
 
 def _given(request: ClusterRequest, k: int) -> str:
@@ -267,15 +244,11 @@ def _mixtures(
     for k in tried | ({len(fit.centroids)} & set(ks)):
         labels = em.dense(sketches[k].labels[rows])
         bics[k] = em.fit_mixture(points[rows], projection, labels, request.covariance, request.seed, device).bic
-    found = em.fit_mixture(points, projection, em.dense(fit.labels), request.covariance, request.seed, device)
-    steps = {
-        "steps": found.steps,
-        "converged": found.converged,
-        "log_likelihood": found.log_likelihood,
-        "bic": found.bic,
-        "components": points.shape[1],
+    fitted = em.fit_mixture(points, projection, em.dense(fit.labels), request.covariance, request.seed, device)
+    summary = {name: getattr(fitted, name) for name in ("steps", "converged", "log_likelihood", "bic")} | {
+        "components": points.shape[1]
     }
-    return found.mixture, bics, steps
+    return fitted.mixture, bics, summary
 
 
 def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: str) -> dict[str, Any]:
@@ -299,35 +272,33 @@ def _run(request: ClusterRequest, vectors: Vectors, k: int, why: str, device: st
     }
 
 
-def describe_plan(found: Plan) -> str:
+def describe_plan(planned: Plan) -> str:
     """Say in a few lines what a clustering would do and cost."""
     mixture = "none"
-    if found.components is not None:
+    if planned.components is not None:
         mixture = (
-            f"{found.components:,} components; {found.seconds_per_step:.2g} s a step of EM at k = {found.k[-1]}, "
-            f"measured on some rows; at most {em.STEPS} steps, {found.seconds_at_most:,.0f} s"
+            f"{planned.components:,} components; {planned.seconds_per_step:.2g} s a step of EM at k = {planned.k[-1]}, "
+            f"measured on some rows; at most {em.STEPS} steps, {planned.seconds_at_most:,.0f} s"
         )
-    return "\n".join(
-        [
-            f"Vectors    {found.rows:,} of {found.dim:,} dimensions"
-            + (f"; left out: {in_words(found.left_out)}" if found.left_out else ""),
-            f"Clusters   k = {found.k[0]}"
-            + (f" to {found.k[-1]}, to choose the elbow of inertia" if len(found.k) > 1 else ""),
-            f"Mixture    {mixture}",
-            f"Memory     about {decimal(found.memory_bytes)} at the peak, besides the program's own",
-        ]
+    vectors = f"{planned.rows:,} of {planned.dim:,} dimensions"
+    if planned.left_out:
+        vectors += f"; left out: {describe_left_out(planned.left_out)}"
+    ks = f" to {planned.k[-1]}, to choose the elbow of inertia" if len(planned.k) > 1 else ""
+    return (
+        f"Vectors    {vectors}\nClusters   k = {planned.k[0]}{ks}\nMixture    {mixture}\n"
+        f"Memory     about {decimal(planned.memory_bytes)} at the peak, besides the program's own"
     )
 
 
 def describe(clusters: Clusters) -> str:
     """Say in a few lines what came of a clustering."""
-    run, chosen, score = clusters.run, clusters.scores["chosen"], clusters.scores["fitted"]
-    lines = [f"{run['rows']:,} images in {chosen} clusters ({clusters.scores['why']}): {clusters.folder}"]
-    if score["silhouette"]:
-        one = score["silhouette"]
-        interval = "" if one["exact"] else f" ({one['low']:.3f} to {one['high']:.3f}, sampled)"
-        lines.append(f"silhouette {one['value']:.3f}{interval}, Davies-Bouldin {score['davies_bouldin']:.3f}")
-    lines += stability_in_words(clusters.scores)
+    run, scores = clusters.run, clusters.scores
+    lines = [f"{run['rows']:,} images in {scores['chosen']} clusters ({scores['why']}): {clusters.folder}"]
+    if silhouette := scores["fitted"]["silhouette"]:
+        interval = "" if silhouette["exact"] else f" ({silhouette['low']:.3f} to {silhouette['high']:.3f}, sampled)"
+        spread = scores["fitted"]["davies_bouldin"]
+        lines.append(f"silhouette {silhouette['value']:.3f}{interval}, Davies-Bouldin {spread:.3f}")
+    lines += choice.describe(scores)
     if run["left_out"]:
-        lines.append(f"Left out: {in_words(run['left_out'])}")
+        lines.append(f"Left out: {describe_left_out(run['left_out'])}")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artylyze.clustering.kmeans import SAMPLE, assign
+from artylyze.clustering.kmeans import SAMPLE, nearest
 from artylyze.clustering.mixture import Covariance, Mixture, Projection
 from artylyze.extraction.vectors import sampled
 
@@ -56,7 +56,7 @@ def reduce(matrix: Matrix, variance: float, seed: int, most: int | None = None) 
     total = variances.sum()
     count = int(np.searchsorted(np.cumsum(variances), variance * total * (1 - 1e-9))) + 1 if total > 0 else 1
     count = min(count, len(sample), most or count)
-    scale = np.sqrt(max(variances[:count].mean(), 1e-30))
+    scale = np.sqrt(variances[:count].mean() or 1.0)
     return Projection(mean.astype(np.float32), np.ascontiguousarray((axes[:, :count] / scale).T, np.float32))
 
 
@@ -74,7 +74,7 @@ def fit_mixture(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    weights, means, precisions = start_of(points, labels, covariance)
+    weights, means, precisions = starting_parameters(points, labels, covariance)
     model = GaussianMixture(
         len(weights),
         covariance_type=covariance,
@@ -83,10 +83,9 @@ def fit_mixture(
         max_iter=most,
         init_params="random_from_data",  # not used, for all is given; the only kind that the Array API takes
         random_state=seed,
-        **{
-            name: on_device(value, device)
-            for name, value in (("weights_init", weights), ("means_init", means), ("precisions_init", precisions))
-        },
+        weights_init=on_device(weights, device),
+        means_init=on_device(means, device),
+        precisions_init=on_device(precisions, device),
     )
     if device != "cpu":
         os.environ["SCIPY_ARRAY_API"] = "1"  # scikit-learn refuses to dispatch without; its mixture calls no SciPy then
@@ -95,15 +94,12 @@ def fit_mixture(
         data = on_device(points, device)
         model.fit(data)
         likelihood = float(model.score(data))
-    mixture = Mixture(
-        covariance,
-        _plain(model.weights_),
-        _plain(model.means_),
-        _plain(model.precisions_cholesky_),
-        projection,
-    )
-    rows, dimensions = points.shape
-    bic = free_parameters(dimensions, len(weights), covariance) * math.log(rows) - 2 * likelihood * rows
+    weights, means, precisions = map(_plain, (model.weights_, model.means_, model.precisions_cholesky_))
+    mixture = Mixture(covariance, weights, means, precisions, projection)
+    (rows, p), m = points.shape, len(weights)
+    chol = mixture.precisions_cholesky
+    covariances = chol.size if covariance == "diag" else chol.size * (p + 1) // (2 * p)  # a triangle of each
+    bic = (m - 1 + m * p + covariances) * math.log(rows) - 2 * likelihood * rows
     return MixtureFit(mixture, bic, likelihood, int(model.n_iter_), bool(model.converged_))
 
 
@@ -112,38 +108,32 @@ def dense(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.unique(labels, return_inverse=True)[1].astype(np.int32)
 
 
-def free_parameters(dimensions: int, k: int, covariance: Covariance) -> int:
-    """Parameters of a mixture that are free: for the BIC (Schwarz 1978)."""
-    triangle = dimensions * (dimensions + 1) // 2
-    return k * dimensions + k - 1 + {"full": k * triangle, "tied": triangle, "diag": k * dimensions}[covariance]
-
-
-def start_of(points: Matrix, labels: NDArray[np.int32], covariance: Covariance) -> tuple[Matrix, Matrix, Matrix]:
+def starting_parameters(
+    points: Matrix, labels: NDArray[np.int32], covariance: Covariance
+) -> tuple[Matrix, Matrix, Matrix]:
     """Weights (m,), means (m, p) and precisions of the clusters, all float32.
 
     Each cluster's covariance is drawn towards the variance of all rows as if it had p more rows of that kind: a cluster
-    of fewer rows than dimensions has no covariance of its own.
+    of fewer rows than dimensions has no covariance of its own. With scikit-learn's start a fit took 1.6 to 4.3 times as
+    long; with the same variances for all clusters, full covariances lost 0.2% of the log-likelihood.
     """
-    m, p = int(labels.max()) + 1, points.shape[1]
-    counts = np.maximum(np.bincount(labels, minlength=m), 1)
-    common = points.var(axis=0, dtype=np.float64) + REGULARISATION
-    means = np.stack([points[labels == one].mean(axis=0) for one in range(m)])
-    pooled, precisions = np.zeros((p, p)), []
-    for one in range(m):
-        away = points[labels == one] - means[one]
-        if covariance == "diag":
-            spread = (np.square(away, dtype=np.float64).sum(axis=0) + p * common) / (counts[one] + p)
-            precisions.append(1 / spread)
-            continue
-        scatter = (away.T @ away).astype(np.float64)
-        pooled += scatter
-        if covariance == "full":
-            precisions.append(_inverse((scatter + p * np.diag(common)) / (counts[one] + p)))
-    found = (
-        _inverse(pooled / len(points) + REGULARISATION * np.eye(p)) if covariance == "tied" else np.stack(precisions)
-    )
+    p, counts = points.shape[1], np.bincount(labels)
+    common = p * (points.var(axis=0, dtype=np.float64) + REGULARISATION)
+    means, covariances = [], []
+    for cluster, count in enumerate(counts):
+        rows = points[labels == cluster]
+        means.append(rows.mean(axis=0))
+        away = rows - means[-1]
+        scatter = np.diag(np.einsum("ij,ij->j", away, away)) if covariance == "diag" else away.T @ away
+        covariances.append((scatter + np.diag(common)) / (count + p))
+    if covariance == "diag":
+        precisions = 1 / np.stack([np.diagonal(own) for own in covariances])
+    else:
+        pooled = np.average(covariances, axis=0, weights=counts) if covariance == "tied" else np.stack(covariances)
+        precisions = np.linalg.inv(pooled)
+        precisions = (precisions + precisions.swapaxes(-1, -2)) / 2
     weights = (counts / counts.sum()).astype(np.float32)
-    return weights / weights.sum(), means.astype(np.float32), found.astype(np.float32)
+    return weights / weights.sum(), np.stack(means).astype(np.float32), precisions.astype(np.float32)
 
 
 def seconds_per_step(
@@ -151,7 +141,7 @@ def seconds_per_step(
 ) -> float:
     """What a step of EM takes on these rows, measured on PROBE of them."""
     rows = points[sampled(len(points), PROBE, seed)]
-    labels = dense(assign(rows, rows[sampled(len(rows), k, seed)])[0])
+    labels = dense(nearest(rows, rows[sampled(len(rows), k, seed)]).labels)
     taken, steps = [], []
     for most in (1, 1, 4):  # the first warms up
         began = time.perf_counter()
@@ -159,12 +149,6 @@ def seconds_per_step(
         taken.append(time.perf_counter() - began)
     more, longer = steps[2] - steps[1], taken[2] - taken[1]
     return (longer / more if more > 0 and longer > 0 else taken[1]) * len(points) / len(rows)
-
-
-def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    inverse = np.linalg.inv(matrix)
-    symmetric: NDArray[np.float64] = (inverse + inverse.T) / 2
-    return symmetric
 
 
 def on_device(array: Matrix, device: str) -> Any:

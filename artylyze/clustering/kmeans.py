@@ -1,7 +1,9 @@
-"""KMeans: on CPUs scikit-learn's, from coarse to fine; on a GPU cuML's, or Lloyd's steps in torch. One call fits any.
+"""KMeans: on CPUs scikit-learn's, from coarse to fine; on a GPU cuML's, or Lloyd's steps in torch.
 
 On CPUs most of the work is done on `COARSE` principal components of a sample, then on those of all rows, and the end in
-full: Lloyd's steps in full cost d / COARSE times as much, and from there a few are enough.
+full: Lloyd's steps in full cost d / COARSE times as much, and from there a few are enough. scikit-learn's PCA,
+KMeans on all components and KMeans in full took 1.2 to 2.9 times as long on 30,000 and 100,000 rows of 256 and 1,280
+dimensions, for an inertia between 0.4% less and 0.5% more, and held the matrix twice more.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from artylyze.clustering.draws import Starts, drawn
 from artylyze.clustering.mixture import CACHED, Projection
-from artylyze.clustering.starts import Starts, drawn
-from artylyze.extraction.vectors import sampled, unit_of
+from artylyze.extraction.vectors import in_units, magnitude, sampled
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from artylyze.clustering.starts import Keys
+    from artylyze.clustering.draws import Keys
 
     Matrix = NDArray[np.float32]
 
@@ -57,13 +59,17 @@ class KMeans(Protocol):
 
     def sketch(self, k: int) -> Fit:
         """Fit k clusters well enough to compare numbers of clusters; the inertia is exact for the labels."""
+        return self.fit(k)
 
 
 def kmeans_for(matrix: Matrix, seed: int, device: str, keys: Keys | None = None) -> KMeans:
-    """The way to fit that suits a device, `cpu` or `cuda`.
+    """Choose how to fit on a device, `cpu` or `cuda`.
 
-    `keys` are the rows' own (`starts.keys_of`): with them no row changes what is drawn of the others. Without them a
-    row's number is its key.
+    Args:
+        matrix: float32 (n, d), numbers of any magnitude.
+        seed: of every random choice.
+        device: `cpu` or `cuda`.
+        keys: of the rows (`draws.row_keys`), so that no row changes what is drawn of the others; None: their numbers.
     """
     if device == "cpu":
         return CpuKMeans(matrix, seed, keys)
@@ -71,7 +77,10 @@ def kmeans_for(matrix: Matrix, seed: int, device: str, keys: Keys | None = None)
 
 
 def principal(matrix: Matrix, count: int, seed: int, keys: Keys | None = None) -> Projection:
-    """The first `count` principal components of a sample of the rows, by randomised SVD (Halko et al. 2011)."""
+    """The first `count` principal components of a sample of the rows, by randomised SVD (Halko et al. 2011).
+
+    scikit-learn's PCA takes the mean in float32: far from the origin it loses the digits that set rows apart.
+    """
     from sklearn.utils.extmath import randomized_svd
 
     rows = sampled(len(matrix), SAMPLE, seed) if keys is None else drawn(keys, SAMPLE, seed)
@@ -81,15 +90,16 @@ def principal(matrix: Matrix, count: int, seed: int, keys: Keys | None = None) -
     return Projection(mean, np.ascontiguousarray(components, np.float32))
 
 
-class CpuKMeans:
+class CpuKMeans(KMeans):
     """scikit-learn's KMeans, from coarse to fine."""
 
     def __init__(self, matrix: Matrix, seed: int, keys: Keys | None = None) -> None:
         self._matrix, self._seed = matrix, seed
         keys = np.arange(len(matrix), dtype=np.uint64) if keys is None else keys
-        self._coarse = matrix
+        self._scaled, _ = in_units(matrix)
+        self._coarse = self._scaled
         if min(matrix.shape) > 2 * COARSE:
-            self._coarse = principal(matrix, COARSE, seed, keys).apply(matrix)
+            self._coarse = principal(self._scaled, COARSE, seed, keys).apply(self._scaled)
         self._rows = drawn(keys, SAMPLE, seed)
         self._sample = self._coarse[self._rows].astype(np.float64)
         self._starts = [Starts(self._sample, keys[self._rows], seed, number) for number in range(STARTS)]
@@ -97,31 +107,31 @@ class CpuKMeans:
     def sketch(self, k: int) -> Fit:
         """On the components of the sample with one start, then on those of all rows."""
         labels = self._coarse_labels(k, 1)
-        centroids = means_of(self._matrix, labels, k)
+        centroids = cluster_means(self._matrix, labels, k)
         return Fit(centroids, labels, squares(own_distances(self._matrix, centroids, labels)))
 
     def fit(self, k: int) -> Fit:
         """As `sketch` with more starts, then in full; with few rows, from its starts on in full."""
         if len(self._rows) < len(self._matrix):
             return refine(self._matrix, self._coarse_labels(k, STARTS), k)
-        fitted = self._best_of(self._matrix, k, STARTS)
+        fitted = self._best_fit(self._scaled, k, STARTS)
         # not its centroids: its threads add rows up in any order, so that the last bits vary
         return refine(self._matrix, fitted.labels_.astype(np.int32), k)
 
     def _coarse_labels(self, k: int, starts: int) -> NDArray[np.int32]:
-        fitted = self._best_of(self._sample, k, starts)
+        fitted = self._best_fit(self._sample, k, starts)
         if len(self._rows) < len(self._matrix):
             fitted = _sklearn(k, fitted.cluster_centers_.astype(np.float32), self._seed).fit(self._coarse)
         labels: NDArray[np.int32] = fitted.labels_.astype(np.int32)
         return labels
 
-    def _best_of(self, rows: Any, k: int, starts: int) -> Any:
+    def _best_fit(self, rows: Any, k: int, starts: int) -> Any:
         """The best fit of the sample's rows, in full or as components, from so many starts."""
-        fits = (_sklearn(k, rows[one.first(k)], self._seed).fit(rows) for one in self._starts[:starts])
+        fits = (_sklearn(k, rows[start.first(k)], self._seed).fit(rows) for start in self._starts[:starts])
         return min(fits, key=lambda fitted: fitted.inertia_)
 
 
-class CumlKMeans:
+class CumlKMeans(KMeans):
     """cuML's KMeans; it has not run on a GPU yet.
 
     A matrix beyond the GPU's memory is fitted on a sample, and assigned chunk by chunk.
@@ -133,22 +143,16 @@ class CumlKMeans:
         self._matrix, self._seed = matrix, seed
         self._rows = sampled(len(matrix), rows_within(matrix, cupy.cuda.runtime.memGetInfo()[0]), seed)
 
-    def sketch(self, k: int) -> Fit:
-        """On the GPU there is no need for less than `fit`."""
-        return self.fit(k)
-
     def fit(self, k: int) -> Fit:
         """Fit on what fits into memory, and assign all rows."""
         from cuml.cluster import KMeans
 
-        sample = self._matrix if len(self._rows) == len(self._matrix) else self._matrix[self._rows]
+        sample, unit = in_units(self._matrix if len(self._rows) == len(self._matrix) else self._matrix[self._rows])
         fitted = KMeans(**cuml_arguments(k, self._seed)).fit(sample)
-        centroids = np.asarray(fitted.cluster_centers_, np.float32)
-        labels, distances = assign(self._matrix, centroids)
-        return Fit(centroids, labels, squares(distances))
+        return nearest(self._matrix, np.asarray(fitted.cluster_centers_, np.float32) * unit)
 
 
-class TorchKMeans:
+class TorchKMeans(KMeans):
     """Lloyd's steps on a GPU by torch: from the best of some starts on a sample, then on all rows.
 
     A matrix beyond the GPU's memory is fitted on a sample, and assigned chunk by chunk.
@@ -159,26 +163,20 @@ class TorchKMeans:
 
         self._matrix = matrix
         keys = np.arange(len(matrix), dtype=np.uint64) if keys is None else keys
-        self._rows = drawn(keys, SAMPLE, seed)
-        sample = matrix[self._rows].astype(np.float64)
-        self._starts = [Starts(sample, keys[self._rows], seed, number) for number in range(STARTS)]
+        scaled, self._unit = in_units(matrix)
+        rows = drawn(keys, SAMPLE, seed)
+        sample = scaled[rows].astype(np.float64)
+        self._starts = [Starts(sample, keys[rows], seed, number) for number in range(STARTS)]
         fitting = len(matrix) if device == "cpu" else rows_within(matrix, torch.cuda.mem_get_info()[0])
-        chosen = drawn(keys, fitting, seed)
-        self._points = torch.from_numpy(matrix if len(chosen) == len(matrix) else matrix[chosen]).to(device)
-        self._sample = torch.from_numpy(matrix[self._rows]).to(device)
-
-    def sketch(self, k: int) -> Fit:
-        """On the GPU there is no need for less than `fit`."""
-        return self.fit(k)
+        points = scaled if fitting >= len(matrix) else scaled[drawn(keys, fitting, seed)]
+        self._points, self._sample = (torch.from_numpy(part).to(device) for part in (points, scaled[rows]))
 
     def fit(self, k: int) -> Fit:
         """Fit on what fits into memory, and assign all rows."""
-        fits = [lloyd(self._sample, self._sample[one.first(k)]) for one in self._starts]
+        fits = [lloyd(self._sample, self._sample[start.first(k)]) for start in self._starts]
         _, centroids = min(fits, key=lambda fitted: fitted[0])
         _, centroids = lloyd(self._points, centroids)
-        found = np.asarray(centroids.cpu(), np.float32)
-        labels, distances = assign(self._matrix, found)
-        return Fit(found, labels, squares(distances))
+        return nearest(self._matrix, np.asarray(centroids.cpu(), np.float32) * self._unit)
 
 
 def lloyd(points: torch.Tensor, centroids: torch.Tensor) -> tuple[float, torch.Tensor]:
@@ -216,7 +214,7 @@ def lloyd(points: torch.Tensor, centroids: torch.Tensor) -> tuple[float, torch.T
 
 
 def cuml_arguments(k: int, seed: int) -> dict[str, Any]:
-    """What cuML's KMeans is made with; a test holds it against the signature in cuML's own wheel."""
+    """Arguments of cuML's KMeans; a test compares them with the signature in cuML's own wheel."""
     return {
         "n_clusters": k,
         "max_iter": STEPS,
@@ -234,13 +232,16 @@ def rows_within(matrix: Matrix, free: int) -> int:
 
 
 def refine(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Fit:
-    """At most REFINEMENTS of Lloyd's steps from labels; scikit-learn's would copy the matrix, twice."""
+    """At most REFINEMENTS of Lloyd's steps from labels.
+
+    scikit-learn's would copy the matrix twice, and add rows up in another order each time.
+    """
     for _ in range(REFINEMENTS):
-        centroids = means_of(matrix, labels, k)
-        before, (labels, distances) = labels, assign(matrix, centroids)
-        if np.array_equal(before, labels):
+        fit = nearest(matrix, cluster_means(matrix, labels, k))
+        if np.array_equal(labels, fit.labels):
             break
-    return Fit(centroids, labels, squares(distances))
+        labels = fit.labels
+    return fit
 
 
 def squares(distances: Matrix) -> float:
@@ -248,7 +249,7 @@ def squares(distances: Matrix) -> float:
     return float(np.square(distances, dtype=np.float64).sum())
 
 
-def means_of(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
+def cluster_means(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
     """Mean of each cluster's rows, float32 (k, d); an empty cluster gets the mean of all."""
     from scipy.sparse import csr_matrix
 
@@ -263,22 +264,22 @@ def means_of(matrix: Matrix, labels: NDArray[np.int32], k: int) -> Matrix:
     return means.astype(np.float32)
 
 
-def assign(matrix: Matrix, centroids: Matrix) -> tuple[NDArray[np.int32], Matrix]:
-    """Nearest centroid of each row, int32 (n,), and the Euclidean distance to it, float32 (n,)."""
+def nearest(matrix: Matrix, centroids: Matrix) -> Fit:
+    """Give each row, float32 (n, d), the nearest of centroids, float32 (k, d)."""
     labels = np.empty(len(matrix), np.int32)
     middle = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
-    unit = unit_of(centroids)  # squares of very large or small numbers are none in float32
-    away = (centroids - middle) / unit  # what all rows share tells none from another, and would cost float32 its digits
+    unit = magnitude(centroids)  # squares of very large or small numbers are none in float32
+    away = (centroids - middle) / unit  # what all rows share sets none apart, and would cost float32 its digits
     lengths = np.einsum("ij,ij->i", away, away)
     for start in range(0, len(matrix), CACHED):
         rows = (matrix[start : start + CACHED] - middle) / unit
         labels[start : start + CACHED] = (lengths - 2 * (rows @ away.T)).argmin(axis=1)
-    return labels, own_distances(matrix, centroids, labels)
+    return Fit(centroids, labels, squares(own_distances(matrix, centroids, labels)))
 
 
 def own_distances(matrix: Matrix, centroids: Matrix, labels: NDArray[np.int32]) -> Matrix:
     """Euclidean distance of each row to its cluster's centroid, float32 (n,); from differences, so 0 is 0."""
-    distances, unit = np.empty(len(matrix), np.float32), unit_of(centroids)
+    distances, unit = np.empty(len(matrix), np.float32), magnitude(centroids)
     for start in range(0, len(matrix), CHUNK):
         part = slice(start, start + CHUNK)
         away = (matrix[part] - centroids[labels[part]]) / unit

@@ -1,24 +1,24 @@
-"""A Gaussian mixture as it is kept: plain arrays, and what follows from them. Fitting is `artylyze.clustering.em`."""
+"""A fitted Gaussian mixture as plain arrays, evaluated by scikit-learn; `artylyze.clustering.em` fits it."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from artylyze.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from sklearn.mixture import GaussianMixture
 
     Matrix = NDArray[np.float32]
 
 Covariance = Literal["full", "tied", "diag"]
 CHUNK = 8_192
-"""Rows that are judged together."""
+"""Rows that are evaluated together."""
 CACHED = 512
 """Rows that are centred, or added up in float64, together: with 1,280 columns they stay in the cache."""
 
@@ -44,10 +44,10 @@ class Mixture:
 
     Attributes:
         covariance: `full`, `tied` or `diag`.
-        weights: float32 (m,), they make 1.
+        weights: float32 (m,), their sum is 1.
         means: float32 (m, p), in projected dimensions.
-        precisions_cholesky: float32 (m, p, p) for full, (p, p) for tied, (m, p) for diag; as scikit-learn has them: of
-            the precision matrix, `P = C @ C.T`, C upper triangular, or the inverse standard deviations.
+        precisions_cholesky: float32 (m, p, p) for full, (p, p) for tied, (m, p) for diag: of precision matrices
+            `P = C @ C.T`, C upper triangular, or the inverse standard deviations.
         projection: from features to projected dimensions.
     """
 
@@ -64,27 +64,29 @@ class Mixture:
         if not fits or self.projection.components.shape != (p, d):
             raise InputError("The parts of the mixture do not fit together: cluster again.")
 
-    def log_densities(self, matrix: Matrix) -> NDArray[np.float64]:
-        """Log of weight times density of each component at features (n, d): float64 (n, m).
-
-        The density is that of scikit-learn's `_estimate_log_gaussian_prob`.
-        """
-        points = self.projection.apply(matrix)
-        found = np.empty((len(points), len(self.weights)))
-        p = points.shape[1]
-        for number, mean in enumerate(self.means):
-            chol = self.precisions_cholesky if self.covariance == "tied" else self.precisions_cholesky[number]
-            diagonal = chol if self.covariance == "diag" else np.diagonal(chol)
-            whitened = (points - mean) * chol if self.covariance == "diag" else (points - mean) @ chol
-            log_det = float(np.log(diagonal, dtype=np.float64).sum())
-            found[:, number] = log_det - 0.5 * np.einsum("ij,ij->i", whitened, whitened)
-        found += np.log(self.weights, dtype=np.float64) - 0.5 * p * math.log(2 * math.pi)
-        return found
+    def log_densities(self, matrix: Matrix, components: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Log of weight times density of one component for each row of features (n, d): float64 (n,)."""
+        densities = np.empty(len(matrix))
+        for block, points, model in self._blocks(matrix):
+            with np.errstate(divide="ignore"):  # a share of 0
+                shares = np.log(model.predict_proba(points)[np.arange(len(points)), components[block]])
+            densities[block] = model.score_samples(points) + shares
+        return densities
 
     def responsibilities(self, matrix: Matrix) -> Matrix:
-        """Share of each component in each row of features (n, d): float32 (n, m), rows make 1."""
+        """Share of each component in each row of features (n, d): float32 (n, m), the sum of a row is 1."""
         shares = np.empty((len(matrix), len(self.weights)), np.float32)
-        for start in range(0, len(matrix), CHUNK):
-            logs = self.log_densities(matrix[start : start + CHUNK])
-            shares[start : start + CHUNK] = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+        for block, points, model in self._blocks(matrix):
+            shares[block] = model.predict_proba(points)
         return shares
+
+    def _blocks(self, matrix: Matrix) -> Iterator[tuple[slice, Matrix, GaussianMixture]]:
+        """Yield blocks of the rows, their points in projected dimensions, and the mixture as scikit-learn's."""
+        from sklearn.mixture import GaussianMixture
+
+        model = GaussianMixture(len(self.weights), covariance_type=self.covariance)
+        for name in ("weights", "means", "precisions_cholesky"):
+            setattr(model, f"{name}_", getattr(self, name))
+        for start in range(0, len(matrix), CHUNK):
+            block = slice(start, start + CHUNK)
+            yield block, self.projection.apply(matrix[block]), model

@@ -59,7 +59,7 @@ class Clusters:
         assignments: a row for each image, see SCHEMA.
         centroids: float32 (k, d), None if KMeans was not run.
         mixture: None if the mixture was not run.
-        scores: scores.json: see `artylyze.clustering.choice`.
+        scores: scores.json: see `artylyze.clustering.cluster`.
     """
 
     folder: str

@@ -21,7 +21,7 @@ from artylyze.datasets.dataset import SPLITS, Dataset, schema, write_dataset
 from artylyze.datasets.selection import Mask, Selection, artists_as_units, records_as_units
 from artylyze.datasets.sources import Joined, Wanted, join
 from artylyze.datasets.split import split_selection
-from artylyze.drawing.charts import Bar, class_bars
+from artylyze.drawing.plots import Bar, class_bars
 from artylyze.errors import UsageError
 from artylyze.progress import Watcher
 from artylyze.storage import check_output, open_store, split_target

@@ -30,6 +30,11 @@ class Tile:
     lines: Sequence[str]
 
 
+def size_within(longest: int, aspect: float) -> tuple[int, int]:
+    """Width and height, pixels, of an image whose longer side is `longest`."""
+    return max(1, round(longest * min(1, aspect))), max(1, round(longest / max(1, aspect)))
+
+
 def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 6) -> Image.Image:
     """Draw a contact sheet.
 
@@ -49,9 +54,7 @@ def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 6) -> Image.
     for index, tile in enumerate(tiles):
         left = _MARGIN + (index % columns) * (TILE + _MARGIN)
         top = _TITLE + (index // columns) * (TILE + lines * _LINE + _MARGIN)
-        size = (
-            (TILE, max(1, round(TILE / tile.aspect))) if tile.aspect >= 1 else (max(1, round(TILE * tile.aspect)), TILE)
-        )
+        size = size_within(TILE, tile.aspect)
         shown = Image.fromarray(tile.pixels).resize(size, Image.Resampling.LANCZOS)
         sheet.paste(shown, (left + (TILE - size[0]) // 2, top + (TILE - size[1])))
         for number, line in enumerate(tile.lines):

@@ -1,4 +1,4 @@
-"""Plots of training and evaluation: plain numbers and names in, the bytes of a PNG out.
+"""Plots: plain numbers and names in, the bytes of a PNG out.
 
 Names are drawn as they are, `$` included. Colours are those of Okabe and Ito (2008), which colour-blind people tell
 apart; lines differ in their marker too.
@@ -46,6 +46,15 @@ _NUMBERED = 40  # classes above which a confusion matrix has no room for numbers
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One class: its term, and how many images of it are in the training and the test split."""
+
+    term: str
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
 class Score:
     """One class in a bar chart: its figures between 0 and 1, and how many images have it."""
 
@@ -62,21 +71,36 @@ def confusion(title: str, matrix: NDArray[np.integer[Any]], terms: Sequence[str]
     cell = max(0.42, 2.2 / size) if size <= _NUMBERED else 0.17
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     with figure_of(title, 3.8 + cell * size, 2.5 + cell * size, layout="compressed") as (figure, out):
-        axes = figure.subplots()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         names = [cut(term) for term in terms]
-        axes.set_xticks(range(size), names, rotation=90)
-        axes.set_yticks(range(size), names)
-        axes.tick_params(length=0, labelsize=8 if size <= _NUMBERED else 6)
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
+        axes = heatmap(figure, shares, names, names, "share of the label's images")
         axes.set(xlabel="prediction", ylabel="label")
+        axes.tick_params(labelsize=8 if size <= _NUMBERED else 6)
         if size <= _NUMBERED:
             _write_counts(axes, matrix, shares)
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, format=PercentFormatter(1))
-        bar.set_label("share of the label's images")
-        bar.outline.set_visible(False)
     return out.getvalue()
+
+
+def heatmap(
+    figure: Figure,
+    shares: NDArray[np.floating[Any]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    label: str,
+    most: float = 1.0,
+    aspect: Literal["equal", "auto"] = "equal",
+) -> Axes:
+    """Draw shares, (rows, columns), as colours from 0 to `most`, with a colour bar; return the axes."""
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=most, aspect=aspect)
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0, labelsize=8)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, format=PercentFormatter(1, decimals=0))
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    return axes
 
 
 def reliability(title: str, bins: Sequence[tuple[float, float, int, float, float]], error: float) -> bytes:
@@ -185,18 +209,54 @@ def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float]]], score
 
 def classes(title: str, scores: Sequence[Score]) -> bytes:
     """Draw F1, precision and recall of each class, the best on top."""
-    rows = sorted(scores, key=lambda one: (one.f1, one.count))
+    rows = sorted(scores, key=lambda score: (score.f1, score.count))
     with figure_of(title, 7.5, 1.7 + 0.3 * len(rows)) as (figure, out):
         axes = figure.subplots()
         places = np.arange(len(rows))
-        axes.barh(places, [one.f1 for one in rows], color="#A9CCE3", label="F1")
-        axes.plot([one.precision for one in rows], places, MARKERS[1], color=ORANGE, label="precision")
-        axes.plot([one.recall for one in rows], places, MARKERS[2], color=GREEN, label="recall")
-        axes.set_yticks(places, [f"{cut(one.term)} ({one.count:,})" for one in rows])
+        axes.barh(places, [score.f1 for score in rows], color="#A9CCE3", label="F1")
+        axes.plot([score.precision for score in rows], places, MARKERS[1], color=ORANGE, label="precision")
+        axes.plot([score.recall for score in rows], places, MARKERS[2], color=GREEN, label="recall")
+        axes.set_yticks(places, [f"{cut(score.term)} ({score.count:,})" for score in rows])
         axes.set(xlim=(0, 1.02), ylim=(-0.6, len(rows) - 0.4))
         axes.grid(axis="y", visible=False)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25 / (0.3 * len(rows) + 0.4)), ncols=3)
     return out.getvalue()
+
+
+def class_bars(title: str, tasks: Mapping[str, Sequence[Bar]]) -> bytes:
+    """Draw how many images each class has: a panel for each task, two in a row.
+
+    Args:
+        title: over the plot.
+        tasks: task -> its classes, from the top; one task at least.
+    """
+    across, names = min(2, len(tasks)), list(tasks)
+    rows = [max(len(tasks[name]) for name in names[start : start + across]) for start in range(0, len(names), across)]
+    with figure_of(title, 6.2 * across, 0.6 + sum(0.9 + 0.27 * bars for bars in rows)) as (figure, out):
+        heights = [max(bars, 1) for bars in rows]
+        panels = figure.subplots(len(rows), across, squeeze=False, height_ratios=heights).ravel()
+        for number, (axes, name) in enumerate(zip(panels, names, strict=False)):
+            _class_panel(axes, name, tasks[name], rows[number // across])
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return out.getvalue()
+
+
+def _class_panel(axes: Axes, task: str, bars: Sequence[Bar], rows: int) -> None:
+    places, train = range(len(bars)), [bar.train for bar in bars]
+    totals = [bar.train + bar.test for bar in bars]
+    axes.barh(places, train, height=0.72, color=BLUE, label="train")
+    axes.barh(places, [bar.test for bar in bars], left=train, height=0.72, color=ORANGE, label="test")
+    most = max(totals, default=1) or 1
+    for place, total in zip(places, totals, strict=True):
+        axes.text(total + most * 0.01, place, f"{total:,}", va="center", fontsize=8)
+    axes.set_yticks(places, [cut(bar.term, 40) for bar in bars])
+    axes.set(ylim=(rows - 0.4, -0.6), xlim=(0, most * 1.14), xlabel="images")  # fewer bars are as high as many
+    axes.set_title(f"{task}: {sum(totals):,} labels, {len(bars)} classes")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.grid(axis="y", visible=False)
 
 
 def _series(name: str) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from artylyze.drawing.contact_sheet import TILE
+from artylyze.drawing.contact_sheet import TILE, size_within
 from artylyze.errors import ImageError
 from artylyze.workers.fetching import Source
 from artylyze.workers.protocol import Seen
@@ -29,10 +29,7 @@ class Thumbnail:
 
     def jpeg(self, longest: int = TILE) -> tuple[bytes, int, int]:
         """Return it in its own aspect as a JPEG, with its width and height in pixels."""
-        wide = self.aspect >= 1
-        size = (
-            (longest, max(1, round(longest / self.aspect))) if wide else (max(1, round(longest * self.aspect)), longest)
-        )
+        size = size_within(longest, self.aspect)
         out = io.BytesIO()
         Image.fromarray(self.pixels).resize(size, Image.Resampling.LANCZOS).save(out, "JPEG", quality=80)
         return out.getvalue(), *size

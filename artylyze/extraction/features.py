@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.errors import InputError, UsageError, check_seed
-from artylyze.extraction.vectors import GROUP, in_words, read_vectors, write_features
+from artylyze.extraction.vectors import GROUP, describe_left_out, read_vectors, write_features
 from artylyze.storage import check_output, open_store
 from artylyze.storage.staging import local_path
 
@@ -195,7 +195,7 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
     read = read_images(sources, size, images_folder(), decoders=cores(), advance=watcher.advance)
     left_out = Counter(read.failed.values())
     if left_out and len(read.read) < (2 if known is None else 1):
-        failed = in_words(dict(left_out.most_common()))
+        failed = describe_left_out(dict(left_out.most_common()))
         some = "Only one" if len(read.read) else "None"
         raise InputError(f"{some} of the {len(sources):,} images of {request.source} can be read ({failed}).")
     pixels = _Read(read.pixels, read.read)

@@ -1,11 +1,13 @@
-"""How the components of images are found: PCA and kernel PCA of pixels, exactly for some images, streamed for many.
-
-It knows images and linear algebra; files, catalogs and how a transform is kept it does not know.
+"""Fits PCA and kernel PCA of pixels: exactly for some images, streamed for many.
 
 Principal components of up to `PCA_ROWS` images are exact. Of more, the components are those of the coefficients of
 their cosine transform that vary most in a sample (a Rayleigh-Ritz approximation): all images are read once to find
 them, and the share of the variance that they hold is that of all images, measured. Kernel PCA is exact up to
 `EXACT_ROWS` images; of more it is its Nystroem approximation (Williams and Seeger 2001), with some images as landmarks.
+
+scikit-learn's PCA does not make use of there being fewer images than pixels: for 1,000 images of 96 pixels it takes 10
+times as long. Its IncrementalPCA cannot be asked for a share of the variance, and for each block decomposes a matrix of
+all pixels by twice the components. Its Nystroem computes the kernel in float64, 4 times as long.
 """
 
 from __future__ import annotations

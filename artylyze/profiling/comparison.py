@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from artylyze.catalog.snapshot import read_catalog
 from artylyze.clustering import em
-from artylyze.clustering.kmeans import Fit, kmeans_for, means_of
+from artylyze.clustering.kmeans import Fit, cluster_means, kmeans_for
 from artylyze.clustering.request import COMPONENTS, check_covariance
 from artylyze.clustering.scores import davies_bouldin, silhouettes
 from artylyze.collection.scan import is_table
@@ -137,7 +137,7 @@ def _fits(request: CompareRequest, matrix: NDArray[np.float32]) -> dict[str, Fit
     points = projection.apply(matrix)
     mixture = em.fit_mixture(points, projection, labels, request.covariance, request.seed, "cpu").mixture
     likeliest = mixture.responsibilities(matrix).argmax(axis=1).astype(np.int32)
-    return {"kmeans": fit, "gmm": Fit(means_of(matrix, likeliest, len(mixture.weights)), likeliest, 0.0)}
+    return {"kmeans": fit, "gmm": Fit(cluster_means(matrix, likeliest, len(mixture.weights)), likeliest, 0.0)}
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""What profiles leave behind: tables, plots and contact sheets in CLUSTERS/profiles/ALGORITHM/."""
+"""Writes profiles: tables, plots and contact sheets in CLUSTERS/profiles/ALGORITHM/."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artylyze.clustering.store import PROFILE_FILES
-from artylyze.drawing.contact_sheet import contact_sheet
+from artylyze.drawing.contact_sheet import Tile, contact_sheet
 from artylyze.drawing.table import write_csv
 from artylyze.drawing.thumbnails import Thumbnail
 from artylyze.profiling.columns import Column
@@ -21,12 +22,12 @@ from artylyze.profiling.profile_plots import cluster_plot, column_plot
 from artylyze.profiling.profiles import EVIDENCE, LEAST, LIFT, Profile, counts, log_likelihood_ratio
 from artylyze.profiling.profiling import (
     Profiled,
-    bars_of,
+    bars,
+    caption,
+    describe_marks,
+    identify,
     make_profiles,
-    marks_in_words,
-    thumbnails_of,
-    tile_of,
-    work_of,
+    read_pictures,
 )
 from artylyze.storage import open_store
 
@@ -38,24 +39,24 @@ PROFILES = "profiles.json"
 _HEAT = 20  # terms of a column that are drawn for all clusters
 
 
-def write_profiles(found: Profiled, watcher: Watcher) -> list[str]:
+def write_profiles(profiled: Profiled, watcher: Watcher) -> list[str]:
     """Write profiles into CLUSTERS/profiles/ALGORITHM/, and return the names of the files.
 
     `profiles.json` is removed first and written last: with it, the folder is complete. Pictures that earlier profiles
     left there, of other columns or of clusters that there are no more, go.
     """
-    store, folder = open_store(found.clusters.folder), f"profiles/{found.algorithm}/"
+    store, folder = open_store(profiled.clusters.folder), f"profiles/{profiled.algorithm}/"
     earlier = {entry.key for entry in store.list(folder) if PROFILE_FILES.fullmatch(entry.key)}
-    said = f"{folder}{PROFILES}"
-    store.delete(said)
+    marker = f"{folder}{PROFILES}"
+    store.delete(marker)
     written = []
-    for name, data in _files(found, watcher):
+    for name, data in _files(profiled, watcher):
         store.put(f"{folder}{name}", data)
         written.append(f"{folder}{name}")
     for key in sorted(earlier.difference(written)):
         store.delete(key)
-    store.put(said, (json.dumps(found.as_dict(), indent=1, ensure_ascii=False) + "\n").encode())
-    return [said, *written]
+    store.put(marker, (json.dumps(profiled.as_dict(), indent=1, ensure_ascii=False) + "\n").encode())
+    return [marker, *written]
 
 
 def profile_if_there(clusters: Clusters, watcher: Watcher) -> None:
@@ -69,141 +70,89 @@ def profile_if_there(clusters: Clusters, watcher: Watcher) -> None:
         write_profiles(make_profiles(clusters.folder), watcher)
 
 
-def describe(found: Profiled, files: Sequence[str]) -> str:
-    """Return the clusters in a line each, and where their files are."""
+def describe(profiled: Profiled, files: Sequence[str]) -> str:
+    """Describe each cluster in a line, and say where the files are."""
     lines = [
-        f"cluster {one.cluster:>3}  {one.images:>8,} works  {marks_in_words(one)}".rstrip() for one in found.profiles
+        f"cluster {profile.cluster:>3}  {profile.images:>8,} works  {describe_marks(profile)}".rstrip()
+        for profile in profiled.profiles
     ]
-    where = f"{found.clusters.folder}/profiles/{found.algorithm}"
-    return "\n".join([*lines, *([found.note] if found.note else []), f"Wrote {len(files)} files to {where}."])
+    where = f"{profiled.clusters.folder}/profiles/{profiled.algorithm}"
+    return "\n".join([*lines, *([profiled.note] if profiled.note else []), f"Wrote {len(files)} files to {where}."])
 
 
-def _files(found: Profiled, watcher: Watcher) -> Iterator[tuple[str, bytes]]:
-    for name, columns, rows in _tables(found):
+def _files(profiled: Profiled, watcher: Watcher) -> Iterator[tuple[str, bytes]]:
+    for name, columns, rows in _tables(profiled):
         yield f"{name}.csv", _csv(columns, rows)
         yield f"{name}.parquet", _parquet(columns, rows)
-    for number, column in enumerate(found.works.said.columns, 1):
+    for number, column in enumerate(profiled.works.said.columns, 1):
         watcher.say(f"Drawing {column.name}")
-        yield f"column-{number:02d}-{_slug(column.name)}.png", _column_plot(found, column)
-    rows_shown = [row for one in found.profiles for row in (*one.typical, *one.marginal)]
-    watcher.say(f"Reading {len(set(rows_shown)):,} works for the contact sheets of {len(found.profiles):,} clusters")
-    pictures = thumbnails_of(found.works, rows_shown)
-    for one in found.profiles:
-        yield f"cluster-{one.cluster:03d}-works.png", _sheet(found, one, pictures)
-        if one.distributions:
-            title = f"Cluster {one.cluster}: {one.images:,} works ({one.share:.1%} of all)"
-            yield f"cluster-{one.cluster:03d}-columns.png", cluster_plot(title, bars_of(one))
+        yield f"column-{number:02d}-{_slug(column.name)}.png", _column_plot(profiled, column)
+    shown = [row for profile in profiled.profiles for row in (*profile.typical, *profile.marginal)]
+    watcher.say(f"Reading {len(set(shown)):,} works for the contact sheets of {len(profiled.profiles):,} clusters")
+    pictures = read_pictures(profiled.works, shown)
+    for profile in profiled.profiles:
+        yield f"cluster-{profile.cluster:03d}-works.png", _sheet(profiled, profile, pictures)
+        if profile.distributions:
+            title = f"Cluster {profile.cluster}: {profile.images:,} works ({profile.share:.1%} of all)"
+            yield f"cluster-{profile.cluster:03d}-columns.png", cluster_plot(title, bars(profile))
 
 
-def _tables(found: Profiled) -> Iterator[tuple[str, dict[str, pa.DataType], list[dict[str, Any]]]]:
+def _tables(profiled: Profiled) -> Iterator[tuple[str, dict[str, pa.DataType], list[dict[str, Any]]]]:
     """The tables: name, columns with their types, rows. Names of a museum's columns are values here, never columns."""
     text, whole, real = pa.string(), pa.int64(), pa.float64()
-    rows = [
-        {
-            "cluster": one.cluster,
-            "images": one.images,
-            "share": one.share,
-            "marks": marks_in_words(one),
-            "most_typical": work_of(found.works, one.typical[0])["record_id"] if one.typical else None,
-        }
-        for one in found.profiles
-    ]
-    yield "clusters", {"cluster": whole, "images": whole, "share": real, "marks": text, "most_typical": text}, rows
-    terms = [
-        {
-            "cluster": one.cluster,
-            "column": each.column,
-            "kind": each.kind,
-            "term": term.term,
-            "images": term.images,
-            "share": term.share,
-            "overall": term.overall,
-            "lift": term.lift,
-            "evidence": term.evidence,
-            "marks": term.marks,
-        }
-        for one in found.profiles
-        for each in one.distributions
-        for term in each.terms
-    ] + [
-        {
-            "cluster": one.cluster,
-            "column": each.column,
-            "kind": each.kind,
-            "term": None,
-            "images": each.other,
-            "share": each.other / each.said,
-            "overall": None,
-            "lift": None,
-            "evidence": None,
-            "marks": False,
-        }
-        for one in found.profiles
-        for each in one.distributions
-        if each.other
-    ]
-    yield (
-        "distributions",
-        {
-            "cluster": whole,
-            "column": text,
-            "kind": text,
-            "term": text,
-            "images": whole,
-            "share": real,
-            "overall": real,
-            "lift": real,
-            "evidence": real,
-            "marks": pa.bool_(),
-        },
-        terms,
-    )
-    works = [
-        {"cluster": one.cluster, "kind": kind, "rank": rank, **work_of(found.works, row)}
-        for one in found.profiles
-        for kind in ("typical", "marginal")
-        for rank, row in enumerate(getattr(one, kind), 1)
-    ]
-    yield (
-        "works",
-        {
-            "cluster": whole,
-            "kind": text,
-            "rank": whole,
-            "image_id": text,
-            "record_id": text,
-            "title": text,
-            "artist": text,
-        },
-        works,
-    )
+    columns = {"cluster": whole, "images": whole, "share": real, "marks": text, "most_typical": text}
+    clusters: list[dict[str, Any]] = []
+    terms: list[dict[str, Any]] = []
+    works: list[dict[str, Any]] = []
+    for profile in profiled.profiles:
+        number = {"cluster": profile.cluster}
+        typical = identify(profiled.works, profile.typical[0])["record_id"] if profile.typical else None
+        size = {"images": profile.images, "share": profile.share}
+        clusters.append({**number, **size, "marks": describe_marks(profile), "most_typical": typical})
+        for column in profile.distributions:
+            named = {**number, "column": column.column, "kind": column.kind}
+            terms += [{**named, **asdict(share), "marks": share.marks} for share in column.terms]
+            if column.other:
+                share = column.other / column.said
+                terms.append({**named, "images": column.other, "share": share, "marks": False})
+        for kind in ("typical", "marginal"):
+            for rank, row in enumerate(getattr(profile, kind), 1):
+                works.append({**number, "kind": kind, "rank": rank, **identify(profiled.works, row)})
+    yield "clusters", columns, clusters
+    columns = {"cluster": whole, "column": text, "kind": text, "term": text, "images": whole, "share": real}
+    columns |= {"overall": real, "lift": real, "evidence": real, "marks": pa.bool_()}
+    yield "distributions", columns, sorted(terms, key=lambda term: term.get("term") is None)
+    columns = {"cluster": whole, "kind": text, "rank": whole}
+    yield "works", columns | dict.fromkeys(("image_id", "record_id", "title", "artist"), text), works
 
 
-def _column_plot(found: Profiled, column: Column) -> bytes:
-    k = len(found.profiles)
-    table = counts(found.members, k, column)
-    evidence = log_likelihood_ratio(table)
-    said = np.maximum(table.sum(axis=1, keepdims=True), 1)
-    shares = table / said
+def _column_plot(profiled: Profiled, column: Column) -> bytes:
+    k = len(profiled.profiles)
+    table = counts(profiled.members, k, column)
+    known = table.sum(axis=1, keepdims=True)
+    shares = table / np.maximum(known, 1)
     overall = np.maximum(table.sum(axis=0), 1) / max(1, int(table.sum()))
-    marks = (table >= LEAST) & (shares >= LIFT * overall) & (evidence >= EVIDENCE)
+    marks = (table >= LEAST) & (shares >= LIFT * overall) & (log_likelihood_ratio(table) >= EVIDENCE)
     chosen = np.argsort(-table.sum(axis=0), kind="stable")[:_HEAT]
     names = [column.terms[term] for term in chosen]
-    drawn, squares = shares[:, chosen], marks[:, chosen]
+    drawn, frames = shares[:, chosen], marks[:, chosen]
     if len(column.terms) > len(chosen):
         names.append(f"{len(column.terms) - len(chosen):,} others")
-        drawn = np.column_stack([drawn, (1 - drawn.sum(axis=1)) * (table.sum(axis=1) > 0)])
-        squares = np.column_stack([squares, np.zeros(k, bool)])
+        drawn = np.column_stack([drawn, (1 - drawn.sum(axis=1)) * (known[:, 0] > 0)])
+        frames = np.column_stack([frames, np.zeros(k, bool)])
     title = f"{column.name}: share of each cluster's works that have a value; a frame: the term marks the cluster"
-    labels = [f"cluster {one.cluster} ({one.images:,})" for one in found.profiles]
-    return column_plot(title, labels, names, drawn, squares)
+    labels = [f"cluster {profile.cluster} ({profile.images:,})" for profile in profiled.profiles]
+    return column_plot(title, labels, names, drawn, frames)
 
 
-def _sheet(found: Profiled, one: Profile, pictures: Mapping[int, Thumbnail]) -> bytes:
-    few = f"the {len(one.marginal)} last its most marginal" if one.marginal else "none marginal"
-    title = f"Cluster {one.cluster}: {one.images:,} works; the {len(one.typical)} most typical, then {few}"
-    tiles = [tile_of(found.works, row, pictures[row], "typical") for row in one.typical]
-    tiles += [tile_of(found.works, row, pictures[row], "marginal") for row in one.marginal]
+def _sheet(profiled: Profiled, profile: Profile, pictures: Mapping[int, Thumbnail]) -> bytes:
+    few = f"the {len(profile.marginal)} last its most marginal" if profile.marginal else "none marginal"
+    title = f"Cluster {profile.cluster}: {profile.images:,} works; the {len(profile.typical)} most typical, then {few}"
+    tiles = [
+        Tile(pictures[row].pixels, pictures[row].aspect, caption(profiled.works, row, pictures[row], kind))
+        for kind in ("typical", "marginal")
+        for row in getattr(profile, kind)
+    ]
     out = io.BytesIO()
     contact_sheet(title, tiles).save(out, "PNG")
     return out.getvalue()
@@ -216,7 +165,7 @@ def _slug(name: str) -> str:
 
 def _csv(columns: Mapping[str, pa.DataType], rows: Sequence[Mapping[str, Any]]) -> bytes:
     file = io.StringIO(newline="")
-    write_csv(file, list(columns), ({name: _rounded(value) for name, value in row.items()} for row in rows))
+    write_csv(file, list(columns), ({name: _rounded(row.get(name)) for name in columns} for row in rows))
     return file.getvalue().encode("utf-8-sig")  # with the mark by which Excel knows UTF-8
 
 

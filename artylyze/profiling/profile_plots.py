@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from artylyze.drawing.plots import BLUE, ORANGE, cut, figure_of
+from artylyze.drawing.plots import BLUE, ORANGE, cut, figure_of, heatmap
 
 _SHOWN = 8  # bars of a panel
 _WIDE = 3.5  # inches of a panel
@@ -33,24 +33,16 @@ def column_plot(
 ) -> bytes:
     """Draw the shares of terms in clusters, (clusters, terms) each; a square is around those that mark the cluster."""
     rows, columns = shares.shape
-    cell = 0.46
-    with figure_of(title, max(6.0, 3.4 + cell * columns), 2.6 + 0.3 * rows) as (figure, out):
-        axes = figure.subplots()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=max(0.01, float(shares.max())), aspect="auto")
-        axes.set_xticks(range(columns), [cut(term) for term in terms], rotation=90)
-        axes.set_yticks(range(rows), list(clusters))
-        axes.tick_params(length=0, labelsize=8)
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
+    most = max(0.01, float(shares.max()))
+    with figure_of(title, max(6.0, 3.4 + 0.46 * columns), 2.6 + 0.3 * rows) as (figure, out):
+        axes = heatmap(figure, shares, clusters, [cut(term) for term in terms], "share of the cluster", most, "auto")
         for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
-            dark = shares[row, column] > 0.55 * shares.max()
-            text = axes.text(column, row, f"{shares[row, column]:.0%}", ha="center", va="center", fontsize=7)
-            text.set(color="white" if dark else "black", in_layout=False)
+            colour = "white" if shares[row, column] > 0.55 * most else "black"
+            text = axes.text(column, row, f"{shares[row, column]:.0%}", ha="center", va="center", color=colour)
+            text.set(fontsize=7, in_layout=False)
         for row, column in zip(*np.nonzero(marks), strict=True):
-            axes.add_patch(_square(column, row))
-        bar = figure.colorbar(image, ax=axes, shrink=0.7, format=PercentFormatter(1, decimals=0))
-        bar.set_label("share of the cluster")
-        bar.outline.set_visible(False)
+            corner = (column - 0.48, row - 0.46)
+            axes.add_patch(Rectangle(corner, 0.96, 0.92, fill=False, edgecolor=ORANGE, linewidth=1.2))
     return out.getvalue()
 
 
@@ -76,33 +68,16 @@ def panel(axes: Axes, name: str, bars: Sequence[Bar], rows: int) -> None:
     places = np.arange(len(bars))
     shares = [bar.share for bar in bars]
     axes.barh(places, shares, height=0.7, color=BLUE, label="share of the cluster")
-    axes.plot(
-        [bar.overall for bar in bars],
-        places,
-        "d",
-        color=ORANGE,
-        markersize=4.5,
-        label="of the collection",
-        linestyle="",
-    )
-    most = max([*shares, *(bar.overall for bar in bars), 0.01])
+    overall = [bar.overall for bar in bars]
+    axes.plot(overall, places, "d", color=ORANGE, markersize=4.5, label="of the collection")
+    most = max([*shares, *overall, 0.01])
     for place, bar in enumerate(bars):
-        weight = "bold" if bar.marks else "normal"
-        axes.text(
-            max(bar.share, bar.overall) + most * 0.03,
-            place,
-            f"x {bar.lift:.1f}",
-            va="center",
-            fontsize=7,
-            fontweight=weight,
-        )
+        right = max(bar.share, bar.overall) + most * 0.03
+        text = axes.text(right, place, f"x {bar.lift:.1f}", va="center", fontsize=7)
+        text.set_fontweight("bold" if bar.marks else "normal")
     axes.set_yticks(places, [cut(bar.term, 24) for bar in bars])
     axes.set(ylim=(rows - 0.4, -0.6), xlim=(0, most * 1.25), title=cut(name, 34))
     axes.grid(axis="y", visible=False)
     axes.tick_params(labelsize=7.5)
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0 if most > 0.05 else 1))
-
-
-def _square(column: int, row: int) -> Rectangle:
-    return Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, edgecolor=ORANGE, linewidth=1.2)

@@ -1,9 +1,9 @@
-"""Profiles of a stored clustering: its works joined to what is said of them."""
+"""Profiles of a stored clustering: its works joined to their metadata and predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from artylyze.clustering.store import Clusters, read_clusters, read_responsibilities
-from artylyze.drawing.contact_sheet import Tile
 from artylyze.drawing.thumbnails import Thumbnail, read_thumbnails
 from artylyze.errors import UsageError
 from artylyze.profiling.columns import Texts
@@ -49,7 +48,7 @@ class Profiled:
     @property
     def members(self) -> npt.NDArray[np.int32]:
         """The cluster of each image, -1 for none."""
-        return members_of(self.clusters, self.algorithm)
+        return assigned_clusters(self.clusters, self.algorithm)
 
     @property
     def note(self) -> str | None:
@@ -66,9 +65,12 @@ class Profiled:
             "left_out": dict(self.works.said.left_out),
             "note": self.note,
             "profiles": [
-                one.as_dict()
-                | {kind: [work_of(self.works, row) for row in getattr(one, kind)] for kind in ("typical", "marginal")}
-                for one in self.profiles
+                asdict(of_cluster)
+                | {
+                    kind: [identify(self.works, row) for row in getattr(of_cluster, kind)]
+                    for kind in ("typical", "marginal")
+                }
+                for of_cluster in self.profiles
             ],
         }
 
@@ -105,54 +107,53 @@ def make_profiles(
 
 
 def profiled(clusters: Clusters, works: Works, algorithm: Algorithm) -> Profiled:
-    """Profile clusters whose works are known."""
+    """Profile clusters whose works were read."""
     k = len(clusters.centroids) if algorithm == "kmeans" and clusters.centroids is not None else 0
     if clusters.mixture is not None and algorithm == "gmm":
         k = len(clusters.mixture.weights)
     records = Texts(works.table.column("record_id"))
-    members = members_of(clusters, algorithm)
-    found = profile(
-        members, k, _distance(clusters, works, algorithm), records, works.said.columns, (_TYPICAL, _MARGINAL)
-    )
-    return Profiled(clusters, algorithm, works, found)
+    members, distance = assigned_clusters(clusters, algorithm), _distance(clusters, works, algorithm)
+    profiles = profile(members, k, distance, records, works.said.columns, (_TYPICAL, _MARGINAL))
+    return Profiled(clusters, algorithm, works, profiles)
 
 
-def members_of(clusters: Clusters, algorithm: Algorithm) -> npt.NDArray[np.int32]:
+def assigned_clusters(clusters: Clusters, algorithm: Algorithm) -> npt.NDArray[np.int32]:
     """The cluster of each image, -1 for none."""
     return np.asarray(pc.fill_null(clusters.assignments.column(algorithm), -1).to_numpy(), np.int32)
 
 
-def work_of(works: Works, row: int) -> dict[str, Any]:
-    """Return what identifies a work, as JSON values."""
+def identify(works: Works, row: int) -> dict[str, Any]:
+    """Return the ids, title and artist of a work, as JSON values."""
     ids = {name: works.table.column(name)[row].as_py() for name in ("image_id", "record_id")}
     return ids | {"title": works.said.titles[row], "artist": works.said.artists[row]}
 
 
-def thumbnails_of(works: Works, rows: Sequence[int]) -> dict[int, Thumbnail]:
+def read_pictures(works: Works, rows: Sequence[int]) -> dict[int, Thumbnail]:
     """Read the pictures of some works, by their rows."""
     wanted = sorted(set(rows))
-    chosen = works.rows.take(wanted, ["uri", "validator"])
-    pairs = zip(chosen.column("uri").to_pylist(), chosen.column("validator").to_pylist(), strict=True)
-    return dict(zip(wanted, read_thumbnails([Source(*pair) for pair in pairs]), strict=True))
+    sources = [Source(**row) for row in works.rows.take(wanted, ["uri", "validator"]).to_pylist()]
+    return dict(zip(wanted, read_thumbnails(sources), strict=True))
 
 
-def tile_of(works: Works, row: int, picture: Thumbnail, *lines: str) -> Tile:
-    """Return a work for a contact sheet: its title (or its record), its artist, and what else is to be said."""
+def caption(works: Works, row: int, picture: Thumbnail, *lines: str) -> list[str]:
+    """Return the lines below a work: its title (or its record), its artist, further ones, why it could not be read."""
     title = works.said.titles[row] or works.table.column("record_id")[row].as_py()
-    said = [title, works.said.artists[row] or "", *lines] + ([picture.why] if picture.why else [])
-    return Tile(picture.pixels, picture.aspect, said)
+    return [title, works.said.artists[row] or "", *lines] + ([picture.why] if picture.why else [])
 
 
-def marks_in_words(one: Profile) -> str:
+def describe_marks(profile: Profile) -> str:
     """Return the terms that mark a cluster, with their lift."""
-    return "; ".join(f"{mark.column}: {mark.share.term} (x {mark.share.lift:.1f})" for mark in one.marks)
+    return "; ".join(f"{mark.column}: {mark.share.term} (x {mark.share.lift:.1f})" for mark in profile.marks)
 
 
-def bars_of(one: Profile) -> list[tuple[str, list[Bar]]]:
+def bars(profile: Profile) -> list[tuple[str, list[Bar]]]:
     """Return the distributions of a cluster as bars."""
     return [
-        (each.column, [Bar(term.term, term.share, term.overall, term.lift, term.marks) for term in each.terms])
-        for each in one.distributions
+        (
+            column.column,
+            [Bar(share.term, share.share, share.overall, share.lift, share.marks) for share in column.terms],
+        )
+        for column in profile.distributions
     ]
 
 
@@ -179,16 +180,12 @@ def _distance(
     if algorithm == "kmeans":
         return np.asarray(pc.fill_null(table.column("distance"), np.inf).to_numpy(), np.float32)
     members = pc.fill_null(table.column("gmm"), 0).to_numpy()
-    mixture = clusters.mixture
-    same = clusters.run.get("method") == "embedding" and mixture is not None
-    found = np.full(len(members), np.inf)  # of an image that has no embedding any more
-    if same and mixture is not None and works.rows.snapshot.dim == len(mixture.projection.mean):
+    mixture, embeddings = clusters.mixture, clusters.run.get("method") == "embedding"
+    distance = np.full(len(members), np.inf)  # of an image that has no embedding any more
+    if mixture is not None and embeddings and works.rows.snapshot.dim == len(mixture.projection.mean):
         for images, matrix in works.rows.vectors():
-            for start in range(0, len(images), 8192):
-                rows = images[start : start + 8192]
-                logs = mixture.log_densities(matrix[start : start + 8192])
-                found[rows] = -logs[np.arange(len(logs)), members[rows]]
-        return found
+            distance[images] = -mixture.log_densities(matrix, members[images])
+        return distance
     for rows, shares in read_responsibilities(clusters.folder):
-        found[rows] = 1.0 - shares[np.arange(len(rows)), members[rows]]
-    return found
+        distance[rows] = 1.0 - shares[np.arange(len(rows)), members[rows]]
+    return distance

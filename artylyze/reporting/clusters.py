@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from artylyze.clustering.stability import in_words
+from artylyze.clustering.choice import describe
 from artylyze.clustering.store import read_responsibilities
 from artylyze.drawing.thumbnails import Thumbnail
 from artylyze.profiling.influences import THRESHOLD, Influences, check, of_record
 from artylyze.profiling.profiles import Distribution, Profile
-from artylyze.profiling.profiling import Profiled, profiled, thumbnails_of
+from artylyze.profiling.profiling import Profiled, profiled, read_pictures
 from artylyze.profiling.works import Works
 from artylyze.reporting.content import (
     Cluster,
@@ -46,7 +46,7 @@ def clustering(found: Profiled, record: str | None, read: int) -> Clustering:
         check(found.clusters, THRESHOLD)
     works, run = found.works, found.clusters.run
     shown = [row for one in found.profiles for row in (*one.typical[:_TYPICAL], *one.marginal[:_MARGINAL])]
-    pictures = thumbnails_of(works, shown)
+    pictures = read_pictures(works, shown)
     example = None
     if found.clusters.mixture is not None and works.table.num_rows > 1:
         chosen = record or _most_mixed(found.clusters.folder, works)
@@ -63,7 +63,7 @@ def clustering(found: Profiled, record: str | None, read: int) -> Clustering:
                 ("images of the catalog in no cluster", max(0, read - works.table.num_rows) or None),
                 ("random weights: not to be ranked", run.get("random_weights") or None),
                 *((name, value) for name, value in run.get("settings", {}).items()),
-                *(("how firm it is", sentence) for sentence in in_words(found.clusters.scores)),
+                *(("how firm it is", sentence) for sentence in describe(found.clusters.scores)),
                 *((name, _score(value)) for name, value in found.clusters.scores.get("fitted", {}).items() if value),
             ],
         ),

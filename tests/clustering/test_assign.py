@@ -15,13 +15,12 @@ import pytest
 from artylyze.catalog.snapshot import read_snapshot, write_snapshot
 from artylyze.clustering.assign import UNUSABLE, assign
 from artylyze.clustering.cluster import cluster
-from artylyze.clustering.kmeans import assign as nearest
-from artylyze.clustering.pieces import open_pieces
+from artylyze.clustering.kmeans import nearest
 from artylyze.clustering.request import ClusterRequest
 from artylyze.clustering.store import Clusters, read_clusters
 from artylyze.errors import InputError, UsageError
 from artylyze.extraction import vectors
-from artylyze.extraction.vectors import read_vectors
+from artylyze.extraction.vectors import open_pieces, read_vectors
 from tests.catalog.conftest import Library
 from tests.fixtures import Quiet
 
@@ -131,7 +130,7 @@ def test_a_fit_on_a_sample_assigns_every_image(library: Library, tmp_path: Path,
     assert again.assignments.equals(found.assignments)
     every = read_vectors(library.catalog)
     assert found.centroids is not None
-    assert found.assignments.column("kmeans").to_pylist() == nearest(every.matrix, found.centroids)[0].tolist()
+    assert found.assignments.column("kmeans").to_pylist() == nearest(every.matrix, found.centroids).labels.tolist()
 
 
 def test_clusters_of_another_model_are_refused(
@@ -144,7 +143,7 @@ def test_clusters_of_another_model_are_refused(
 
 def test_a_catalog_of_several_models_is_refused_and_they_are_named(library: Library, tmp_path: Path) -> None:
     replace_model(library, 0)
-    with pytest.raises(InputError, match="2 models \\(another, model\\)"):
+    with pytest.raises(InputError, match="several models \\(another and model\\)"):
         read_vectors(library.catalog)
 
 

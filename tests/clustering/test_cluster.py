@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from artylyze.clustering.cluster import cluster, describe, describe_plan, plan
+from artylyze.clustering.draws import drawn, row_keys, uniform
 from artylyze.clustering.kmeans import kmeans_for
 from artylyze.clustering.request import K_RANGE, ClusterRequest, parse_k, parse_range
-from artylyze.clustering.starts import drawn, keys_of, uniform
 from artylyze.clustering.store import read_clusters, same_folder
 from artylyze.errors import ArtylyzeError, InputError, UsageError
 from tests.fixtures import Quiet, blobs
@@ -181,7 +181,7 @@ def test_every_k_is_scored_by_a_fit_of_the_same_kind(
     scores, chosen = found.scores, found.scores["chosen"]
     assert sorted(scores["k"], key=int) == [str(k) for k in range(3, 10)]
     sketch = scores["k"][str(chosen)]
-    keys = keys_of(found.assignments.column("image_id").to_pylist())
+    keys = row_keys(found.assignments.column("image_id").to_pylist())
     assert sketch["inertia"] == kmeans_for(matrix, 0, "cpu", keys).sketch(chosen).inertia
     assert scores["fitted"]["inertia"] < sketch["inertia"]
     assert sketch["bic"] is not None
@@ -265,7 +265,7 @@ def test_rows_that_are_left_out_change_no_cluster_of_the_others(written: Write, 
 )
 def test_what_is_drawn_of_a_row_is_its_own(names: list[str], seed: int, data: st.DataObject) -> None:
     kept = sorted(data.draw(st.sets(st.sampled_from(range(len(names))), min_size=1)))
-    whole, part = keys_of(names), keys_of([names[row] for row in kept])
+    whole, part = row_keys(names), row_keys([names[row] for row in kept])
     assert np.array_equal(uniform(whole, seed, 1)[kept], uniform(part, seed, 1))
     most = data.draw(st.integers(1, len(names)))
     assert {row for row in drawn(whole, most, seed) if row in kept} <= {kept[row] for row in drawn(part, most, seed)}

@@ -14,10 +14,11 @@ from artylyze.clustering import kmeans
 from artylyze.clustering.kmeans import (
     CpuKMeans,
     TorchKMeans,
-    assign,
+    cluster_means,
     cuml_arguments,
     lloyd,
-    means_of,
+    nearest,
+    own_distances,
     principal,
     rows_within,
 )
@@ -36,7 +37,8 @@ def test_coarse_to_fine_is_as_good_as_scikit_learn(monkeypatch: pytest.MonkeyPat
 def test_a_label_is_the_nearest_centroid() -> None:
     matrix, _ = blobs(200)
     centroids = matrix[:7]
-    labels, distances = assign(matrix, centroids)
+    labels = nearest(matrix, centroids).labels
+    distances = own_distances(matrix, centroids, labels)
     every = np.linalg.norm(matrix[:, None] - centroids, axis=2)
     assert np.array_equal(labels, every.argmin(axis=1))
     assert np.allclose(distances, every.min(axis=1), atol=1e-3)
@@ -46,13 +48,13 @@ def test_what_all_rows_share_does_not_blur_their_clusters() -> None:
     matrix, groups = blobs(9_000)
     matrix[:, 3] = 1e6
     matrix[:, 4:] += 1_000
-    centroids = means_of(matrix, groups.astype(np.int32), 4)
+    centroids = cluster_means(matrix, groups.astype(np.int32), 4)
     exact = np.stack([matrix[groups == one].mean(axis=0, dtype=np.float64) for one in range(4)])
     assert np.allclose(centroids, exact, rtol=1e-7)
     near = matrix[[0, 0, 1, 1, 2, 2, 3]] + np.random.default_rng(0).normal(0, 0.5, (7, 12)).astype(np.float32)
     near[:, 3] = 1e6
     every = np.linalg.norm(matrix[:, None].astype(np.float64) - near, axis=2)
-    assert np.mean(assign(matrix, near)[0] == every.argmin(axis=1)) > 0.999
+    assert np.mean(nearest(matrix, near).labels == every.argmin(axis=1)) > 0.999
 
 
 @pytest.mark.parametrize("offset", [0, 1e3, 1e5, 1e6])
@@ -60,7 +62,7 @@ def test_labels_are_those_of_float64_however_far_the_rows_lie(offset: float) -> 
     matrix = (np.random.default_rng(0).normal(size=(1_500, 64)) + offset).astype(np.float32)
     centroids = matrix[::60]
     every = np.linalg.norm(matrix[:, None].astype(np.float64) - centroids, axis=2)
-    assert np.mean(assign(matrix, centroids)[0] == every.argmin(axis=1)) > 0.998
+    assert np.mean(nearest(matrix, centroids).labels == every.argmin(axis=1)) > 0.998
     projection = principal(matrix, 8, 0)
     exact = (matrix.astype(np.float64) - projection.mean) @ projection.components.T.astype(np.float64)
     assert np.allclose(projection.apply(matrix), exact, atol=1e-4)
@@ -68,7 +70,7 @@ def test_labels_are_those_of_float64_however_far_the_rows_lie(offset: float) -> 
 
 def test_means_of_clusters_and_of_an_empty_one() -> None:
     matrix, groups = blobs(40, groups=2)
-    found = means_of(matrix, groups.astype(np.int32), 3)
+    found = cluster_means(matrix, groups.astype(np.int32), 3)
     assert np.allclose(found[0], matrix[groups == 0].mean(axis=0), atol=1e-4)
     assert np.allclose(found[2], matrix.mean(axis=0), atol=1e-4)
 

@@ -14,13 +14,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from artylyze.clustering import pieces as pieces_module
 from artylyze.clustering.assign import assign_pieces, left_out
-from artylyze.clustering.pieces import Pieces, open_pieces, read_piece, read_sample
-from artylyze.clustering.starts import keys_of, uniform
+from artylyze.clustering.draws import read_sample, row_keys, uniform
 from artylyze.clustering.store import Clusters, read_clusters, write_clusters
 from artylyze.extraction import vectors as vectors_module
-from artylyze.extraction.vectors import METADATA, read_vectors
+from artylyze.extraction.vectors import METADATA, Pieces, open_pieces, read_piece, read_vectors
 from tests.fixtures import Quiet
 from tests.pieces import Cut, catalogs, few_examples
 
@@ -60,7 +58,7 @@ def check(source: str, expected: dict[str, tuple[str, list[float]]], folder: Pat
         assert (one.ids.to_pylist(), one.records.to_pylist()) == (ids, records)
         assert np.array_equal(one.matrix, vectors)
     for most in (1, 4):
-        sample, drawn = read_sample(pieces, most, 0), np.sort(np.argsort(uniform(keys_of(ids), 0))[:most])
+        sample, drawn = read_sample(pieces, most, 0), np.sort(np.argsort(uniform(row_keys(ids), 0))[:most])
         assert sample.ids.to_pylist() == [ids[row] for row in drawn], "drawn from usable rows, by numbers of their own"
         assert np.array_equal(sample.matrix, vectors[drawn])
     _check_assigned(pieces, ids, records, vectors, folder)
@@ -101,7 +99,6 @@ def test_a_features_file_is_clustered_alike_however_it_is_cut(drawn: tuple[pa.Ta
     about = {"method": "embedding", "model_id": "model"}
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors_module, "GROUP", block)
-        patch.setattr(pieces_module, "BLOCK", block)
         path = f"{folder}/features.parquet"
         pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(about)}), path, row_group_size=group)
         check(path, expected, Path(folder))

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artylyze.clustering.pieces import open_pieces, read_sample
+from artylyze.clustering.draws import read_sample
 from artylyze.errors import InputError
-from artylyze.extraction.vectors import read_vectors
+from artylyze.extraction.vectors import open_pieces, read_vectors
 
 Write = Callable[[Any], str]
 
@@ -43,7 +43,7 @@ def test_vectors_of_several_lengths_are_refused(written: Write, odd: int) -> Non
 
 
 def test_a_file_without_any_vector_is_refused(written: Write) -> None:
-    with pytest.raises(InputError, match="no features"):
+    with pytest.raises(InputError, match="no usable vectors"):
         read_vectors(written([None, None]))
 
 
@@ -117,7 +117,7 @@ def test_a_sample_is_drawn_from_all_rows_whatever_blocks_they_are_read_in(
     matrix = np.arange(100, dtype=np.float32).reshape(50, 2)
     pieces = open_pieces(written(matrix))
     first = read_sample(pieces, 20, 1)
-    monkeypatch.setattr("artylyze.clustering.pieces.BLOCK", 7)
+    monkeypatch.setattr("artylyze.extraction.vectors.GROUP", 7)
     again, other = read_sample(pieces, 20, 1), read_sample(pieces, 20, 2)
     assert again.ids.equals(first.ids)
     assert np.array_equal(again.matrix, matrix[[int(one) for one in first.ids.to_pylist()]])

@@ -5,9 +5,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from artylyze.drawing.charts import Bar, class_bars
+from artylyze.drawing.plots import Bar, class_bars
 
-BLUE, ORANGE = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)
+BLUE, ORANGE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
 
 
 def drawn(*panels: list[Bar]) -> np.ndarray:
