@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.errors import InputError
@@ -101,9 +102,9 @@ def _groups(starts: NDArray[np.int64], rows: NDArray[np.int32]) -> list[int]:
 def _matrix(table: pa.Table, dim: int) -> NDArray[np.float32]:
     """Return the embeddings of all rows, float32 (n, d), divided by their lengths; 0 for a row without one."""
     lists = table.column("embedding").combine_chunks()
-    vectors = unit(lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim))
+    vectors = unit(np.from_dlpack(lists.flatten()).reshape(-1, dim))
     if not lists.null_count:
         return vectors
     matrix = np.zeros((len(lists), dim), np.float32)
-    matrix[lists.is_valid().to_numpy(zero_copy_only=False)] = vectors
+    matrix[np.from_dlpack(pc.indices_nonzero(lists.is_valid()))] = vectors
     return matrix

@@ -243,7 +243,7 @@ def _assembled(catalog: str, snapshot: Snapshot, basis: Basis, pieces: dict[str,
     count, kept = sum(len(piece.rows) for piece in pieces.values()), len(basis.components)
     part, row = np.empty(count, np.int32), np.empty(count, np.int32)
     codes, scales, offsets = np.empty((count, kept), np.int8), np.empty(count, np.float32), np.empty(count, np.float32)
-    ids: list[pa.Array] = [pa.array([], pa.string())]
+    ids: list[pa.Array] = [pa.nulls(0, pa.string())]
     start = 0
     for number, one in enumerate(snapshot.parts):
         piece = pieces.pop(one.path)
@@ -280,11 +280,28 @@ def nearest(
     return rows, scores
 
 
+def scores_of(index: Index, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the approximate cosines of all n rows to queries, float32 (m, c), as float32 (m, n)."""
+    scores = np.empty((len(queries), len(index)), np.float32)
+    for some, block in _scored(index, queries, None):
+        scores[:, some] = block
+    return scores + _of_queries(index, queries)
+
+
 def _nearest(
     index: Index, queries: NDArray[np.float32], k: int, chosen: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    count = len(index) if chosen is None else len(chosen)
     best = _Best(len(queries), k)
+    for rows, scores in _scored(index, queries, chosen):
+        best.add(scores, rows)
+    return best.rows, best.scores + _of_queries(index, queries)
+
+
+def _scored(
+    index: Index, queries: NDArray[np.float32], chosen: NDArray[np.int64] | None
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield blocks of rows, ascending, and what is known of their cosines to queries, float32 (m, b)."""
+    count = len(index) if chosen is None else len(chosen)
     block = np.empty((min(BLOCK, count), index.codes.shape[1]), np.float32)
     for start in range(0, count, BLOCK):
         stop = min(count, start + BLOCK)
@@ -294,10 +311,16 @@ def _nearest(
         scores = queries @ rows.T
         scores *= index.scales[taken]
         scores += index.offsets[taken]
-        best.add(scores, np.arange(start, stop) if chosen is None else chosen[start:stop])
+        yield np.arange(start, stop) if chosen is None else chosen[start:stop], scores
+
+
+def _of_queries(index: Index, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what is to be added to the scores of each query to make cosines of them, float32 (m, 1).
+
+    It follows from the length of the coordinates, and from the mean of what the components leave out.
+    """
     mean, own = index.basis.mean, np.einsum("ij,ij->i", queries, queries)
-    of_query = (1 - float(mean @ mean) - own - index.basis.outside) / 2
-    return best.rows, best.scores + of_query[:, None].astype(np.float32)
+    return np.asarray((1 - float(mean @ mean) - own - index.basis.outside) / 2, np.float32)[:, None]
 
 
 class _Best:

@@ -184,9 +184,9 @@ def parse(data: bytes, key: str, components: int) -> Piece:
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
         width = table.schema.field("code").type.byte_width
         codes = np.frombuffer(columns["code"].buffers()[1] or b"", np.int8, width * table.num_rows)
-        numbers = [columns[name].to_numpy() for name in ("row", "scale", "offset")]
+        numbers = [np.from_dlpack(columns[name]) for name in ("row", "scale", "offset")]
         piece = Piece(columns["image_id"], numbers[0], Encoded(codes.reshape(-1, width), numbers[1], numbers[2]))
-    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError, TypeError) as error:
         raise DamagedIndexError(key) from error
     if width != components or numbers[0].dtype != np.int32:
         raise DamagedIndexError(key)
@@ -248,7 +248,7 @@ def joined(pieces: Sequence[Piece], components: int) -> Piece:
     empty = Encoded(np.empty((0, components), np.int8), np.empty(0, np.float32), np.empty(0, np.float32))
     encoded = [empty, *(piece.encoded for piece in pieces)]
     return Piece(
-        pa.concat_arrays([pa.array([], pa.string()), *(piece.image_ids for piece in pieces)]),
+        pa.concat_arrays([pa.nulls(0, pa.string()), *(piece.image_ids for piece in pieces)]),
         np.concatenate([np.empty(0, np.int32), *(piece.rows for piece in pieces)]),
         Encoded(
             np.concatenate([one.codes for one in encoded]),
