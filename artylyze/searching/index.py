@@ -350,3 +350,10 @@ class _Best:
         starts = np.searchsorted(query[order], np.arange(count))
         kept = order[starts[:, None] + np.arange(k)]
         self.rows, self.scores = number[kept], found[kept]
+
+
+def describe(catalog: str, built: Built) -> str:
+    """Return in a sentence or two what `build_index` did."""
+    done = f"{built.made:,} of {counted(built.parts, 'part')} read" if built.made else "nothing has changed"
+    out = f" {counted(built.left_out, 'embedding')} cannot be compared: 0, or not finite." if built.left_out else ""
+    return f"The index of {catalog} has {counted(built.rows, 'work')} ({built.bytes / 1e6:,.1f} MB), {done}.{out}"
