@@ -169,7 +169,7 @@ class Searcher:
     @cached_property
     def _palettes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found, there = [], False
-        for part, table in catalog_rows.pieces(self.catalog, self.snapshot, ["colors"]):
+        for part, table in catalog_rows.pieces(self.catalog, self.snapshot, ["image_id", "colors"]):
             there |= "colors" in table.column_names
             found.append(palettes(table.column("colors") if "colors" in table.column_names else _no_colors(part.rows)))
         if not there:
@@ -280,7 +280,6 @@ def _fused(scores: Mapping[str, NDArray[np.float32]], allowed: NDArray[np.bool_]
         return rows
     total = np.zeros(len(rows))
     for values in scores.values():
-        ranks = np.empty(len(rows), np.int64)
-        ranks[np.argsort(-values[rows], kind="stable")] = np.arange(1, len(rows) + 1)
+        ranks = 1 + np.searchsorted(np.sort(-values[rows]), -values[rows])  # equal scores have equal ranks
         total += 1 / (FUSED + ranks)
     return rows[np.argsort(-total, kind="stable")]

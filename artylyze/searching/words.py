@@ -158,7 +158,7 @@ class Words:
             qualities[np.strings.startswith(spelled, short)] = BEGINS
         if word in self.numbers:
             qualities[self.numbers[word]] = EXACT
-        if letters >= 4:
+        if letters >= 4 and not any(map(str.isdigit, word)):  # one number is as unlike as any other
             similarity = self.spellings.similar(word)
             least = SIMILAR if qualities.any() else PERHAPS
             qualities = np.maximum(qualities, np.where(similarity >= least, ALIKE * similarity, 0).astype(np.float32))
