@@ -134,7 +134,7 @@ def peer(name: str, matrix: NDArray[np.float32]) -> tuple[Find, dict[str, Any]]:
         ivf.add(rows)
         ivf.nprobe = max(1, lists // 20)
         search: Callable[[NDArray[np.float32]], Any] = lambda query: ivf.search(query[None], K + 1)[1][0]  # noqa: E731
-        settings = {"lists": lists, "probed": ivf.nprobe}
+        settings: dict[str, Any] = {"lists": lists, "probed": ivf.nprobe}
     else:
         from usearch.index import Index
 
@@ -145,7 +145,7 @@ def peer(name: str, matrix: NDArray[np.float32]) -> tuple[Find, dict[str, Any]]:
 
     def find(query: NDArray[np.float32], row: int) -> NDArray[np.int64]:
         found = np.asarray(search(query), np.int64)
-        return found[found != row][:K]
+        return np.asarray(found[found != row][:K])
 
     return find, {"build_seconds": time.perf_counter() - began, **settings}
 

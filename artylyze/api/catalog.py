@@ -191,8 +191,8 @@ class Catalog:
             >>> catalog = artylyze.open_catalog("catalog")
             >>> for work in catalog.search(text="work", where="metadata.artist = 'Artist 2'", k=2):
             ...     print(work["title"], work["artist"])
-            Work 8, Artist 2
-            Work 9, Artist 2
+            Work 8 Artist 2
+            Work 9 Artist 2
         """
         from artylyze.api.searching import run_search
 
@@ -207,8 +207,8 @@ class Catalog:
 
         Examples:
             >>> import artylyze
-            >>> artylyze.open_catalog("catalog").index().figures["components"]
-            16
+            >>> artylyze.open_catalog("catalog").index().figures["rows"]
+            23
         """
         from artylyze.api.searching import index
 

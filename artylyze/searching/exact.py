@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from artylyze.errors import InputError
 from artylyze.searching.basis import unit
+from artylyze.searching.light import as_numpy
 from artylyze.storage import open_store
 from artylyze.storage.contract import first_line
 from artylyze.workers.supervision import cores
@@ -102,9 +103,9 @@ def _groups(starts: NDArray[np.int64], rows: NDArray[np.int32]) -> list[int]:
 def _matrix(table: pa.Table, dim: int) -> NDArray[np.float32]:
     """Return the embeddings of all rows, float32 (n, d), divided by their lengths; 0 for a row without one."""
     lists = table.column("embedding").combine_chunks()
-    vectors = unit(np.from_dlpack(lists.flatten()).reshape(-1, dim))
+    vectors = unit(as_numpy(lists.flatten()).reshape(-1, dim))
     if not lists.null_count:
         return vectors
     matrix = np.zeros((len(lists), dim), np.float32)
-    matrix[np.from_dlpack(pc.indices_nonzero(lists.is_valid()))] = vectors
+    matrix[as_numpy(pc.indices_nonzero(lists.is_valid()))] = vectors
     return matrix

@@ -23,6 +23,11 @@ def numbers(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(_TYPES[held.dtype.name], len(held), [None, pa.py_buffer(held)])
 
 
+def as_numpy(array: pa.Array) -> NDArray[Any]:
+    """Return an Arrow array of numbers without nulls as NumPy's, without a copy."""
+    return np.from_dlpack(array)
+
+
 def texts(values: Sequence[str]) -> pa.StringArray:
     """Return texts as an Arrow array."""
     encoded = [value.encode() for value in values]

@@ -114,7 +114,8 @@ def texts(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.Array, pa.Array
 
 
 def _texts(table: pa.Table) -> tuple[pa.Array, pa.Array]:
-    leading, others = [], [table.column("record_id").combine_chunks()]
+    leading: list[pa.Array] = []
+    others = [table.column("record_id").combine_chunks()]
     if "metadata" in table.column_names:
         for name, column in _leaves(table.column("metadata").combine_chunks()):
             (leading if folded(name) in (*TITLE, *ARTIST) else others).append(column)

@@ -25,7 +25,7 @@ from artylyze.searching import rows as catalog_rows
 from artylyze.searching.colors import closeness, palettes, parse_color
 from artylyze.searching.exact import Embeddings
 from artylyze.searching.index import Index, nearest, open_index, scores_of
-from artylyze.searching.light import numbers, texts
+from artylyze.searching.light import as_numpy, numbers, texts
 from artylyze.searching.words import Spellings, Words, fold, index_words, words_of
 from artylyze.storage import is_url
 
@@ -207,7 +207,7 @@ class Searcher:
         """Return the rows of a record, or that of an image by its id or address."""
         for column in ("image_id", "record_id", "uri"):
             held = pc.is_in(self._names.column(column), value_set=texts([name]))
-            rows = np.from_dlpack(pc.indices_nonzero(held)).astype(np.int64)
+            rows = as_numpy(pc.indices_nonzero(held)).astype(np.int64)
             if len(rows):
                 return rows
         return np.empty(0, np.int64)
@@ -231,9 +231,12 @@ class Searcher:
     def _most_alike(self, request: SearchRequest, queries: NDArray[np.float32], allowed: NDArray[np.bool_]) -> Hits:
         """Return the rows most like one of some embeddings: the index proposes, their embeddings decide."""
         index, places = self.index, self._places
-        some = None if allowed.all() else allowed[places]
-        found, _ = nearest(index, index.project(queries), max(CANDIDATES, 4 * request.k), allowed=some)
+        some, count = allowed[places], max(CANDIDATES, 4 * request.k)
+        few = len(some) - int(some.sum()) <= CANDIDATES  # faster left out afterwards
+        count, passed = (count + CANDIDATES, None) if few else (count, some)
+        found, _ = nearest(index, index.project(queries), min(count, len(index)), allowed=passed)
         chosen = np.unique(found[found >= 0])
+        chosen = chosen[some[chosen]]
         cosines = self._exact.cosines(queries, chosen).max(axis=0)
         order = np.lexsort((places[chosen], -cosines))[: request.k]
         return self._hits(request, places[chosen][order], {"likeness": cosines[order]}, allowed)

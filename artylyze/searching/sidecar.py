@@ -26,6 +26,7 @@ from artylyze.catalog.snapshot import Part, Snapshot
 from artylyze.errors import InputError, StorageError
 from artylyze.progress import Watcher
 from artylyze.searching.basis import COMPONENTS, Basis, Encoded, comparable, fit
+from artylyze.searching.light import as_numpy
 from artylyze.storage import Store
 from artylyze.storage.contract import first_line
 from artylyze.workers.supervision import cores
@@ -184,7 +185,7 @@ def parse(data: bytes, key: str, components: int) -> Piece:
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
         width = table.schema.field("code").type.byte_width
         codes = np.frombuffer(columns["code"].buffers()[1] or b"", np.int8, width * table.num_rows)
-        numbers = [np.from_dlpack(columns[name]) for name in ("row", "scale", "offset")]
+        numbers = [as_numpy(columns[name]) for name in ("row", "scale", "offset")]
         piece = Piece(columns["image_id"], numbers[0], Encoded(codes.reshape(-1, width), numbers[1], numbers[2]))
     except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError, TypeError) as error:
         raise DamagedIndexError(key) from error
