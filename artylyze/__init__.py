@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from artylyze.api.model import Prediction as Prediction
     from artylyze.api.model import Term as Term
     from artylyze.api.model import load_model as load_model
+    from artylyze.api.searching import Results as Results
+    from artylyze.api.searching import index as index
+    from artylyze.api.searching import search as search
     from artylyze.api.training import curate as curate
     from artylyze.api.training import evaluate as evaluate
     from artylyze.api.training import train as train
@@ -34,18 +37,21 @@ __all__ = [
     "Model",
     "Output",
     "Prediction",
+    "Results",
     "Term",
     "__version__",
     "cluster",
     "curate",
     "evaluate",
     "features",
+    "index",
     "influences",
     "load_model",
     "open_catalog",
     "profiles",
     "report",
     "scan",
+    "search",
     "tag",
     "train",
     "tune",
@@ -57,6 +63,7 @@ _HOMES = {
     "clustering": ("Clusters", "cluster", "features", "influences", "profiles", "report"),
     "collection": ("scan", "tag"),
     "model": ("Model", "Prediction", "Term", "load_model"),
+    "searching": ("Results", "index", "search"),
     "training": ("curate", "evaluate", "train", "tune"),
 }
 """The module below `artylyze.api` of each name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from artylyze.catalog.snapshot import Snapshot, part_paths, read_snapshot
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.dataset as ds
+
+    from artylyze.api.arguments import Output, StrPath
+    from artylyze.api.searching import Results
+    from artylyze.progress import Watcher
+    from artylyze.searching.search import Searcher
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,68 @@ class Catalog:
             broken.jpg truncated
         """
         return list(read_failures(self.address, self._snapshot))
+
+    def search(
+        self,
+        *,
+        like: StrPath | None = None,
+        text: str | None = None,
+        color: str | Sequence[str] = (),
+        where: str | None = None,
+        k: int = 20,
+        model: StrPath | None = None,
+        output: StrPath | None = None,
+    ) -> Results:
+        """Find works that are like one, have words or colours, or meet a condition, as `search` does.
+
+        What a search reads is kept for the next one, which then takes milliseconds.
+
+        Args:
+            like: A record or image of the catalog, or the file or address of any image.
+            text: Words of titles, artists and all your own columns.
+            color: Colours such as `#7a5c2e`, one or several.
+            where: A condition on the columns in DuckDB's SQL.
+            k: Number of works.
+            model: The model that tagged the catalog, for an image that is not in it; None looks for it.
+            output: A file to write: a contact sheet (.png), .csv, .json or .parquet; None writes none.
+
+        Raises:
+            UsageError: If nothing is looked for, or a colour is none.
+            InputError: As `search` does.
+
+        Examples:
+            >>> import artylyze
+            >>> catalog = artylyze.open_catalog("catalog")
+            >>> for work in catalog.search(text="work", where="metadata.artist = 'Artist 2'", k=2):
+            ...     print(work["title"], work["artist"])
+            Work 8 Artist 2
+            Work 9 Artist 2
+        """
+        from artylyze.api.searching import run_search
+
+        return run_search(self._searcher, like, text, color, where, k, model, output)
+
+    def index(self, *, rebuild: bool = False, progress: bool | Watcher = True) -> Output:
+        """Make the index that searches use, or bring it up to date, as `index` does.
+
+        Args:
+            rebuild: Make it anew, whatever is there.
+            progress: True shows progress on a terminal or in a notebook, False nothing.
+
+        Examples:
+            >>> import artylyze
+            >>> artylyze.open_catalog("catalog").index().figures["rows"]
+            23
+        """
+        from artylyze.api.searching import index
+
+        return index(self, rebuild=rebuild, progress=progress)
+
+    @cached_property
+    def _searcher(self) -> Searcher:
+        from artylyze.searching.search import Searcher
+
+        return Searcher(self.address, self._snapshot)
 
 
 def open_catalog(address: str | os.PathLike[str]) -> Catalog:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -16,7 +18,7 @@ from artylyze.catalog.snapshot import Snapshot
 from artylyze.errors import InputError
 from artylyze.storage import is_url, open_store
 from artylyze.storage.contract import first_line
-from artylyze.tables import open_database
+from artylyze.tables import listed, open_database
 
 
 def open_dataset(catalog: str, snapshot: Snapshot) -> ds.Dataset:
@@ -58,16 +60,15 @@ def read_table(
     """
     dataset = open_dataset(catalog, snapshot)
     names = list(dataset.schema.names if columns is None else columns)
-    available = f"The catalog {catalog} has the columns {', '.join(dataset.schema.names)}."
     if unknown := [name for name in names if name not in dataset.schema.names]:
-        raise InputError(f"There is no column {unknown[0]!r}. {available}")
+        raise InputError(f"There is no column {unknown[0]!r}.{_columns(dataset.schema, unknown[0])}")
     try:
-        return dataset.to_table(columns=names) if where is None else _select(dataset, names, where, available)
+        return dataset.to_table(columns=names) if where is None else _select(dataset, names, where)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{catalog} cannot be read: {first_line(error)}.") from error
 
 
-def _select(dataset: ds.Dataset, names: Sequence[str], where: str, available: str) -> pa.Table:
+def _select(dataset: ds.Dataset, names: Sequence[str], where: str) -> pa.Table:
     """Filter with DuckDB, which reads only the columns and row groups that it needs."""
     import duckdb
 
@@ -78,10 +79,24 @@ def _select(dataset: ds.Dataset, names: Sequence[str], where: str, available: st
         try:
             table = database.sql(f"SELECT {listed} FROM catalog WHERE (\n{where}\n)").to_arrow_table()
         except (duckdb.ParserException, duckdb.BinderException, duckdb.ConversionException) as error:
-            raise InputError(f"`where` {where!r}: {first_line(error).rstrip('.')}. {available}") from error
+            reason = first_line(error)
+            missing = re.search(r'(?:column|key) "([^"]*)"', reason)
+            advice = _columns(dataset.schema, None if missing is None else missing[1])
+            raise InputError(f"`where` {where!r}: {reason.rstrip('.!')}.{advice}") from error
         except duckdb.Error as error:
             raise InputError(f"`where` {where!r} failed: {first_line(error).rstrip('.')}.") from error
     return table.cast(wanted)
+
+
+def _columns(schema: pa.Schema, missing: str | None) -> str:
+    """Return a sentence on the columns that there are, after another on those spelled like one that is missing."""
+    kind = schema.field("metadata").type if "metadata" in schema.names else None
+    fields = [f"metadata.{field.name}" for field in kind] if kind is not None and pa.types.is_struct(kind) else []
+    named = {name.removeprefix("metadata.").casefold(): name for name in (*reversed(fields), *schema.names)}
+    close = [] if missing is None else difflib.get_close_matches(missing.casefold(), named, n=3, cutoff=0.6)
+    guess = f" Did you mean {' or '.join(named[name] for name in close)}?" if close else ""
+    own = f", and of your own {listed(fields)}" if fields else ""
+    return f"{guess} The catalog has the columns {', '.join(schema.names)}{own}."
 
 
 @dataclass(frozen=True)

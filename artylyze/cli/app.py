@@ -15,6 +15,7 @@ from artylyze.cli.flags import in_flags
 from artylyze.cli.groups import Grouped
 from artylyze.cli.interruption import Interruption, over_echo
 from artylyze.cli.publish import commands as publish_commands
+from artylyze.cli.searching import commands as searching_commands
 from artylyze.cli.training import commands as training_commands
 from artylyze.cli.upkeep import commands as upkeep_commands
 from artylyze.errors import ArtylyzeError, InterruptedRunError, StorageError
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 app.add_typer(begin_commands)
 app.add_typer(collection_commands)
+app.add_typer(searching_commands)
 app.add_typer(training_commands)
 app.add_typer(clustering_commands)
 app.add_typer(publish_commands)

@@ -62,6 +62,7 @@ PRODUCTS = (
     Product(r"bundle\.json", frozenset({"format_version", "tasks"}), r"curves\.png"),
     Product(r"sweep\.json", frozenset({"settings", "rows"}), r"sweep\.png"),
     Product(r"(?P<stem>.+)\.parquet", frozenset({_DATASET}), r"{stem}\.(before|after|classes)\.png"),
+    Product(r"(?P<stem>.+)\.json", frozenset({"search", "searched", "hits"}), r"{stem}\.png"),
     Product(r"demo\.json", frozenset({"catalog", "contact_sheet", "evaluation"}), r"contact-sheet\.png"),
 )
 """The products with pictures, and catalogs, whose files a glob may match."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artylyze.collection.artists import ArtistsFile, half_century
+from artylyze.collection.known_columns import ARTIST, TITLE, folded
 from artylyze.collection.labels import Artists, Labels, artists_in, coded, encoded, filled_by, labels_in
 from artylyze.errors import UsageError
 
@@ -37,8 +38,6 @@ NOT_ASKED_FOR = "it was not asked for"
 DATED = 0.5
 """Share of a date column's values in which a year must be found."""
 
-ARTIST = ("artist", "artistname", "artists", "creator", "maker", "painter", "author")
-TITLE = ("title", "objecttitle", "titel", "titre", "titolo", "name")
 _DATE = (
     "date",
     "dated",
@@ -182,11 +181,6 @@ def chosen(said: Described, names: Sequence[str]) -> Described:
         found += [one for one in mine if one not in found]
     others = {column.name: NOT_ASKED_FOR for column in said.columns if column not in found}
     return replace(said, columns=tuple(found), left_out={**said.left_out, **others})
-
-
-def folded(name: str) -> str:
-    """Return the letters and digits of a column's name, by which `Artist Name` is `artist_name`."""
-    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def _column(

@@ -19,10 +19,11 @@ from artylyze.clustering import em
 from artylyze.clustering.kmeans import Fit, cluster_means, kmeans_for
 from artylyze.clustering.request import COMPONENTS, check_covariance
 from artylyze.clustering.scores import davies_bouldin, silhouettes
+from artylyze.collection.known_columns import folded
 from artylyze.collection.scan import is_table
 from artylyze.errors import InputError, UsageError, check_seed
 from artylyze.extraction.vectors import Vectors, read_vectors
-from artylyze.profiling.columns import folded, labels_of
+from artylyze.profiling.columns import labels_of
 from artylyze.profiling.works import said_of
 from artylyze.tables import DEFAULT_READING, Reading, check_options
 

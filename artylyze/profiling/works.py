@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from artylyze.catalog.snapshot import read_catalog, read_snapshot
 from artylyze.clustering.store import Clusters
 from artylyze.collection.artists import read_artists
+from artylyze.collection.known_columns import folded
 from artylyze.collection.manifest import COLUMNS
 from artylyze.datasets.sources import Wanted, join
 from artylyze.errors import InputError, UsageError
-from artylyze.profiling.columns import Described, Said, asked_for, chosen, describe, folded
+from artylyze.profiling.columns import Described, Said, asked_for, chosen, describe
 from artylyze.profiling.rows import Rows, locate
 from artylyze.tables import DEFAULT_READING, Reading, check_options, load_table, open_database
 

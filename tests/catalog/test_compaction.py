@@ -170,7 +170,7 @@ class TestCompact:
     def test_by_the_command_line(self, old: Library) -> None:
         first = CliRunner().invoke(app, ["compact", old.catalog])
         assert first.exit_code == 0
-        assert "has 1 part, sorted by image_id, for 13 rows; before it had 5" in first.stdout
+        assert "has 1 part for 13 rows, sorted by image_id; before it had 5" in first.stdout
         second = CliRunner().invoke(app, ["compact", old.catalog])
         assert "there is nothing to compact" in second.stdout
         assert "compact" in CliRunner().invoke(app, ["status", old.catalog]).stdout

@@ -38,6 +38,7 @@ def without_faiss() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_images_of_a_bucket_are_tagged_and_clustered_and_absent_peers_are_named(
     cluster: Cluster, moto_server: S3, without_faiss: Path
 ) -> None:

@@ -233,6 +233,7 @@ def tag_in_stages(addresses: Path, catalog: Path, model: Path) -> list[str | Pat
     return [sys.executable, "-c", SEPARATE, addresses, catalog, model]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "losses"),
     [(tag, [kill_raylet, kill_all, terminate, stop_and_go_on]), (tag_in_stages, [kill_all])],

@@ -115,6 +115,7 @@ def test_a_fine_tune_sweep_stops_bad_trials_early_and_keeps_the_best(
     assert not list((tmp_path / "sweep" / "trials").glob("*/bundle"))
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_it_goes_on_and_does_nothing_twice(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "sweep"
     command = [ARTYLYZE, "tune", str(folder / "dataset.parquet"), "-o", str(output), "--lr", "1e-3,1e-2"]
@@ -148,6 +149,7 @@ def test_killed_and_interrupted_it_goes_on_and_does_nothing_twice(folder: Path, 
     assert load(output / "best").backbone == rows[0]["model"]
 
 
+@pytest.mark.slow
 def test_a_fine_tune_sweep_that_is_killed_goes_on_in_the_middle_of_a_trial(folder: Path, tmp_path: Path) -> None:
     output, epochs = tmp_path / "sweep", 10
     command = [ARTYLYZE, "tune", str(folder / "dataset.parquet"), "-o", str(output), "--mode", "finetune"]

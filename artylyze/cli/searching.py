@@ -1,0 +1,80 @@
+"""The commands that find works, one short function each. Nothing heavy is imported before one runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from artylyze.cli.flags import reporter
+from artylyze.cli.options import CatalogArgument, Json, tell
+
+commands = typer.Typer()
+
+
+@commands.command()
+def search(
+    catalog: CatalogArgument,
+    like: Annotated[
+        str | None, typer.Option(help="A record or image of the catalog, or the file or address of any image.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Words of titles, artists and all your own columns; spelling may be a bit off.")
+    ] = None,
+    color: Annotated[list[str] | None, typer.Option(help="A colour such as '#7a5c2e'. May be repeated.")] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="SQL", help="A condition, such as \"metadata.date < '1700'\" (DuckDB).")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of works.")] = 20,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model that tagged the catalog, for an image not in it. Default: looked for here."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="A file to write: a contact sheet (.png), .csv, .json or .parquet."),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find works by likeness, words or colour.
+
+    Several conditions combine: --where leaves works out, the others rank those that stay, by their ranks if there are
+    several. The first search makes an index of the catalog.
+
+    Example: artylyze search catalog --color '#5a3a22' --where "genre = 'portrait'" -o portraits.png
+    """
+    from artylyze.searching.results import as_dict, check_target, describe, print_csv, write_results
+    from artylyze.searching.search import Searcher, SearchRequest
+
+    request = SearchRequest(like, text, tuple(color or ()), where, k, model)
+    if output is not None:
+        check_target(output)
+    with reporter() as watcher:
+        hits = Searcher.open(catalog, watcher).search(request)
+        written = [] if output is None else write_results(hits, output)
+    if as_csv:
+        print_csv(hits, sys.stdout)
+        return
+    lines = [describe(hits), *([f"Wrote {' and '.join(written)}."] if written else [])]
+    tell({"catalog": catalog, **as_dict(hits)}, as_json, "\n".join(lines))
+
+
+@commands.command()
+def index(
+    catalog: CatalogArgument,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, whatever is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Index the embeddings of a catalog.
+
+    The first search does so too. The index lies in the catalog; after an update only new parts are read.
+
+    Example: artylyze index s3://museum/catalog
+    """
+    from artylyze.api.searching import index as run
+
+    with reporter() as watcher:
+        made = run(catalog, rebuild=rebuild, progress=watcher)
+    tell(made.figures, as_json, made.text)

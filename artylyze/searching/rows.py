@@ -1,0 +1,157 @@
+"""The rows of a snapshot by their numbers: columns of all, all columns of a few, and which meet a condition.
+
+Row g is the row `g - start` of the part whose rows start at `start`, in the order of catalog.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artylyze.catalog.snapshot import Part, Snapshot, read_parts
+from artylyze.collection.known_columns import ARTIST, TITLE, folded
+from artylyze.errors import InputError
+from artylyze.searching.light import numbers
+from artylyze.storage import open_store
+from artylyze.storage.contract import first_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PIECE = 65_536
+"""Rows whose texts are taken together, at least."""
+
+
+def starts_of(snapshot: Snapshot) -> NDArray[np.int64]:
+    """Return the number of the first row of each part, and in the end that of all rows: int64 (parts + 1,)."""
+    return np.cumsum([0, *(part.rows for part in snapshot.parts)], dtype=np.int64)
+
+
+def column_names(catalog: str, snapshot: Snapshot) -> list[str]:
+    """Return the names of the columns that any part has: later versions write more than earlier ones."""
+    store = open_store(catalog)
+    names: dict[str, None] = {}
+    for part in (snapshot.parts[0], snapshot.parts[-1]) if snapshot.parts else ():
+        with pq.ParquetFile(store.open(part.path)) as file:
+            names |= dict.fromkeys(file.schema_arrow.names)
+    return list(names)
+
+
+def pieces(catalog: str, snapshot: Snapshot, columns: Sequence[str]) -> Iterator[tuple[Part, pa.Table]]:
+    """Yield the parts with those of the columns that they have."""
+    return read_parts(catalog, snapshot.parts, columns)
+
+
+def holding(catalog: str, snapshot: Snapshot, image_ids: pa.ChunkedArray, where: str) -> NDArray[np.bool_]:
+    """Return for which rows a condition holds, bool (n,).
+
+    Args:
+        catalog: its address.
+        snapshot: of n rows.
+        image_ids: of all rows.
+        where: in DuckDB's SQL.
+
+    Raises:
+        InputError: for a condition that DuckDB rejects, with the names of the columns that are spelled alike.
+    """
+    from artylyze.catalog.dataset import read_table  # Arrow's datasets import pandas, for most of a second
+
+    chosen = read_table(catalog, snapshot, ["image_id"], where).column("image_id")
+    held = pc.is_in(image_ids, value_set=chosen.combine_chunks())
+    return np.asarray(held.to_numpy(zero_copy_only=False) if isinstance(held, pa.Array) else held.to_numpy())
+
+
+def take(catalog: str, snapshot: Snapshot, rows: NDArray[np.int64]) -> pa.Table:
+    """Return some rows, in this order, with all columns but the embedding; null where a part lacks a column."""
+    starts, store = starts_of(snapshot), open_store(catalog)
+    holders = np.searchsorted(starts, rows, "right") - 1
+    tables, places = [], []
+    for number in np.unique(holders).tolist():
+        part = snapshot.parts[number]
+        chosen = np.flatnonzero(holders == number)
+        tables.append(_take(store.open(part.path), store.uri(part.path), rows[chosen] - starts[number]))
+        places.append(chosen)
+    if not tables:
+        with pq.ParquetFile(store.open(snapshot.parts[0].path)) as file:
+            return file.schema_arrow.empty_table().drop_columns(["embedding"])
+    order = np.argsort(np.concatenate(places))
+    return pa.concat_tables(tables, promote_options="permissive").take(numbers(order))
+
+
+def _take(source: object, address: str, rows: NDArray[np.int64]) -> pa.Table:
+    try:
+        with pq.ParquetFile(source) as file:
+            columns = [name for name in file.schema_arrow.names if name not in ("embedding", "thumbnail")]
+            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+            starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+            groups = np.unique(np.searchsorted(starts, rows, "right") - 1)
+            table = file.read_row_groups(groups.tolist(), columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{address} is damaged ({first_line(error)}).") from error
+    held = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
+    return table.take(numbers(np.searchsorted(held, rows)))
+
+
+def texts(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Yield what the collection says of its works, many rows at once: titles and artists, and all else, as text.
+
+    Numbers and dates are text too, lists are joined. All else begins with the record.
+    """
+    waiting: list[tuple[pa.Array, pa.Array]] = []
+    rows = 0
+    for number, (part, table) in enumerate(read_parts(catalog, snapshot.parts, ["record_id", "metadata"]), 1):
+        waiting.append(_texts(table))
+        rows += part.rows
+        if rows >= PIECE or number == len(snapshot.parts):
+            leading, others = zip(*waiting, strict=True)
+            yield pa.concat_arrays(leading), pa.concat_arrays(others)
+            waiting, rows = [], 0
+
+
+def _texts(table: pa.Table) -> tuple[pa.Array, pa.Array]:
+    leading: list[pa.Array] = []
+    others = [table.column("record_id").combine_chunks()]
+    if "metadata" in table.column_names:
+        for name, column in _leaves(table.column("metadata").combine_chunks()):
+            (leading if folded(name) in (*TITLE, *ARTIST) else others).append(column)
+    return _joined(leading, table.num_rows), _joined(others, table.num_rows)
+
+
+def _joined(columns: Sequence[pa.Array], count: int) -> pa.Array:
+    if not columns:
+        return pa.nulls(count, pa.string())
+    # Not null_handling="skip": pyarrow 25 then returns fewer rows than it is given, if one has nothing but nulls.
+    options = {"null_handling": "replace", "null_replacement": ""}
+    return pc.binary_join_element_wise(*columns, pa.scalar("\n"), **options).cast(pa.string())
+
+
+def _leaves(column: pa.StructArray) -> Iterator[tuple[str, pa.Array]]:
+    for number, field in enumerate(column.type):
+        values = pc.struct_field(column, [number])
+        kind = field.type
+        if pa.types.is_struct(kind):
+            yield from _leaves(values)
+        elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
+                yield field.name, pc.binary_join(values, " ").cast(pa.string())
+        elif not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_boolean(kind)):
+            try:
+                yield field.name, values.cast(pa.string())
+            except pa.ArrowException:  # a type that has no text: maps, intervals
+                continue
+
+
+def first_of(table: pa.Table, names: Sequence[str]) -> list[str | None]:
+    """Return for each row the first text in the fields of its metadata that are called so, None where there is none."""
+    if "metadata" not in table.column_names or not table.num_rows:
+        return [None] * table.num_rows
+    leaves = _leaves(table.column("metadata").combine_chunks())
+    columns = [column.to_pylist() for name, column in leaves if folded(name) in names]
+    return [next((text for text in row if text and text.strip()), None) for row in zip(*columns, strict=True)] or [
+        None
+    ] * table.num_rows
