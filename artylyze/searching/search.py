@@ -174,7 +174,7 @@ class Searcher:
             found.append(palettes(table.column("colors") if "colors" in table.column_names else _no_colors(part.rows)))
         if not there:
             raise InputError(
-                f"{self.catalog} has no column `colors`: it was made by an earlier version. Tag the collection again "
+                f"{self.catalog} has no column colors: it was made by an earlier version. Tag the collection again "
                 "(`artylyze tag --replace`)."
             )
         return np.concatenate([lab for lab, _ in found]), np.concatenate([shares for _, shares in found])

@@ -98,7 +98,7 @@ def test_failures(catalog: artylyze.Catalog) -> None:
     [
         (
             {"columns": ["image_id", "gnre"]},
-            "There is no column 'gnre'. The catalog .* image_id, .* genre, .* metadata",
+            "There is no column 'gnre'. Did you mean genre .* The catalog .* image_id, .* genre, .* metadata",
         ),
         ({"where": "gnre = 'portrait'"}, "`where` \"gnre = 'portrait'\": .*gnre.* columns image_id, .* genre,"),
         ({"where": "genre = "}, "`where` 'genre = ': .*[Ss]yntax"),
