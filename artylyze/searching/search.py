@@ -32,8 +32,15 @@ from artylyze.storage import is_url
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CANDIDATES = 64
-"""Rows nearest by the index that are compared exactly, at least."""
+CANDIDATES = 32
+"""Rows nearest by the index that are compared exactly, at least: each may lie in a part of its own, to be read."""
+
+PER_ROW = 4
+"""Such rows for each one that is asked for. Of the 10 nearest of 30,000 embeddings, 0.996 were among the first 30 by
+the index and all among the first 64; of the 20 nearest, 0.991 among the first 64."""
+
+FEW = 64
+"""Rows that are left out up to which all are scanned."""
 
 FUSED = 60
 """Added to each rank before ranks are fused; the authors' choice, which nobody has found to matter much."""
@@ -231,12 +238,12 @@ class Searcher:
     def _most_alike(self, request: SearchRequest, queries: NDArray[np.float32], allowed: NDArray[np.bool_]) -> Hits:
         """Return the rows most like one of some embeddings: the index proposes, their embeddings decide."""
         index, places = self.index, self._places
-        some, count = allowed[places], max(CANDIDATES, 4 * request.k)
-        few = len(some) - int(some.sum()) <= CANDIDATES  # faster left out afterwards
-        count, passed = (count + CANDIDATES, None) if few else (count, some)
-        found, _ = nearest(index, index.project(queries), min(count, len(index)), allowed=passed)
-        chosen = np.unique(found[found >= 0])
-        chosen = chosen[some[chosen]]
+        some, count = allowed[places], max(CANDIDATES, PER_ROW * request.k)
+        out = len(some) - int(some.sum())
+        few = out <= FEW  # faster left out afterwards
+        found, _ = nearest(index, index.project(queries), count + out * few, allowed=None if few else some)
+        best = [row[(row >= 0) & some[row]][:count] for row in found]
+        chosen = np.unique(np.concatenate(best))
         cosines = self._exact.cosines(queries, chosen).max(axis=0)
         order = np.lexsort((places[chosen], -cosines))[: request.k]
         return self._hits(request, places[chosen][order], {"likeness": cosines[order]}, allowed)
@@ -249,7 +256,7 @@ class Searcher:
         index, places = self.index, self._places
         values = scores_of(index, index.project(queries)).max(axis=0, initial=-np.inf)
         held = np.flatnonzero(allowed[places])
-        best = held[np.argsort(-values[held], kind="stable")[:CANDIDATES]]
+        best = held[np.argsort(-values[held], kind="stable")[: 2 * CANDIDATES]]
         values[best] = self._exact.cosines(queries, best).max(axis=0, initial=-np.inf)
         scores = np.full(self.snapshot.rows, -np.inf, np.float32)
         scores[places] = values
