@@ -303,7 +303,7 @@ class _Fit:
         weights = torch.cat([weight[parts] for weight in self._weights], 2)
         biases = torch.cat([bias[parts] for bias in self._biases], 2)
         scores = torch.baddbmm(biases, standard, weights)
-        return scores.reshape(*scores.shape[:2], -1, self._size).log_softmax(3)
+        return scores.reshape(*scores.shape[:2], scores.shape[2] // self._size, self._size).log_softmax(3)
 
     def _note(self, side: str, part: int, sums: torch.Tensor) -> None:
         """Add a point to the curves of the heads of a part: `sums` (3, R) are losses, right answers and images."""
