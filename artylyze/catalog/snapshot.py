@@ -22,7 +22,7 @@ from artylyze.storage.contract import first_line
 from artylyze.storage.nearest import did_you_mean
 
 FORMAT = 1
-_REPAIR = "Delete it and repeat the command that made it."
+REPAIR = "Delete it and repeat the command that made it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +156,9 @@ def read_parts(
             with pq.ParquetFile(store.open(part.path)) as file:
                 table = file.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {_REPAIR}") from error
+            raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {REPAIR}") from error
         if table.num_rows != part.rows:
-            raise InputError(f"{store.uri(part.path)} holds {table.num_rows:,} rows, not {part.rows:,}. {_REPAIR}")
+            raise InputError(f"{store.uri(part.path)} holds {table.num_rows:,} rows, not {part.rows:,}. {REPAIR}")
         return table
 
     with ThreadPoolExecutor(8) as pool:

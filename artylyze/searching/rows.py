@@ -23,6 +23,9 @@ from artylyze.storage.contract import first_line
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NOT_TAKEN = ("embedding", "thumbnail")
+"""Columns that results do not have: large, and of no use to a reader of a table."""
+
 PIECE = 65_536
 """Rows whose texts are taken together, at least."""
 
@@ -30,16 +33,6 @@ PIECE = 65_536
 def starts_of(snapshot: Snapshot) -> NDArray[np.int64]:
     """Return the number of the first row of each part, and in the end that of all rows: int64 (parts + 1,)."""
     return np.cumsum([0, *(part.rows for part in snapshot.parts)], dtype=np.int64)
-
-
-def column_names(catalog: str, snapshot: Snapshot) -> list[str]:
-    """Return the names of the columns that any part has: later versions write more than earlier ones."""
-    store = open_store(catalog)
-    names: dict[str, None] = {}
-    for part in (snapshot.parts[0], snapshot.parts[-1]) if snapshot.parts else ():
-        with pq.ParquetFile(store.open(part.path)) as file:
-            names |= dict.fromkeys(file.schema_arrow.names)
-    return list(names)
 
 
 def pieces(catalog: str, snapshot: Snapshot, columns: Sequence[str]) -> Iterator[tuple[Part, pa.Table]]:
@@ -78,7 +71,7 @@ def take(catalog: str, snapshot: Snapshot, rows: NDArray[np.int64]) -> pa.Table:
         places.append(chosen)
     if not tables:
         with pq.ParquetFile(store.open(snapshot.parts[0].path)) as file:
-            return file.schema_arrow.empty_table().drop_columns(["embedding"])
+            return file.schema_arrow.empty_table().select(_taken(file))
     order = np.argsort(np.concatenate(places))
     return pa.concat_tables(tables, promote_options="permissive").take(numbers(order))
 
@@ -86,15 +79,18 @@ def take(catalog: str, snapshot: Snapshot, rows: NDArray[np.int64]) -> pa.Table:
 def _take(source: object, address: str, rows: NDArray[np.int64]) -> pa.Table:
     try:
         with pq.ParquetFile(source) as file:
-            columns = [name for name in file.schema_arrow.names if name not in ("embedding", "thumbnail")]
             sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
             starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
             groups = np.unique(np.searchsorted(starts, rows, "right") - 1)
-            table = file.read_row_groups(groups.tolist(), columns=columns)
+            table = file.read_row_groups(groups.tolist(), columns=_taken(file))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{address} is damaged ({first_line(error)}).") from error
     held = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
     return table.take(numbers(np.searchsorted(held, rows)))
+
+
+def _taken(file: pq.ParquetFile) -> list[str]:
+    return [name for name in file.schema_arrow.names if name not in NOT_TAKEN]
 
 
 def texts(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.Array, pa.Array]]:

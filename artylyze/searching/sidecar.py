@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.catalog.snapshot import Part, Snapshot
+from artylyze.catalog.snapshot import REPAIR, Part, Snapshot
 from artylyze.errors import InputError, StorageError
 from artylyze.progress import Watcher
 from artylyze.searching.basis import COMPONENTS, Basis, Encoded, comparable, fit
@@ -92,21 +92,21 @@ def read_state(store: Store) -> State | None:
     """Read index.json; None if there is none that this version reads."""
     data = store.read(f"{FOLDER}/index.json")
     with suppress(ValueError, TypeError, KeyError, AttributeError):
-        found = json.loads(data or b"")
-        if found["format"] == FORMAT:
-            parts = {path: (str(one["file"]), int(one["rows"])) for path, one in found["parts"].items()}
-            return State(found["run_id"], found["model_id"], found["dim"], found["basis"], parts)
+        values = json.loads(data or b"")
+        if values["format"] == FORMAT:
+            parts = {path: (str(entry["file"]), int(entry["rows"])) for path, entry in values["parts"].items()}
+            return State(values["run_id"], values["model_id"], values["dim"], values["basis"], parts)
     return None
 
 
 def write_state(store: Store, state: State, before: State | None) -> None:
     """Write index.json; then remove the files that neither it nor the one before lists, which may still be read."""
     parts = {path: {"file": key, "rows": rows} for path, (key, rows) in state.parts.items()}
-    told = {"format": FORMAT, **{name: getattr(state, name) for name in ("run_id", "model_id", "dim", "basis")}}
-    store.put(f"{FOLDER}/index.json", (json.dumps({**told, "parts": parts}, indent=1) + "\n").encode())
+    values = {"format": FORMAT, **{name: getattr(state, name) for name in ("run_id", "model_id", "dim", "basis")}}
+    store.put(f"{FOLDER}/index.json", (json.dumps({**values, "parts": parts}, indent=1) + "\n").encode())
     needed = {f"{FOLDER}/index.json"}
-    for one in (state, *([before] if before else [])):
-        needed |= {f"{FOLDER}/{one.basis}", *(f"{FOLDER}/{key}" for key, _ in one.parts.values())}
+    for listing in (state, *([before] if before else [])):
+        needed |= {f"{FOLDER}/{listing.basis}", *(f"{FOLDER}/{key}" for key, _ in listing.parts.values())}
     with suppress(StorageError):  # who may write need not be allowed to delete
         for entry in list(store.list(f"{FOLDER}/")):
             if entry.key not in needed:
@@ -286,16 +286,13 @@ def _groups(store: Store, snapshot: Snapshot, part: Part, *, middle: bool = Fals
         with pq.ParquetFile(store.open(part.path)) as file:
             sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
             if sum(sizes) != part.rows:
-                raise InputError(f"{store.uri(part.path)} holds {sum(sizes):,} rows, not {part.rows:,}. {_REPAIR}")
+                raise InputError(f"{store.uri(part.path)} holds {sum(sizes):,} rows, not {part.rows:,}. {REPAIR}")
             for number in [len(sizes) // 2] if middle else range(len(sizes)):
                 group = file.read_row_group(number, columns=list(_COLUMNS))
                 _check_model(store, snapshot, part, group)
                 yield sum(sizes[:number]), group
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {_REPAIR}") from error
-
-
-_REPAIR = "Delete it, and run the command again that made it."
+        raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {REPAIR}") from error
 
 
 def _check_model(store: Store, snapshot: Snapshot, part: Part, group: pa.Table) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from artylyze.searching.colors import parse_color
 from artylyze.searching.models import catalog_model, embed_image
 from artylyze.searching.results import as_json, describe, print_csv, write_results
 from artylyze.searching.search import Searcher, SearchRequest
+from tests.commandline import run
 from tests.pieces import Cut, catalogs, few_examples
 from tests.searching.catalogs import blobs, write_catalog
 from tests.searching.test_colors import palette_column
@@ -128,7 +131,7 @@ def test_a_catalog_without_metadata_or_colours(tmp_path: Path) -> None:
 
     assert records(catalog, text="000003") == ["000003"]
     assert Searcher.open(catalog).search(SearchRequest(like="000003", k=2)).titles == (None, None)
-    with pytest.raises(InputError, match="no column `colors`"):
+    with pytest.raises(InputError, match="no column colors"):
         records(catalog, color=("#753",))
 
 
@@ -226,6 +229,18 @@ def test_a_sheet_is_no_image_of_the_collection(catalog: str, tmp_path: Path) -> 
     scan(str(tmp_path / "scans"), str(tmp_path / "manifest.parquet"))
 
     assert pq.read_table(tmp_path / "manifest.parquet").column("image_id").to_pylist() == ["0.png"]
+
+
+def test_dates_and_missing_values_of_the_collection_are_printed_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    dated = [{"title": "Dated", "acquired": date(1889, 3, 1)}, {"title": None, "acquired": None}]
+    catalog = write_catalog(tmp_path, blobs(2, 8), metadata=dated)
+
+    assert run("search", catalog, "--like", "000001", "--json") == 0
+    (work,) = json.loads(capsys.readouterr().out)["hits"]
+    assert work["metadata"] == {"title": "Dated", "acquired": "1889-03-01"}
 
 
 def test_cells_are_no_formulas_and_markup_stays_text(tmp_path: Path) -> None:
