@@ -235,7 +235,10 @@ def test_dates_and_missing_values_of_the_collection_are_printed_as_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", sys.argv)
-    dated = [{"title": "Dated", "acquired": date(1889, 3, 1)}, {"title": None, "acquired": None}]
+    dated: list[dict[str, object]] = [
+        {"title": "Dated", "acquired": date(1889, 3, 1)},
+        {"title": None, "acquired": None},
+    ]
     catalog = write_catalog(tmp_path, blobs(2, 8), metadata=dated)
 
     assert run("search", catalog, "--like", "000001", "--json") == 0
