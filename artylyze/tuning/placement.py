@@ -34,7 +34,11 @@ def freeing_placement_groups() -> Iterator[None]:
 
 
 def free() -> int:
-    """Remove the placement groups that actors of this job made and left behind when they died; return how many."""
+    """Remove the placement groups that actors of this job made and left behind when they died; return how many.
+
+    Ray's mark on the group is not enough: where a controller died while its group was made, the mark was missing for
+    good, and the next trial waited for ever. So the actor itself is looked up.
+    """
     import ray
     from ray._private.state import state
     from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
@@ -42,15 +46,19 @@ def free() -> int:
 
     accessor: Any = state._connect_and_get_accessor()
     job = bytes.fromhex(ray.get_runtime_context().get_job_id())
-    found = [PlacementGroupTableData.FromString(one) for one in accessor.get_placement_group_table()]
-    left = [
-        one
-        for one in found
-        if one.creator_job_id == job
-        and one.creator_actor_dead
-        and one.creator_actor_id.strip(b"\xff")  # the driver's own have no actor
-        and one.state != PlacementGroupTableData.REMOVED
+    groups = [PlacementGroupTableData.FromString(data) for data in accessor.get_placement_group_table()]
+    abandoned = [
+        group
+        for group in groups
+        if group.creator_job_id == job
+        and group.state != PlacementGroupTableData.REMOVED
+        and group.creator_actor_id.strip(b"\xff")  # the driver's own have no actor
+        and (group.creator_actor_dead or _is_dead(state, group.creator_actor_id.hex()))
     ]
-    for one in left:
-        remove_placement_group(PlacementGroup(ray.PlacementGroupID(one.placement_group_id)))
-    return len(left)
+    for group in abandoned:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
+    return len(abandoned)
+
+
+def _is_dead(state: Any, actor_id: str) -> bool:
+    return bool(state.actor_table(actor_id).get("State") == "DEAD")
