@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from artylyze.api.arguments import Output, StrPath, optional, several
+from artylyze.api.arguments import Output, StrPath, optional
 from artylyze.progress import Watcher, watching
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ class Results:
     It has a length, is iterated over as dicts, and prints what the command prints.
 
     Attributes:
-        searched: Number of works that the conditions let through.
+        searched: Number of works that the conditions let through and that can be compared.
+        files: Files that were written.
     """
 
     searched: int
+    files: tuple[str, ...]
     _hits: Hits = field(repr=False)
 
     def __len__(self) -> int:
@@ -65,6 +67,32 @@ class Results:
         """
         return self.to_arrow().to_pandas()
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the command prints with `--json`.
+
+        Examples:
+            >>> import artylyze
+            >>> artylyze.search("catalog", text="work 12", k=1).as_dict()["search"]
+            {'text': 'work 12', 'k': 1}
+        """
+        from artylyze.searching.results import as_dict
+
+        return as_dict(self._hits)
+
+    def print_csv(self, file: TextIO) -> None:
+        """Print the works to an open text file as CSV, the fields of `metadata` as columns of their own.
+
+        Examples:
+            >>> import artylyze, io
+            >>> out = io.StringIO()
+            >>> artylyze.search("catalog", text="work 12", k=1).print_csv(out)
+            >>> out.getvalue().startswith("rank,text,image_id,record_id,title")
+            True
+        """
+        from artylyze.searching.results import print_csv
+
+        print_csv(self._hits, file)
+
     def write(self, output: StrPath) -> None:
         """Write the works to a file: a contact sheet (.png), a table (.csv, .parquet), or .json.
 
@@ -89,14 +117,13 @@ def search(
     *,
     like: StrPath | None = None,
     text: str | None = None,
-    color: str | Sequence[str] = (),
     where: str | None = None,
     k: int = 20,
     model: StrPath | None = None,
     output: StrPath | None = None,
     progress: bool | Watcher = True,
 ) -> Results:
-    """Find works that are like one, have words or colours, or meet a condition.
+    """Find works that are like one, have words, or meet a condition.
 
     Several of these combine: `where` leaves works out, the others rank those that stay. The first search makes an index
     of the catalog.
@@ -106,7 +133,6 @@ def search(
         like: A record or image of the catalog, or the file or address of any image.
         text: Words of titles, artists and all your own columns; letter case, accents and small misspellings do not
             matter.
-        color: Colours such as `#7a5c2e`, one or several.
         where: A condition on the columns in DuckDB's SQL, such as `genre = 'portrait' and metadata.date < '1700'`.
         k: Number of works.
         model: The model that tagged the catalog, for an image that is not in it; None looks for it on this machine.
@@ -117,7 +143,7 @@ def search(
         The works, the best first.
 
     Raises:
-        UsageError: If nothing is looked for, or a colour is none.
+        UsageError: If nothing is looked for.
         InputError: For a record that there is not, an image or a model that cannot be used, or a condition that DuckDB
             rejects.
 
@@ -134,14 +160,13 @@ def search(
 
     with watching(progress) as watcher:
         searcher = Searcher.open(os.fspath(catalog), watcher)
-        return run_search(searcher, like, text, color, where, k, model, output)
+        return run_search(searcher, like, text, where, k, model, output)
 
 
 def run_search(
     searcher: Searcher,
     like: StrPath | None,
     text: str | None,
-    color: str | Sequence[str],
     where: str | None,
     k: int,
     model: StrPath | None,
@@ -151,14 +176,13 @@ def run_search(
     from artylyze.searching.results import check_target, write_results
     from artylyze.searching.search import SearchRequest
 
-    request = SearchRequest(optional(like), text, several(color), where, k, optional(model))
+    request = SearchRequest(optional(like), text, where, k, optional(model))
     target = optional(output)
     if target is not None:
         check_target(target)
     hits = searcher.search(request)
-    if target is not None:
-        write_results(hits, target)
-    return Results(hits.searched, hits)
+    files = () if target is None else tuple(write_results(hits, target))
+    return Results(hits.searched, files, hits)
 
 
 def index(catalog: StrPath, *, rebuild: bool = False, progress: bool | Watcher = True) -> Output:

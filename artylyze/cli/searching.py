@@ -22,7 +22,6 @@ def search(
     text: Annotated[
         str | None, typer.Option(help="Words of titles, artists and all your own columns; spelling may be a bit off.")
     ] = None,
-    color: Annotated[list[str] | None, typer.Option(help="A colour such as '#7a5c2e'. May be repeated.")] = None,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="A condition, such as \"metadata.date < '1700'\" (DuckDB).")
     ] = None,
@@ -38,27 +37,22 @@ def search(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find works by likeness, words or colour.
+    """Find works by likeness or words.
 
     Several conditions combine: --where leaves works out, the others rank those that stay, by their ranks if there are
-    several. The first search makes an index of the catalog.
+    two. The first search makes an index of the catalog.
 
-    Example: artylyze search catalog --color '#5a3a22' --where "genre = 'portrait'" -o portraits.png
+    Example: artylyze search catalog --text rembrandt --where "genre = 'portrait'" -o portraits.png
     """
-    from artylyze.searching.results import as_dict, check_target, describe, print_csv, write_results
-    from artylyze.searching.search import Searcher, SearchRequest
+    from artylyze.api.searching import search as run
 
-    request = SearchRequest(like, text, tuple(color or ()), where, k, model)
-    if output is not None:
-        check_target(output)
     with reporter() as watcher:
-        hits = Searcher.open(catalog, watcher).search(request)
-        written = [] if output is None else write_results(hits, output)
+        works = run(catalog, like=like, text=text, where=where, k=k, model=model, output=output, progress=watcher)
     if as_csv:
-        print_csv(hits, sys.stdout)
+        works.print_csv(sys.stdout)
         return
-    lines = [describe(hits), *([f"Wrote {' and '.join(written)}."] if written else [])]
-    tell({"catalog": catalog, **as_dict(hits)}, as_json, "\n".join(lines))
+    lines = [str(works), *([f"Wrote {' and '.join(works.files)}."] if works.files else [])]
+    tell({"catalog": catalog, **works.as_dict()}, as_json, "\n".join(lines))
 
 
 @commands.command()

@@ -38,7 +38,6 @@ def write_catalog(
     run_id: str | None = None,
     model_id: str = "model",
     metadata: Sequence[Mapping[str, Any]] | None = None,
-    extra: Mapping[str, pa.Array] | None = None,
 ) -> str:
     """Write a catalog of embeddings (n, d) into a folder and return its address.
 
@@ -51,7 +50,6 @@ def write_catalog(
         run_id: of the snapshot.
         model_id: of the rows that are written now.
         metadata: of each row, None for none.
-        extra: further columns of all rows.
     """
     count, dim = matrix.shape
     kind = None if metadata is None else pa.array(metadata).type
@@ -77,8 +75,6 @@ def write_catalog(
             }
         )
     table = pa.Table.from_pylist(rows, schema)
-    for name, column in (extra or {}).items():
-        table = table.append_column(name, column)
     parts = []
     for start, stop in list(itertools.pairwise([0, *ends, count]))[:only]:
         path = folder / "runs" / "run0" / "parts" / f"part-{start:05}-{stop:05}.parquet"
