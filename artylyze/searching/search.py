@@ -1,8 +1,8 @@
 """Searching a catalog: by likeness to a work or an image, by words, among the rows of a condition.
 
 Likeness and words rank the rows. Where both are given, ranks are fused (Cormack, Clarke and Buettcher, "Reciprocal Rank
-Fusion", 2009): a row counts 1 / (60 + rank) in each, since a cosine and a share of words have no common measure. `where`
-leaves rows out, and so do words that nothing in a row matches.
+Fusion", 2009): a row counts 1 / (60 + rank) in each, since a cosine and a share of words have no common measure.
+`where` leaves rows out, and so do words that nothing in a row matches.
 """
 
 from __future__ import annotations
