@@ -202,6 +202,7 @@ def test_workers_and_their_children_end_with_their_node(slow: Server, tmp_path: 
         assert command.left(*workers) == []
 
 
+@pytest.mark.slow
 def test_fine_tuning_ends_in_ray_train_when_it_is_asked_to_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
     collection(tmp_path / "images", 48)
     output, dataset = tmp_path / "bundle", tmp_path / "images" / "dataset.parquet"

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from artylyze.clustering.store import read_clusters
 from artylyze.extraction.vectors import write_features
 from tests.jobs.conftest import Cluster
 
 
+@pytest.mark.slow
 def test_submitted_jobs_fit_on_a_sample_and_assign(cluster: Cluster, tmp_path: Path) -> None:
     ids = [f"{number:03}" for number in range(60)]
     rows = np.random.default_rng(0).normal(size=(60, 4)).tolist()

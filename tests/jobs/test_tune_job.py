@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import safetensors.torch
 
 from artylyze.models.backbones import create_module
@@ -15,6 +16,7 @@ from tests.small import collection
 MODEL = "test_efficientnet"
 
 
+@pytest.mark.slow
 def test_a_submitted_sweep_leaves_its_table_and_its_best_bundle(cluster: Cluster, tmp_path: Path) -> None:
     collection(tmp_path / "pictures", 40)
     weights = tmp_path / "weights.safetensors"

@@ -54,6 +54,7 @@ def asked(folder: Path, output: Path, *backbones: str, **more: Any) -> TuneReque
     return TuneRequest(str(folder / "dataset.parquet"), str(output), backbones=backbones, **(settings | more))
 
 
+@pytest.mark.slow
 def test_a_frozen_sweep_has_a_row_for_each_rate_and_keeps_the_best_bundle(
     folder: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_frozen_sweep_has_a_row_for_each_rate_and_keeps_the_best_bundle(
         tune(replace(request, rates=(1e-3,)), Listener())
 
 
+@pytest.mark.slow
 def test_a_fine_tune_sweep_stops_bad_trials_early_and_keeps_the_best(
     folder: Path, tmp_path: Path, ray_cluster: None
 ) -> None:
@@ -216,6 +218,7 @@ def test_a_single_trial_that_cannot_run_is_told(folder: Path, tmp_path: Path) ->
         tune(request, Listener())
 
 
+@pytest.mark.slow
 def test_a_backbone_that_fails_leaves_the_others_their_table(folder: Path, tmp_path: Path, ray_cluster: None) -> None:
     (tmp_path / "wrong.safetensors").write_bytes(b"no weights")
     request = asked(folder, tmp_path / "sweep", MODEL, OTHER, tasks=("genre",))
