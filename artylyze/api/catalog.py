@@ -194,7 +194,7 @@ class Catalog:
         """
         from artylyze.api.searching import run_search
 
-        return run_search(self._searcher, like, text, where, k, model, output)
+        return run_search(lambda: self._searcher, like, text, where, k, model, output)
 
     def index(self, *, rebuild: bool = False, progress: bool | Watcher = True) -> Output:
         """Make the index that searches use, or bring it up to date, as `index` does.

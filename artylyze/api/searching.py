@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -159,12 +159,11 @@ def search(
     from artylyze.searching.search import Searcher
 
     with watching(progress) as watcher:
-        searcher = Searcher.open(os.fspath(catalog), watcher)
-        return run_search(searcher, like, text, where, k, model, output)
+        return run_search(lambda: Searcher.open(os.fspath(catalog), watcher), like, text, where, k, model, output)
 
 
 def run_search(
-    searcher: Searcher,
+    opened: Callable[[], Searcher],
     like: StrPath | None,
     text: str | None,
     where: str | None,
@@ -172,7 +171,7 @@ def run_search(
     model: StrPath | None,
     output: StrPath | None,
 ) -> Results:
-    """Search a catalog that is open."""
+    """Check what is looked for and where it goes; then open a catalog and search it."""
     from artylyze.searching.results import check_target, write_results
     from artylyze.searching.search import SearchRequest
 
@@ -180,7 +179,7 @@ def run_search(
     target = optional(output)
     if target is not None:
         check_target(target)
-    hits = searcher.search(request)
+    hits = opened().search(request)
     files = () if target is None else tuple(write_results(hits, target))
     return Results(hits.searched, files, hits)
 

@@ -30,6 +30,8 @@ TAKES_ADDRESSES = {
     "status": {"catalog"},
     "failures": {"catalog", "output"},
     "paths": {"catalog"},
+    "search": {"catalog", "like", "model", "output"},
+    "index": {"catalog"},
     "compact": {"catalog"},
     "gc": {"catalog"},
     "bench": {"output", "images"},
@@ -113,11 +115,13 @@ NO_PATHS = {
     "split",
     "taps",
     "tasks",
+    "text",
     "threshold",
     "top_k",
     "trials",
     "variance",
     "what",
+    "where",
     "workers",
 }
 
@@ -170,6 +174,7 @@ def test_what_must_be_on_this_machine_is_refused_as_an_address(
         "cluster none -o https://museum.org/there",
         "influences none 1 -o https://museum.org/there",
         "report none -o https://museum.org/there.html",
+        "search none --text river -o https://museum.org/there.png",
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_first(
@@ -285,6 +290,23 @@ def test_a_sweep_goes_to_an_address_and_is_gone_on_with_from_there(
     assert not list(home.glob("cache/artylyze/outputs/*/*")), "what was uploaded is kept here no longer"
     assert run(*line, "--json") == 0
     assert json.loads(capsys.readouterr().out)["rows"] == rows
+
+
+def test_works_of_a_catalog_under_an_address_are_found_and_written_to_another(
+    bucket: str, pictures: Path, bundle: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = f"{bucket}/searched"
+    images = sorted(pictures.glob("*.png"))
+    assert run("tag", str(images[0].parent), "-o", catalog, "--model", bundle, "--engine", "local") == 0
+    open_store(bucket).upload("one-of-them", images[0])
+    capsys.readouterr()
+    line = ["search", catalog, "--like", f"{bucket}/one-of-them", "--model", bundle, "-k", "1", "--json"]
+
+    assert run(*line, "-o", f"{bucket}/results/alike.png") == 0
+    (work,) = json.loads(capsys.readouterr().out)["hits"]
+    assert (work["image_id"], round(work["likeness"], 3)) == (images[0].name, 1)
+    assert keys(open_store(f"{bucket}/results")) == {"alike.png", "alike.json"}
+    assert "index/index.json" in keys(open_store(catalog))
 
 
 @pytest.mark.parametrize("command", ["tune", "train"])
