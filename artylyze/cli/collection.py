@@ -113,6 +113,9 @@ def tag(
         int | None, typer.Option(help="Images committed together. Default: by the size of the collection.")
     ] = None,
     top_k: Annotated[int, typer.Option(help="Terms kept for each task.")] = 5,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Keep a small JPEG of each image in the catalog, about 4 KB each.")
+    ] = False,
     max_error_rate: Annotated[
         float, typer.Option(help="Share of images that may fail before the exit code is 5.")
     ] = 0.05,
@@ -164,6 +167,7 @@ def tag(
         readers=readers,
         shard_size=shard_size,
         top_k=top_k,
+        thumbnails=thumbnails,
         max_error_rate=max_error_rate,
         limit=limit,
         update=update,
