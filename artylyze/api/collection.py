@@ -118,7 +118,7 @@ def tag(
         source: A folder, `s3://`, `gs://` or `az://bucket/prefix`, a table with a column `uri`, or a manifest; None
             only with `retry_failed`.
         output: The catalog: a folder or an address.
-        model: A bundle, `timm:NAME`, or None for the model that ships with artylyze.
+        model: A bundle, `timm:NAME`, `open_clip:NAME` (or a folder), or None for the model that ships with artylyze.
         weights: Weights for `timm:NAME`, a .safetensors or .pth file.
         metadata: Your catalogue of the collection, joined as by `scan`.
         id_column: Its column that identifies a record.

@@ -89,7 +89,9 @@ def tag(
     ] = "",
     model: Annotated[
         str | None,
-        typer.Option(help="A bundle (folder or address), or timm:NAME. Default: EfficientNet-Lite0, offline."),
+        typer.Option(
+            help="A bundle (folder or address), timm:NAME or open_clip:NAME. Default: EfficientNet-Lite0, offline."
+        ),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
     metadata: MetadataOption = None,

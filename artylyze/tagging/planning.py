@@ -331,6 +331,12 @@ def _asked(request: TagRequest) -> dict[str, Any]:
     return asked | ({"force": list(request.force)} if request.force else {})
 
 
+def _text_encoder(bundle: Bundle) -> dict[str, Any]:
+    """Return the reference of the text tower that goes with the model, for search by words."""
+    encoder = bundle.training.get("text_encoder")
+    return {} if encoder is None else {"text_encoder": encoder}
+
+
 def _spec(
     request: TagRequest, bundle: Bundle, manifest: Manifest, shards: Sequence[Shard], run_id: str, parent: str | None
 ) -> RunSpec:
@@ -342,7 +348,7 @@ def _spec(
         model_id=bundle.model_id,
         tasks=tuple(task.name for task in bundle.tasks),
         dim=bundle.embedding_dim,
-        settings=_asked(request) | {"output_version": OUTPUT_VERSION},
+        settings=_asked(request) | _text_encoder(bundle) | {"output_version": OUTPUT_VERSION},
         device=request.device,
         precision="auto",
         versions={"artylyze": __version__} | {package: version(package) for package in packages},

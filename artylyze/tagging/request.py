@@ -22,7 +22,7 @@ class TagRequest:
     Attributes:
         source: a collection or a manifest; None only to retry what failed.
         output: address of the catalog.
-        model: a bundle's folder, `timm:NAME`, or None for the default.
+        model: a bundle's folder, `timm:NAME`, `open_clip:NAME`, or None for the default.
         device: `auto`, `cpu` or `cuda`.
         engine: `local` (this machine alone), `ray`, or `auto`: Ray where RAY_ADDRESS names a cluster, as in a Ray job.
         shard_size: images in a shard, None to choose.
