@@ -29,6 +29,9 @@ COLUMNS = {
     "width": "Pixels, as displayed: after the EXIF orientation.",
     "height": "Pixels, as displayed.",
     "format": "File format as decoded, for example `JPEG`.",
+    "colors": "Up to five main colours in CIELAB (D65), the largest `share` first; shares sum to 1. `l` is 0 to 100; "
+    "`a` green to red, `b` blue to yellow. Null for an error, and in rows that an earlier version wrote.",
+    "thumbnail": "A JPEG, 128 pixels on its longer side, null for an error; absent without `--thumbnails`.",
     "embedding": "One vector of the model; null for an error.",
     "TASK": "The term with the highest score.",
     "TASK_score": "Its calibrated score, 0 to 1.",
@@ -227,7 +230,7 @@ def catalog() -> str:
 
     from artylyze.catalog.schema import catalog_schema
 
-    schema = catalog_schema(["TASK"], pa.struct([("your_column", pa.string())]))
+    schema = catalog_schema(["TASK"], pa.struct([("your_column", pa.string())]), thumbnails=True)
     return "\n\n".join(
         f"`{field.name}` `{_type(field.type)}`{'' if field.nullable else ', never null'}\n: {COLUMNS[field.name]}"
         for field in schema

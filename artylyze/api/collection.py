@@ -99,6 +99,7 @@ def tag(
     readers: int | None = None,
     shard_size: int | None = None,
     top_k: int = 5,
+    thumbnails: bool = False,
     max_error_rate: float = 0.05,
     limit: int | None = None,
     exclude: str | Sequence[str] = (),
@@ -117,7 +118,7 @@ def tag(
         source: A folder, `s3://`, `gs://` or `az://bucket/prefix`, a table with a column `uri`, or a manifest; None
             only with `retry_failed`.
         output: The catalog: a folder or an address.
-        model: A bundle, `timm:NAME`, or None for the model that ships with artylyze.
+        model: A bundle, `timm:NAME`, `open_clip:NAME` (or a folder), or None for the model that ships with artylyze.
         weights: Weights for `timm:NAME`, a .safetensors or .pth file.
         metadata: Your catalogue of the collection, joined as by `scan`.
         id_column: Its column that identifies a record.
@@ -132,6 +133,7 @@ def tag(
         readers: Workers that fetch and decode for GPUs; None takes one per core.
         shard_size: Images committed together; None chooses by the size of the collection.
         top_k: Terms kept for each task.
+        thumbnails: Keep a JPEG of each image in the catalog, 128 pixels on its longer side.
         max_error_rate: Share of images, 0 to 1, that may fail before TooManyErrorsError is raised.
         limit: Number of images to tag, from the first.
         exclude: Patterns of keys, files or folders to skip.
@@ -172,6 +174,7 @@ def tag(
         readers=readers,
         shard_size=shard_size,
         top_k=top_k,
+        thumbnails=thumbnails,
         max_error_rate=max_error_rate,
         limit=limit,
         update=update,

@@ -114,7 +114,7 @@ def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
     """Return a part as Parquet bytes with its receipt in the footer."""
     sink = pa.BufferOutputStream()
     schema = table.schema.with_metadata({_RECEIPT: json.dumps(asdict(receipt)).encode()})
-    plain = [name for name in table.column_names if name != "embedding"]
+    plain = [name for name in table.column_names if name not in ("embedding", "colors", "thumbnail")]
     with pq.ParquetWriter(
         sink, schema, compression="zstd", use_dictionary=plain, write_statistics=["image_id"]
     ) as writer:

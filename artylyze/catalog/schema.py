@@ -12,6 +12,9 @@ import pyarrow as pa
 from artylyze.errors import ImageError
 from artylyze.workers.protocol import Seen
 
+COLORS = pa.list_(pa.struct([(name, pa.float32()) for name in ("l", "a", "b", "share")]))
+"""What `images.palette.dominant_colors` returns, a struct for each row."""
+
 FIXED = (
     pa.field("image_id", pa.string(), nullable=False),
     pa.field("record_id", pa.string(), nullable=False),
@@ -24,7 +27,9 @@ FIXED = (
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
     pa.field("format", pa.string()),
+    pa.field("colors", COLORS),
 )
+THUMBNAIL = pa.field("thumbnail", pa.binary())
 FROM_MANIFEST = ("image_id", "record_id", "uri", "validator", "metadata")
 EMBEDDING = pa.list_(pa.float32())
 """A list, null for an error, and not Arrow's list of fixed size: pyarrow before 26 cannot read nulls of those back from
@@ -49,14 +54,15 @@ class TopTerms(Protocol):
         """Bool (n)."""
 
 
-def catalog_schema(tasks: Sequence[str], metadata: pa.DataType | None) -> pa.Schema:
+def catalog_schema(tasks: Sequence[str], metadata: pa.DataType | None, *, thumbnails: bool = False) -> pa.Schema:
     """Return the columns of a catalog.
 
     Args:
         tasks: names of the model's tasks, each with four columns.
         metadata: type of the collection's own columns, None if it has none.
+        thumbnails: whether it keeps a thumbnail of each image.
     """
-    fields = [*FIXED, pa.field("embedding", EMBEDDING)]
+    fields = [*FIXED, *([THUMBNAIL] if thumbnails else []), pa.field("embedding", EMBEDDING)]
     for task in tasks:
         fields += [
             pa.field(task, pa.string()),
@@ -103,6 +109,8 @@ def build_rows(
         "width": pa.array([shape and shape.width for shape in shapes], pa.int32()),
         "height": pa.array([shape and shape.height for shape in shapes], pa.int32()),
         "format": pa.array([shape and shape.format for shape in shapes], pa.string()),
+        "colors": _colors([shape.colors if shape else b"" for shape in shapes]),
+        "thumbnail": pa.array([(shape and shape.thumbnail) or None for shape in shapes], pa.binary()),
         "model_id": pa.array([model_id] * len(seen), pa.string()),
         "run_id": pa.array([run_id] * len(seen), pa.string()),
     }
@@ -115,6 +123,15 @@ def build_rows(
     for task, found in scores.items():
         columns |= {name: column.take(place) for name, column in _task_columns(task, found).items()}
     return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _colors(palettes: Sequence[bytes]) -> pa.Array:
+    """Return the column `colors` of what `Seen.colors` holds: null where that is empty."""
+    values = np.frombuffer(b"".join(palettes), np.float32).reshape(-1, len(COLORS.value_type))
+    lengths = np.array([len(palette) for palette in palettes], np.int64) // (4 * values.shape[1])
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    structs = pa.StructArray.from_arrays([pa.array(column) for column in values.T], fields=list(COLORS.value_type))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), structs, type=COLORS, mask=pa.array(lengths == 0))
 
 
 def _task_columns(task: str, found: TopTerms) -> dict[str, pa.Array]:

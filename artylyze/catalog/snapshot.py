@@ -149,22 +149,30 @@ def read_parts(
     catalog: str, parts: Sequence[Part], columns: Sequence[str] | None = None
 ) -> Iterator[tuple[Part, pa.Table]]:
     """Yield each part with its rows, a few read ahead."""
+    for part, _, table in read_parts_with_schemas(catalog, parts, columns):
+        yield part, table
+
+
+def read_parts_with_schemas(
+    catalog: str, parts: Sequence[Part], columns: Sequence[str] | None = None
+) -> Iterator[tuple[Part, pa.Schema, pa.Table]]:
+    """Yield each part with the schema of all its columns and its rows, a few parts read ahead."""
     store = open_store(catalog)
 
-    def read(part: Part) -> pa.Table:
+    def read(part: Part) -> tuple[pa.Schema, pa.Table]:
         try:
             with pq.ParquetFile(store.open(part.path)) as file:
-                table = file.read(columns=None if columns is None else list(columns))
+                schema, table = file.schema_arrow, file.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {REPAIR}") from error
         if table.num_rows != part.rows:
             raise InputError(f"{store.uri(part.path)} holds {table.num_rows:,} rows, not {part.rows:,}. {REPAIR}")
-        return table
+        return schema, table
 
     with ThreadPoolExecutor(8) as pool:
         for start in range(0, len(parts), 16):
             chosen = parts[start : start + 16]
-            yield from zip(chosen, pool.map(read, chosen), strict=True)
+            yield from ((part, *result) for part, result in zip(chosen, pool.map(read, chosen), strict=True))
 
 
 def read_catalog(catalog: str, columns: Sequence[str] | None = None) -> pa.Table:

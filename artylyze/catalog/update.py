@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artylyze.catalog.plan import Shard, plan_shards
-from artylyze.catalog.snapshot import Part, Snapshot, read_parts
+from artylyze.catalog.snapshot import Part, Snapshot, read_parts_with_schemas
 from artylyze.collection.manifest import COLUMNS, ROW_GROUP, open_manifest, open_rows, write_manifest
 from artylyze.errors import ErrorCode, InputError
 from artylyze.storage import open_store
@@ -35,6 +35,8 @@ INSERTED = 65_536
 """Rows of parts that are inserted into the database together."""
 
 _OLD = ("image_id", "record_id", "uri", "validator", "status", "error_code")
+_LATER = {"warning", "colors"}
+"""Columns that parts of earlier versions lack."""
 
 
 @dataclass(frozen=True)
@@ -185,17 +187,17 @@ def _load_old(
 ) -> None:
     """Add the rows of parts to `old`.
 
-    Parts with metadata of another type, or without the column `warning`, are marked `retyped`: they are rewritten, so
-    that all parts of a catalog have the same columns.
+    Parts with metadata of another type, or without a column that an earlier version did not write, are marked
+    `retyped`: they are rewritten, so that all parts of a catalog have the same columns.
     """
     waiting: list[pa.Table] = []
-    for number, (part, table) in enumerate(read_parts(catalog, parts, [*_OLD, "metadata", "warning"]), 1):
+    for number, (part, schema, table) in enumerate(read_parts_with_schemas(catalog, parts, [*_OLD, "metadata"]), 1):
         type_of_part = table.schema.field("metadata").type if "metadata" in table.column_names else None
         kept = table.select([*_OLD, *(["metadata"] if type_of_part is not None and type_of_part == metadata else [])])
         same = {
             "part": part.path,
             "rank": rank,
-            "retyped": type_of_part != metadata or "warning" not in table.column_names,
+            "retyped": type_of_part != metadata or not _LATER.issubset(schema.names),
             "reread": reread,
         }
         for name, value in same.items():

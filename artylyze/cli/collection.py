@@ -89,7 +89,9 @@ def tag(
     ] = "",
     model: Annotated[
         str | None,
-        typer.Option(help="A bundle (folder or address), or timm:NAME. Default: EfficientNet-Lite0, offline."),
+        typer.Option(
+            help="A bundle (folder or address), timm:NAME or open_clip:NAME. Default: EfficientNet-Lite0, offline."
+        ),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
     metadata: MetadataOption = None,
@@ -113,6 +115,9 @@ def tag(
         int | None, typer.Option(help="Images committed together. Default: by the size of the collection.")
     ] = None,
     top_k: Annotated[int, typer.Option(help="Terms kept for each task.")] = 5,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Keep a small JPEG of each image in the catalog, about 4 KB each.")
+    ] = False,
     max_error_rate: Annotated[
         float, typer.Option(help="Share of images that may fail before the exit code is 5.")
     ] = 0.05,
@@ -164,6 +169,7 @@ def tag(
         readers=readers,
         shard_size=shard_size,
         top_k=top_k,
+        thumbnails=thumbnails,
         max_error_rate=max_error_rate,
         limit=limit,
         update=update,

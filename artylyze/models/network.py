@@ -9,6 +9,7 @@ import torch
 
 from artylyze.errors import InputError
 from artylyze.models.backbones import Backbone, create_module, measured
+from artylyze.models.open_clip import PREFIX, create_vision_tower
 from artylyze.models.taps import extract
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def linear(weight: torch.Tensor, bias: torch.Tensor) -> torch.nn.Linear:
 
 
 def _module(bundle: Bundle, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    module = create_module(bundle.backbone, bundle.preprocessing.size)
+    create = create_vision_tower if bundle.backbone.startswith(PREFIX) else create_module
+    module = create(bundle.backbone, bundle.preprocessing.size)
     module.load_state_dict(
         {name.removeprefix("backbone."): tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
     )

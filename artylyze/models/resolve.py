@@ -9,6 +9,8 @@ from artylyze.errors import InputError, UsageError
 from artylyze.models.bundle import DESCRIPTION, Bundle
 from artylyze.models.cache import cache_folder, cached
 from artylyze.models.folder import load
+from artylyze.models.open_clip import PREFIX, package_version, resolve_reference
+from artylyze.models.open_clip import load_backbone as load_vision_tower
 from artylyze.models.starter import has_starter, load_starter
 from artylyze.storage import is_url, open_store
 from artylyze.storage.nearest import did_you_mean
@@ -25,7 +27,9 @@ _UNPUBLISHED = "cnn3"  # NAME of artylyze.models.cnn3, which needs torch
 def resolve_model(
     spec: str | Path | None = None, *, weights: str | Path | None = None, size: int | None = None
 ) -> Bundle:
-    """Return the bundle of `spec`: its folder or address, 'timm:NAME' (embeddings only), or None for the starter.
+    """Return the bundle of `spec`: its folder or address, 'timm:NAME', 'open_clip:NAME', or None for the starter.
+
+    Those of timm and open_clip give embeddings only; `artylyze.models.open_clip` says what else may follow its name.
 
     `weights` (a file) and `size` (pixels a side; None: the model's own) are for 'timm:NAME', whose bundle is built once
     and cached. An artylyze without a starter uses EMBEDDINGS_ONLY instead. Raises InputError for an unknown model,
@@ -36,11 +40,14 @@ def resolve_model(
     name = str(spec) if spec is not None else None if has_starter() else EMBEDDINGS_ONLY
     if name is not None and name.startswith("timm:"):
         return _timm_bundle(name.removeprefix("timm:"), Path(weights) if weights is not None else None, size)
+    if name is not None and name.startswith(PREFIX) and weights is None and size is None:
+        return _open_clip_bundle(name)
     address = name is not None and is_url(name)
-    if not (name is None or address or (name and Path(name).is_dir())):
+    if not (name is None or address or (name and Path(name).is_dir()) or name.startswith(PREFIX)):
         raise InputError(
             f"There is no model {name!r}: give the folder or address of a bundle, timm:NAME for the backbone NAME of "
-            f"timm, or nothing for the model that ships with artylyze.{did_you_mean(name)}"
+            f"timm, open_clip:NAME for that of a CLIP model, or nothing for the model that ships with artylyze."
+            f"{did_you_mean(name)}"
         )
     if weights is not None or size is not None:
         raise UsageError("A bundle has its own weights and input size: give `weights` with timm:NAME only.")
@@ -72,6 +79,24 @@ def _timm_bundle(name: str, weights: Path | None, size: int | None) -> Bundle:
     return cached(
         name, {"name": name, "size": size, "weights": None if weights is None else _file_digest(weights)}, build
     )
+
+
+def _open_clip_bundle(reference: str) -> Bundle:
+    reference = resolve_reference(reference)
+    folder = Path(reference.removeprefix(PREFIX))
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_absolute() else []
+
+    def build() -> Bundle:
+        from artylyze.models.build import build_bundle
+
+        return build_bundle(load_vision_tower(reference), training={"text_encoder": reference})
+
+    ingredients = {
+        "reference": reference,
+        "files": {path.name: _file_digest(path) for path in files},
+        "open_clip": package_version(reference),
+    }
+    return cached("open_clip", ingredients, build)
 
 
 def _file_digest(path: Path) -> str:

@@ -103,7 +103,7 @@ def forecast(planned: Plan, *, output: str, scanned: bool, device: str, taggers:
     manifest = planned.manifest
     images = manifest.rows - planned.base.copied
     wanted = _sample(manifest)
-    probe = _measure(planned.bundle, device, wanted)
+    probe = _measure(planned.bundle, device, wanted, thumbnails=bool(planned.spec.settings.get("thumbnails")))
     remote = sum(is_url(source.uri) for source in wanted) / max(1, len(wanted))
     if readers:
         per_image = max(probe.decode_seconds / readers, probe.inference_seconds / taggers)
@@ -138,14 +138,14 @@ def _sample(manifest: Manifest) -> list[Source]:
         return [source for row in chosen for source in sources(read_rows(file, row, row + 1))]
 
 
-def _measure(bundle: Bundle, device: str, wanted: Sequence[Source]) -> _Probe:
+def _measure(bundle: Bundle, device: str, wanted: Sequence[Source], *, thumbnails: bool) -> _Probe:
     began = perf_counter()
     for source in wanted:
         with suppress(ImageError):  # it is counted below, where it is read again
             fetch(source.uri)
     fetching = (perf_counter() - began) / max(1, len(wanted))
     outcomes: list[Seen | ImageError | None] = [None] * len(wanted)
-    with Reader(bundle.preprocessing.size) as reader:
+    with Reader(bundle.preprocessing.size, colors=True, thumbnails=thumbnails) as reader:
         for _ in reader.read(wanted[:1], [None], 1):
             pass  # the child process has started
         began = perf_counter()

@@ -222,6 +222,7 @@ def _settings(request: TagRequest, plan: Plan, spec: RunSpec, *, conditional: bo
         size=plan.bundle.preprocessing.size,
         top_k=request.top_k,
         conditional=conditional,
+        thumbnails=bool(spec.settings.get("thumbnails")),
         deadline=request.deadline,
         session=uuid4().hex[:12],
     )

@@ -104,6 +104,7 @@ class _Fused:
             settings.tasks,
             settings.embedding_dim,
             settings.size,
+            thumbnails=settings.thumbnails,
             deadline=settings.deadline,
             canary=settings.canary,
         )

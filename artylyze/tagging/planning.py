@@ -46,7 +46,7 @@ from artylyze.tagging.request import TagRequest
 from artylyze.wording import counted
 from artylyze.workers.supervision import cores
 
-OUTPUT_VERSION = 2
+OUTPUT_VERSION = 3
 """Part of every run's id. Raise it when the same image and model would give another row, to tag anew."""
 
 
@@ -154,6 +154,10 @@ def _refuse_another_model(request: TagRequest, snapshot: Snapshot, bundle: Bundl
         what = f"was made by model {snapshot.model_id[:12]}, this is {bundle.model_id[:12]}. Give the same `model`"
     elif bundle.tasks and snapshot.settings.get("top_k") != request.top_k:
         what = f"keeps `top_k={snapshot.settings.get('top_k')}`, this is {request.top_k}. Give the same"
+    elif bool(snapshot.settings.get("thumbnails")) != request.thumbnails:
+        what = (
+            "has no thumbnails. Leave out `thumbnails`" if request.thumbnails else "has thumbnails. Give `thumbnails`"
+        )
     if what is not None:
         raise InputError(
             f"The catalog {request.output} with {counted(snapshot.rows, 'image')} {what}, give another `output`, or "
@@ -209,6 +213,7 @@ def _serves(spec: RunSpec, request: TagRequest, bundle: Bundle) -> bool:
     return (
         spec.model_id == bundle.model_id
         and (not bundle.tasks or spec.settings.get("top_k") == request.top_k)
+        and bool(spec.settings.get("thumbnails")) == request.thumbnails
         and spec.settings.get("output_version", 1) == OUTPUT_VERSION
         and (spec.operation == "replace" or not request.replace)
         and (spec.operation == "retry-failed" or request.source is not None)
@@ -322,7 +327,14 @@ def _decides(request: TagRequest, bundle: Bundle, manifest: Manifest | None, par
 
 def _asked(request: TagRequest) -> dict[str, Any]:
     asked: dict[str, Any] = {"top_k": request.top_k, "device": request.device}
+    asked |= {"thumbnails": True} if request.thumbnails else {}
     return asked | ({"force": list(request.force)} if request.force else {})
+
+
+def _text_encoder(bundle: Bundle) -> dict[str, Any]:
+    """Return the reference of the text tower that goes with the model, for search by words."""
+    encoder = bundle.training.get("text_encoder")
+    return {} if encoder is None else {"text_encoder": encoder}
 
 
 def _spec(
@@ -336,7 +348,7 @@ def _spec(
         model_id=bundle.model_id,
         tasks=tuple(task.name for task in bundle.tasks),
         dim=bundle.embedding_dim,
-        settings=_asked(request) | {"output_version": OUTPUT_VERSION},
+        settings=_asked(request) | _text_encoder(bundle) | {"output_version": OUTPUT_VERSION},
         device=request.device,
         precision="auto",
         versions={"artylyze": __version__} | {package: version(package) for package in packages},

@@ -200,6 +200,7 @@ class FusedStage:
                 settings.tasks,
                 settings.embedding_dim,
                 settings.size,
+                thumbnails=settings.thumbnails,
                 deadline=settings.deadline,
                 canary=settings.canary,
             )

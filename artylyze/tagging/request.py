@@ -22,11 +22,12 @@ class TagRequest:
     Attributes:
         source: a collection or a manifest; None only to retry what failed.
         output: address of the catalog.
-        model: a bundle's folder, `timm:NAME`, or None for the default.
+        model: a bundle's folder, `timm:NAME`, `open_clip:NAME`, or None for the default.
         device: `auto`, `cpu` or `cuda`.
         engine: `local` (this machine alone), `ray`, or `auto`: Ray where RAY_ADDRESS names a cluster, as in a Ray job.
         shard_size: images in a shard, None to choose.
         top_k: terms kept for each task.
+        thumbnails: keep a JPEG of each image in the catalog, 128 pixels on its longer side.
         max_error_rate: share of the images that may fail before the exit code says so, 0 to 1.
         limit: tag only that many images, None for all.
         update: tag only what is new or changed since the snapshot.
@@ -50,6 +51,7 @@ class TagRequest:
     engine: str = "auto"
     shard_size: int | None = None
     top_k: int = 5
+    thumbnails: bool = False
     max_error_rate: float = 0.05
     limit: int | None = None
     update: bool = False

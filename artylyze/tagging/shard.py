@@ -39,6 +39,7 @@ class ShardSettings:
         size: side of the decoded square, pixels.
         top_k: terms kept for each task.
         conditional: whether the storage honours a put that must not replace.
+        thumbnails: whether the catalog keeps a thumbnail of each image.
         deadline: seconds that one image may take to decode.
         canary: address of an object that could be read when the run began.
         session: of the command that drives the run.
@@ -52,6 +53,7 @@ class ShardSettings:
     size: int
     top_k: int
     conditional: bool
+    thumbnails: bool = False
     deadline: float = 60.0
     canary: str | None = None
     session: str = ""
@@ -114,7 +116,9 @@ class ShardReader:
         self._size = settings.size
         self._canary = settings.canary
         self._threads = FetchThreads()
-        self._process = ImageProcess(settings.size, deadline=settings.deadline)
+        self._process = ImageProcess(
+            settings.size, colors=True, thumbnails=settings.thumbnails, deadline=settings.deadline
+        )
 
     def stop(self) -> None:
         """End the child and the threads, from any thread: a `read` that is going on fails soon."""
@@ -181,7 +185,7 @@ def commit_rows(
         outputs: of the images among them that could be read.
     """
     metadata = planned.schema.field("metadata").type if "metadata" in planned.column_names else None
-    schema = catalog_schema([task.name for task in settings.tasks], metadata)
+    schema = catalog_schema([task.name for task in settings.tasks], metadata, thumbnails=settings.thumbnails)
     table = build_rows(
         schema,
         to_tag(planned),
@@ -204,7 +208,8 @@ def _with_copies(catalog: str, planned: pa.Table, tagged: pa.Table) -> pa.Table:
     with pq.ParquetFile(open_store(catalog).open(path)) as file:
         old = _take_rows(file, copied.column("row").to_numpy())
     columns: dict[str, Any] = {name: old.column(name) for name in tagged.column_names if name in old.column_names}
-    columns.setdefault("warning", pa.nulls(old.num_rows, pa.string()))  # parts of before it was a column
+    for field in tagged.schema:  # a part of an earlier version may lack columns of this one
+        columns.setdefault(field.name, pa.nulls(old.num_rows, field.type))
     today = [name for name in FROM_MANIFEST if name in copied.column_names and name != "validator"]
     columns |= {name: copied.column(name) for name in today}  # the validator stays: it tells which version was read
     whole = pa.concat_tables([tagged, pa.table(columns).select(tagged.column_names).cast(tagged.schema)])

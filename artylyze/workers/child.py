@@ -14,6 +14,8 @@ import numpy as np
 
 from artylyze.errors import ImageError
 from artylyze.images import Decoded, decode
+from artylyze.images.palette import dominant_colors
+from artylyze.images.thumbnail import thumbnail
 from artylyze.workers.protocol import LENGTH, pack_header
 from artylyze.workers.supervision import accept, ready, send, watch
 
@@ -27,10 +29,11 @@ Finish = Callable[[list[Decoded]], memoryview]
 def main(arguments: list[str]) -> None:
     """Answer each batch until the parent closes the socket.
 
-    Arguments: number of the socket's file descriptor, size (pixels), max_pixels, deadline (seconds). The payload is the
-    pickled bundle, or nothing.
+    Arguments: number of the socket's file descriptor, size (pixels), max_pixels, deadline (seconds), and whether the
+    headers hold colors and thumbnails (0 or 1). The payload is the pickled bundle, or nothing.
     """
     descriptor, size, max_pixels, deadline = *map(int, arguments[:3]), float(arguments[3])
+    colors, thumbnails = (bool(int(argument)) for argument in arguments[4:])
     link, payload = accept(descriptor)
     together, finish = _model(payload, deadline) if payload else (1, _pixels)
     del payload
@@ -43,7 +46,7 @@ def main(arguments: list[str]) -> None:
             for _ in range(*LENGTH.unpack(count)):
                 image = requests.read(*LENGTH.unpack(requests.read(LENGTH.size)))
                 decoded = _decode(image, size, max_pixels, deadline)
-                headers.append(pack_header(decoded))
+                headers.append(_header(decoded, colors=colors, thumbnails=thumbnails))
                 if not isinstance(decoded, ImageError):
                     waiting.append(decoded)
                 if len(waiting) == together:
@@ -67,6 +70,16 @@ def _decode(data: bytes, size: int, max_pixels: int, deadline: float) -> Decoded
         return error
     finally:
         watch(0)
+
+
+def _header(decoded: Decoded | ImageError, *, colors: bool, thumbnails: bool) -> bytes:
+    if isinstance(decoded, ImageError):
+        return pack_header(decoded)
+    return pack_header(
+        decoded,
+        dominant_colors(decoded.pixels).tobytes() if colors else b"",
+        thumbnail(decoded.pixels, decoded.width, decoded.height) if thumbnails else b"",
+    )
 
 
 def _pixels(images: list[Decoded]) -> memoryview:

@@ -49,6 +49,8 @@ class ImageProcess:
         size: side of the square that images are decoded to, pixels.
         bundle: returns a model, for a child that tags too; called when a child starts.
         width: float32 values in a row of the model: its embedding and the logits of all tasks.
+        colors: whether `Seen` has the dominant colours.
+        thumbnails: whether `Seen` has a thumbnail.
         deadline: seconds that one image may take to decode, or a batch to be tagged.
         max_pixels: as in `images.decode`.
     """
@@ -59,11 +61,13 @@ class ImageProcess:
         *,
         bundle: Callable[[], Bundle] | None = None,
         width: int = 0,
+        colors: bool = False,
+        thumbnails: bool = False,
         deadline: float = 60.0,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         payload = bytes if bundle is None else lambda: pickle.dumps(bundle())
-        self.child = Child(child.__name__, (size, max_pixels, deadline), payload)
+        self.child = Child(child.__name__, (size, max_pixels, deadline, int(colors), int(thumbnails)), payload)
         self.deadline = deadline
         self._row: tuple[tuple[int, ...], type[np.generic]] = (
             ((size, size, 3), np.uint8) if bundle is None else ((width,), np.float32)
@@ -116,6 +120,7 @@ class TaggerProcess:
         tasks: of the model.
         embedding_dim: of the model.
         size: side of the square that the model takes, pixels.
+        thumbnails: whether `Seen` has a thumbnail.
         deadline: seconds that one image may take to decode, or a batch to be tagged.
         canary: as `Reader` has it.
     """
@@ -127,6 +132,7 @@ class TaggerProcess:
         embedding_dim: int,
         size: int,
         *,
+        thumbnails: bool = False,
         deadline: float = 60.0,
         canary: str | None = None,
     ) -> None:
@@ -134,7 +140,9 @@ class TaggerProcess:
         self._dim = embedding_dim
         self._canary = canary
         width = embedding_dim + sum(self._widths.values())
-        self.process = ImageProcess(size, bundle=bundle, width=width, deadline=deadline)
+        self.process = ImageProcess(
+            size, bundle=bundle, width=width, colors=True, thumbnails=thumbnails, deadline=deadline
+        )
         self._threads = FetchThreads()
 
     def start(self) -> None:

@@ -2,7 +2,7 @@
 
 A request is a number of images and, for each, its length and its bytes. The answer is the length of all headers, the
 headers in the order of the request, and then a row for each image that could be decoded: its pixels, or what the
-model makes of them.
+model makes of them. The parent of a child with a model has no pixels: what a catalog keeps of them is in the headers.
 """
 
 from __future__ import annotations
@@ -20,33 +20,44 @@ if TYPE_CHECKING:
 LENGTH = struct.Struct("!Q")
 """Of what follows: bytes, or images of a batch."""
 
-_HEADER = struct.Struct("!?IIH")  # decoded, width, height, bytes of text that follow
+_HEADER = struct.Struct("!?IIHHI")  # decoded, width, height; bytes of text, colors and thumbnail that follow
 
 
 class Seen(NamedTuple):
-    """What a file says of its image: pixels of the full resolution as displayed, the format, and what is amiss."""
+    """What is known of an image that was decoded.
+
+    Attributes:
+        width, height: pixels of the full resolution, as displayed.
+        format: of the file.
+        warning: why the picture may be incomplete, None if it is not.
+        colors: the bytes of what `images.palette.dominant_colors` returns; empty where they were not asked for.
+        thumbnail: the JPEG that `images.thumbnail.thumbnail` returns; empty where it was not asked for.
+    """
 
     width: int
     height: int
     format: str
     warning: str | None = None
+    colors: bytes = b""
+    thumbnail: bytes = b""
 
 
-def pack_header(decoded: Decoded | ImageError) -> bytes:
+def pack_header(decoded: Decoded | ImageError, colors: bytes = b"", thumbnail: bytes = b"") -> bytes:
     """In the child: what `read_header` takes."""
     if isinstance(decoded, ImageError):
         text = f"{decoded.code} {decoded.detail}".encode()
-        return _HEADER.pack(False, 0, 0, len(text)) + text
+        return _HEADER.pack(False, 0, 0, len(text), 0, 0) + text
     text = f"{decoded.format} {decoded.warning or ''}".encode()
-    return _HEADER.pack(True, decoded.width, decoded.height, len(text)) + text
+    fixed = _HEADER.pack(True, decoded.width, decoded.height, len(text), len(colors), len(thumbnail))
+    return b"".join((fixed, text, colors, thumbnail))
 
 
 def read_header(read: Callable[[int], bytes]) -> Seen | ImageError:
     """In the parent: what the child says of an image, from what returns so many of its bytes."""
-    decoded, width, height, length = _HEADER.unpack(read(_HEADER.size))
-    text = read(length).decode()
+    decoded, width, height, *lengths = _HEADER.unpack(read(_HEADER.size))
+    text, colors, thumbnail = map(read, lengths)
     if decoded:
-        name, _, warning = text.partition(" ")
-        return Seen(width, height, name, warning or None)
-    code, _, detail = text.partition(" ")
+        name, _, warning = text.decode().partition(" ")
+        return Seen(width, height, name, warning or None, colors, thumbnail)
+    code, _, detail = text.decode().partition(" ")
     return ImageError(ErrorCode(code), detail)

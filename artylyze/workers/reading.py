@@ -45,6 +45,7 @@ class Reader:
     Args:
         size: side of the square that images are decoded to, pixels.
         decoders: number of decoding processes.
+        colors, thumbnails: as `ImageProcess` has them.
         fetchers: number of fetching threads.
         deadline: seconds that one image may take to decode.
         canary: address of an object that could be read when the run began: if images are refused and this one too,
@@ -56,12 +57,16 @@ class Reader:
         size: int,
         *,
         decoders: int = 1,
+        colors: bool = False,
+        thumbnails: bool = False,
         fetchers: int = FETCHERS,
         deadline: float = 60.0,
         canary: str | None = None,
     ) -> None:
         self.size = size
-        self._processes = [ImageProcess(size, deadline=deadline) for _ in range(decoders)]
+        self._processes = [
+            ImageProcess(size, colors=colors, thumbnails=thumbnails, deadline=deadline) for _ in range(decoders)
+        ]
         self._threads = FetchThreads(fetchers)
         self._canary = canary
 

@@ -33,11 +33,13 @@ def manifest_rows(ids: list[str], metadata: list[Any] | None = None) -> pa.Table
     return table if metadata is None else table.append_column("metadata", pa.array(metadata))
 
 
-def rows(table: pa.Table, seen: list[Seen | ImageError], scores: dict[str, Top] | None = None) -> list[dict[str, Any]]:
+def rows(
+    table: pa.Table, seen: list[Seen | ImageError], scores: dict[str, Top] | None = None, *, thumbnails: bool = False
+) -> list[dict[str, Any]]:
     good = sum(isinstance(one, Seen) for one in seen)
     vectors = np.arange(good * 2, dtype=np.float32).reshape(good, 2)
     metadata = table.schema.field("metadata").type if "metadata" in table.column_names else None
-    schema = catalog_schema(sorted(scores or {}), metadata)
+    schema = catalog_schema(sorted(scores or {}), metadata, thumbnails=thumbnails)
     built = build_rows(schema, table, seen, vectors, scores or {}, model_id="m", run_id="r")
     assert built.schema == schema
     built.validate(full=True)
@@ -49,10 +51,15 @@ def test_the_columns_are_those_of_the_design() -> None:
     schema = catalog_schema(["genre"], pa.struct([("title", pa.string())]))
     assert schema.names == [
         *("image_id", "record_id", "uri", "validator", "status", "error_code", "error_detail", "warning"),
-        *("width", "height", "format", "embedding", "genre", "genre_score", "genre_review", "genre_top"),
+        *("width", "height", "format", "colors", "embedding", "genre", "genre_score", "genre_review", "genre_top"),
         *("model_id", "run_id", "metadata"),
     ]
     assert schema.field("embedding").type == pa.list_(pa.float32())
+
+
+def test_there_are_thumbnails_where_they_were_asked_for() -> None:
+    names = catalog_schema(["genre"], None, thumbnails=True).names
+    assert names[names.index("thumbnail") :] == ["thumbnail", *catalog_schema(["genre"], None).names[12:]]
 
 
 def test_there_is_no_metadata_column_without_metadata() -> None:
@@ -65,6 +72,21 @@ def test_an_image_that_was_read_is_ok() -> None:
     assert (row["width"], row["height"], row["format"]) == (640, 480, "JPEG")
     assert row["embedding"] == [0, 1]
     assert (row["error_code"], row["error_detail"]) == (None, None)
+
+
+@given(st.lists(st.integers(-1, 5), max_size=8))
+def test_each_row_has_the_colors_and_the_thumbnail_of_its_image(numbers: list[int]) -> None:
+    """-1: an image that could not be read; 0: one of which no colours are known."""
+    palettes = [np.arange(4 * max(0, n), dtype=np.float32).reshape(-1, 4) + i for i, n in enumerate(numbers)]
+    seen: list[Seen | ImageError] = [
+        BAD if n < 0 else SEEN._replace(colors=palette.tobytes(), thumbnail=b"jpeg" * n)
+        for n, palette in zip(numbers, palettes, strict=True)
+    ]
+    found = rows(manifest_rows([f"{n:02d}" for n in range(len(numbers))]), seen, thumbnails=True)
+    for row, n, palette in zip(found, numbers, palettes, strict=True):
+        expected = [dict(zip(("l", "a", "b", "share"), color, strict=True)) for color in palette.tolist()]
+        assert row["colors"] == (expected if n > 0 else None)
+        assert row["thumbnail"] == (b"jpeg" * n if n > 0 else None)
 
 
 def test_an_image_that_was_not_read_says_why() -> None:

@@ -167,18 +167,19 @@ class TestRefusals:
             library.update(library.manifest({}))
 
 
-def test_an_update_gives_parts_of_before_warnings_their_column(library: Library) -> None:
+@pytest.mark.parametrize("column", ["warning", "colors"])
+def test_an_update_gives_parts_of_an_earlier_version_the_columns_they_lack(library: Library, column: str) -> None:
     images: dict[str, tuple[int, str | None]] = {key: (n, None) for n, key in enumerate("abcdefghi")}
     library.tag(library.manifest(library.titled(images)))
     snapshot = read_snapshot(library.catalog)
     for path in part_paths(library.catalog, snapshot):
         table = pq.read_table(path)
-        pq.write_table(table.drop_columns("warning"), path)
+        pq.write_table(table.drop_columns(column), path)
     del images["a"]
     changes = step(library, images, titles=False)
     assert (changes.tagged, changes.copied, changes.removed) == (0, 8, 1)
     assert library.read == []
-    assert library.table().column("warning").null_count == 8
+    assert library.table().column(column).null_count == 8
 
 
 @pytest.mark.parametrize("name", ["it's", "a [b] *", 'a "quote"', "a;b -- c"])

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from artylyze.catalog.compaction import compact
 from artylyze.catalog.run import Lease, run_store
+from artylyze.catalog.schema import COLORS
 from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
 from artylyze.collection.manifest import write_manifest
 from artylyze.collection.scan import scan
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
+from artylyze.images import decode
+from artylyze.images.palette import dominant_colors
+from artylyze.images.thumbnail import thumbnail
 from artylyze.storage import open_store
 from artylyze.tagging.job import check_error_rate, drive, run
 from artylyze.tagging.local_engine import LocalEngine
 from artylyze.tagging.planning import plan
 from artylyze.tagging.request import TagRequest
 from tests.tagging.conftest import Quiet, fill, picture
+
+SIZE = 64
+"""Side of the squares that the tests' model takes, pixels."""
 
 
 def ids(catalog: str) -> list[str]:
@@ -63,6 +73,63 @@ def test_an_image_that_ends_early_is_tagged_counted_and_said(request_for: TagReq
     warned = read_catalog(request_for.output, ["image_id", "status", "warning"]).to_pylist()[7]
     assert (warned["image_id"], warned["status"]) == ("0007.jpg", "ok")
     assert warned["warning"].startswith("the file ends early: up to ")
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_rows_carry_the_colors_of_their_image(request_for: TagRequest, watcher: Quiet, separate: bool) -> None:
+    Path(str(request_for.source), "0007.jpg").write_bytes(b"broken")
+    run(replace(request_for, separate=separate), watcher)
+    table = read_catalog(request_for.output, ["image_id", "colors"])
+    assert table.schema.field("colors").type == COLORS
+    assert "thumbnail" not in read_catalog(request_for.output).column_names
+    for row in table.to_pylist():
+        if row["image_id"] == "0007.jpg":
+            assert row["colors"] is None
+            continue
+        data = Path(str(request_for.source), row["image_id"]).read_bytes()
+        found = [list(color.values()) for color in row["colors"]]
+        np.testing.assert_array_equal(np.array(found, np.float32), dominant_colors(decode(data, SIZE).pixels))
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_thumbnails_are_kept_by_updates_and_compaction(
+    request_for: TagRequest, watcher: Quiet, separate: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "images" / "0007.jpg").write_bytes(b"broken")
+    request = replace(request_for, thumbnails=True, separate=separate)
+    run(request, watcher)
+    fill(tmp_path / "images", 5, start=50)
+    (tmp_path / "images" / "0003.jpg").write_bytes(picture(1003))
+    run(replace(request, update=True), watcher)
+    compact(request.output, watcher)
+    rows = read_catalog(request.output, ["image_id", "status", "thumbnail"]).to_pylist()
+    assert [row["image_id"] for row in rows] == [f"{n:04d}.jpg" for n in range(55)]
+    for row in rows:
+        assert (row["thumbnail"] is None) == (row["status"] == "error") == (row["image_id"] == "0007.jpg")
+        if row["thumbnail"] is not None:
+            decoded = decode((tmp_path / "images" / row["image_id"]).read_bytes(), SIZE)
+            assert row["thumbnail"] == thumbnail(decoded.pixels, 80, 60)
+
+
+def test_a_resume_keeps_the_thumbnails_of_the_run(request_for: TagRequest, watcher: Quiet) -> None:
+    request = replace(request_for, thumbnails=True)
+    outcome = run(request, watcher)
+    for name in ("_SUCCESS.json", "parts/part-00001.parquet"):
+        Path(request.output, "runs", outcome.run_id, name).unlink()
+    Path(request.output, "catalog.json").unlink()
+    again = run(request, watcher)
+    assert (again.run_id, again.committed, again.resumed) == (outcome.run_id, 10, 40)
+    assert read_catalog(request.output, ["thumbnail"]).column("thumbnail").null_count == 0
+
+
+@pytest.mark.parametrize(("before", "says"), [(False, "has no thumbnails. Leave out"), (True, "has thumbnails. Give")])
+@pytest.mark.parametrize("update", [False, True])
+def test_thumbnails_or_none_are_not_changed_in_silence(
+    request_for: TagRequest, watcher: Quiet, before: bool, says: str, update: bool
+) -> None:
+    run(replace(request_for, thumbnails=before), watcher)
+    with pytest.raises(InputError, match=rf"{says} `thumbnails`, give another `output`, or `replace`"):
+        run(replace(request_for, thumbnails=not before, update=update), watcher)
 
 
 def test_rows_carry_scores_for_each_task(request_for: TagRequest, watcher: Quiet) -> None:

@@ -19,6 +19,8 @@ from PIL import Image
 
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images import decode
+from artylyze.images.palette import dominant_colors
+from artylyze.images.thumbnail import thumbnail
 from artylyze.workers.fetching import Fetches, FetchThreads, Refusals, Source
 from artylyze.workers.process import ImageProcess
 from artylyze.workers.protocol import Seen
@@ -96,6 +98,19 @@ class Decoder:
         return child
 
 
+def test_the_header_has_colors_and_a_thumbnail_where_they_are_asked_for(tmp_path: Path) -> None:
+    with Decoder(tmp_path, colors=True, thumbnails=True) as decoder:
+        seen, pixels = decoder.decode(picture())
+        error = decoder.refusal(b"no image")
+    assert seen == Seen(65, 64, "PNG", None, dominant_colors(pixels).tobytes(), thumbnail(pixels, 65, 64))
+    assert error.code is ErrorCode.UNSUPPORTED
+
+
+def test_the_header_has_neither_where_they_are_not(tmp_path: Path) -> None:
+    with Decoder(tmp_path) as decoder:
+        assert decoder.decode(picture())[0] == Seen(65, 64, "PNG")
+
+
 @pytest.fixture
 def decoder(tmp_path: Path) -> Iterator[Decoder]:
     with Decoder(tmp_path) as made:
@@ -112,7 +127,7 @@ def test_answers_what_decoding_in_process_answers(decoder: Decoder, kind: str) -
     data = picture(kind=kind)
     expected = decode(data, SIZE)
     seen, pixels = decoder.decode(data)
-    assert seen == (expected.width, expected.height, expected.format, None)
+    assert seen == Seen(expected.width, expected.height, expected.format)
     assert seen[:3] == (65, 64, kind)
     assert np.array_equal(pixels, expected.pixels)
 
