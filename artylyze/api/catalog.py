@@ -163,25 +163,27 @@ class Catalog:
         *,
         like: StrPath | None = None,
         text: str | None = None,
+        color: str | Sequence[str] = (),
         where: str | None = None,
         k: int = 20,
         model: StrPath | None = None,
         output: StrPath | None = None,
     ) -> Results:
-        """Find works that are like one, have words, or meet a condition, as `search` does.
+        """Find works that are like one, have words or colours, or meet a condition, as `search` does.
 
         What a search reads is kept for the next one, which then takes milliseconds.
 
         Args:
             like: A record or image of the catalog, or the file or address of any image.
             text: Words of titles, artists and all your own columns.
+            color: Colours such as `#7a5c2e`, one or several.
             where: A condition on the columns in DuckDB's SQL.
             k: Number of works.
             model: The model that tagged the catalog, for an image that is not in it; None looks for it.
             output: A file to write: a contact sheet (.png), .csv, .json or .parquet; None writes none.
 
         Raises:
-            UsageError: If nothing is looked for.
+            UsageError: If nothing is looked for, or a colour is not written as `#7a5c2e`.
             InputError: As `search` does.
 
         Examples:
@@ -194,7 +196,7 @@ class Catalog:
         """
         from artylyze.api.searching import run_search
 
-        return run_search(lambda: self._searcher, like, text, where, k, model, output)
+        return run_search(lambda: self._searcher, like, text, color, where, k, model, output)
 
     def index(self, *, rebuild: bool = False, progress: bool | Watcher = True) -> Output:
         """Make the index that searches use, or bring it up to date, as `index` does.

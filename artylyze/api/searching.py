@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from artylyze.api.arguments import Output, StrPath, optional
+from artylyze.api.arguments import Output, StrPath, optional, several
 from artylyze.progress import Watcher, watching
 
 if TYPE_CHECKING:
@@ -117,13 +117,14 @@ def search(
     *,
     like: StrPath | None = None,
     text: str | None = None,
+    color: str | Sequence[str] = (),
     where: str | None = None,
     k: int = 20,
     model: StrPath | None = None,
     output: StrPath | None = None,
     progress: bool | Watcher = True,
 ) -> Results:
-    """Find works that are like one, have words, or meet a condition.
+    """Find works that are like one, have words or colours, or meet a condition.
 
     Several of these combine: `where` leaves works out, the others rank those that stay. The first search makes an index
     of the catalog.
@@ -133,6 +134,7 @@ def search(
         like: A record or image of the catalog, or the file or address of any image.
         text: Words of titles, artists and all your own columns; letter case, accents and small misspellings do not
             matter.
+        color: Colours such as `#7a5c2e`, one or several.
         where: A condition on the columns in DuckDB's SQL, such as `genre = 'portrait' and metadata.date < '1700'`.
         k: Number of works.
         model: The model that tagged the catalog, for an image that is not in it; None looks for it on this machine.
@@ -143,7 +145,7 @@ def search(
         The works, the best first.
 
     Raises:
-        UsageError: If nothing is looked for.
+        UsageError: If nothing is looked for, or a colour is not written as `#7a5c2e`.
         InputError: For a record that there is not, an image or a model that cannot be used, or a condition that DuckDB
             rejects.
 
@@ -159,13 +161,16 @@ def search(
     from artylyze.searching.search import Searcher
 
     with watching(progress) as watcher:
-        return run_search(lambda: Searcher.open(os.fspath(catalog), watcher), like, text, where, k, model, output)
+        return run_search(
+            lambda: Searcher.open(os.fspath(catalog), watcher), like, text, color, where, k, model, output
+        )
 
 
 def run_search(
     opened: Callable[[], Searcher],
     like: StrPath | None,
     text: str | None,
+    color: str | Sequence[str],
     where: str | None,
     k: int,
     model: StrPath | None,
@@ -175,7 +180,7 @@ def run_search(
     from artylyze.searching.results import check_target, write_results
     from artylyze.searching.search import SearchRequest
 
-    request = SearchRequest(optional(like), text, where, k, optional(model))
+    request = SearchRequest(optional(like), text, several(color), where, k, optional(model))
     target = optional(output)
     if target is not None:
         check_target(target)

@@ -22,6 +22,7 @@ def search(
     text: Annotated[
         str | None, typer.Option(help="Words of titles, artists and all your own columns; spelling may be a bit off.")
     ] = None,
+    color: Annotated[list[str] | None, typer.Option(help="A colour such as '#7a5c2e'. May be repeated.")] = None,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="A condition, such as \"metadata.date < '1700'\" (DuckDB).")
     ] = None,
@@ -37,17 +38,27 @@ def search(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find works by likeness or words.
+    """Find works by likeness, words or colour.
 
     Several conditions combine: --where leaves works out, the others rank those that stay, by their ranks if there are
-    two. The first search makes an index of the catalog.
+    several. The first search makes an index of the catalog.
 
-    Example: artylyze search catalog --text rembrandt --where "genre = 'portrait'" -o portraits.png
+    Example: artylyze search catalog --color '#5a3a22' --where "genre = 'portrait'" -o portraits.png
     """
     from artylyze.api.searching import search as run
 
     with reporter() as watcher:
-        works = run(catalog, like=like, text=text, where=where, k=k, model=model, output=output, progress=watcher)
+        works = run(
+            catalog,
+            like=like,
+            text=text,
+            color=color or (),
+            where=where,
+            k=k,
+            model=model,
+            output=output,
+            progress=watcher,
+        )
     if as_csv:
         works.print_csv(sys.stdout)
         return

@@ -22,7 +22,7 @@ from artylyze.workers.fetching import Source
 ENDINGS = (".png", ".csv", ".json", ".parquet")
 """Of the files that results are written to."""
 
-_LEFT_OUT = ("validator", "model_id", "run_id")
+_LEFT_OUT = ("validator", "model_id", "run_id", "colors")
 
 
 def check_target(output: str) -> None:
@@ -116,6 +116,7 @@ def in_words(request: SearchRequest) -> str:
     asked = [
         f"like {request.like}" if request.like else "",
         f"text: {request.text}" if request.text else "",
+        f"colour: {', '.join(request.color)}" if request.color else "",
         f"where {request.where}" if request.where else "",
     ]
     return shortened("; ".join(text for text in asked if text), 120)

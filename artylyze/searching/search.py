@@ -1,8 +1,8 @@
-"""Searching a catalog: by likeness to a work or an image, by words, among the rows of a condition.
+"""Searching a catalog: by likeness to a work or an image, by words, by colours, among the rows of a condition.
 
-Likeness and words rank the rows. Where both are given, ranks are fused (Cormack, Clarke and Buettcher, "Reciprocal Rank
-Fusion", 2009): a row counts 1 / (60 + rank) in each, since a cosine and a share of words have no common measure.
-`where` leaves rows out, and so do words that nothing in a row matches.
+Each of likeness, words and colours ranks the rows. Where several are given, ranks are fused (Cormack, Clarke and
+Buettcher, "Reciprocal Rank Fusion", 2009): a row counts 1 / (60 + rank) in each, since a cosine, a share of words and a
+share of colours have no common measure. `where` leaves rows out, and so do words that nothing in a row matches.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from artylyze.collection.known_columns import ARTIST, TITLE
 from artylyze.errors import InputError, UsageError
 from artylyze.progress import Watcher
 from artylyze.searching import rows as catalog_rows
+from artylyze.searching.colors import closeness, no_palettes, palettes, parse_color
 from artylyze.searching.exact import Embeddings
 from artylyze.searching.index import Index, nearest, open_index, scores_of
 from artylyze.searching.light import as_numpy, numbers, texts
@@ -52,6 +53,7 @@ class SearchRequest:
     Attributes:
         like: a record or image of the catalog, or the file or address of an image.
         text: words.
+        color: colours, each written `#rrggbb`.
         where: a condition in DuckDB's SQL.
         k: number of rows.
         model: of an image that is not in the catalog; None looks for the catalog's.
@@ -59,6 +61,7 @@ class SearchRequest:
 
     like: str | None = None
     text: str | None = None
+    color: tuple[str, ...] = ()
     where: str | None = None
     k: int = 20
     model: str | None = None
@@ -66,12 +69,14 @@ class SearchRequest:
     def __post_init__(self) -> None:
         if self.k < 1:
             raise UsageError("`k` must be at least 1.")
-        if self.like is None and self.text is None and self.where is None:
-            raise UsageError("Say what to look for: `like`, `text` or `where`, or several of them.")
+        if self.like is None and self.text is None and not self.color and self.where is None:
+            raise UsageError("Say what to look for: `like`, `text`, `color` or `where`, or several of them.")
         if self.text is not None and not words_of(self.text):
             raise UsageError("`text` has no words.")
         if self.model is not None and self.like is None:
             raise UsageError("`model` embeds the image of `like`: give that too.")
+        for color in self.color:
+            parse_color(color)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +86,8 @@ class Hits:
     Attributes:
         request: what was looked for.
         searched: number of rows that the conditions let through.
-        table: columns of the catalog without the embedding, preceded by `rank` (from 1), and `likeness` (a cosine)
-            and `text` (0 to 1) as far as they were asked for.
+        table: columns of the catalog without the embedding, preceded by `rank` (from 1), and `likeness` (a cosine),
+            `text` and `color` (both 0 to 1) as far as they were asked for.
         titles, artists: of each row, None where the catalog has none.
     """
 
@@ -95,10 +100,10 @@ class Hits:
     @property
     def scores(self) -> list[str]:
         """Names of the columns of scores that there are."""
-        return [name for name in self.table.column_names[1:3] if name in SCORES]
+        return [name for name in self.table.column_names[1:4] if name in SCORES]
 
 
-SCORES = ("likeness", "text")
+SCORES = ("likeness", "text", "color")
 """Columns of scores, in their order."""
 
 
@@ -126,8 +131,9 @@ class Searcher:
         """Return the k best rows.
 
         Raises:
-            InputError: for a record or image that is not there, an image or a model that cannot be used, or a
-                condition that DuckDB rejects.
+            InputError: for a record or image that is not there, an image or a model that cannot be used, a condition
+                that DuckDB rejects, or colours in a catalog that has none.
+            UsageError: for a colour that is not one.
         """
         allowed = np.ones(self.snapshot.rows, bool)
         if request.where is not None:
@@ -136,6 +142,10 @@ class Searcher:
         if request.text is not None:
             scores["text"] = self.words.match(request.text)
             allowed &= scores["text"] > 0
+        if request.color:
+            lab, shares = self._palettes
+            scores["color"] = closeness(lab, shares, [parse_color(color) for color in request.color])
+            allowed &= shares.any(axis=1)
         if request.like is not None:
             queries, own = self._queries(request.like, request.model)
             allowed[own] = False
@@ -163,6 +173,23 @@ class Searcher:
         names = ["image_id", "record_id", "uri"]
         tables = [table for _, table in catalog_rows.pieces(self.catalog, self.snapshot, names)]
         return pa.concat_tables(tables).combine_chunks()
+
+    @cached_property
+    def _palettes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The dominant colours of all rows; none in parts that an earlier version wrote."""
+        tables = catalog_rows.pieces(self.catalog, self.snapshot, ["image_id", "colors"])
+        columns = [table.column("colors") if "colors" in table.column_names else None for _, table in tables]
+        if all(column is None for column in columns):
+            raise InputError(
+                f"{self.catalog} has no column `colors`: it was made by an earlier version. Tag the collection again "
+                "(`artylyze tag --replace`)."
+            )
+        rows = [part.rows for part in self.snapshot.parts]
+        read = [
+            no_palettes(count) if column is None else palettes(column)
+            for count, column in zip(rows, columns, strict=True)
+        ]
+        return np.concatenate([lab for lab, _ in read]), np.concatenate([shares for _, shares in read])
 
     @cached_property
     def _places(self) -> NDArray[np.int64]:

@@ -38,6 +38,7 @@ def write_catalog(
     run_id: str | None = None,
     model_id: str = "model",
     metadata: Sequence[Mapping[str, Any]] | None = None,
+    colors: pa.Array | None = None,
 ) -> str:
     """Write a catalog of embeddings (n, d) into a folder and return its address.
 
@@ -50,6 +51,7 @@ def write_catalog(
         run_id: of the snapshot.
         model_id: of the rows that are written now.
         metadata: of each row, None for none.
+        colors: the column of that name; None leaves it out, as earlier versions did.
     """
     count, dim = matrix.shape
     kind = None if metadata is None else pa.array(metadata).type
@@ -75,6 +77,8 @@ def write_catalog(
             }
         )
     table = pa.Table.from_pylist(rows, schema)
+    place = schema.get_field_index("colors")
+    table = table.remove_column(place) if colors is None else table.set_column(place, "colors", colors)
     parts = []
     for start, stop in list(itertools.pairwise([0, *ends, count]))[:only]:
         path = folder / "runs" / "run0" / "parts" / f"part-{start:05}-{stop:05}.parquet"

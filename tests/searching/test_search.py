@@ -21,12 +21,14 @@ from artylyze.collection.scan import scan
 from artylyze.errors import InputError, UsageError
 from artylyze.models.folder import load
 from artylyze.searching.basis import unit
+from artylyze.searching.colors import parse_color
 from artylyze.searching.models import catalog_model, embed_image
 from artylyze.searching.results import as_json, describe, print_csv, write_results
 from artylyze.searching.search import Searcher, SearchRequest
 from tests.commandline import run
 from tests.pieces import Cut, catalogs, few_examples
 from tests.searching.catalogs import blobs, write_catalog
+from tests.searching.test_colors import palette_column
 from tests.small import paint
 
 COUNT = 60
@@ -38,13 +40,16 @@ METADATA = [
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> str:
-    """60 works in three parts, the fifth with an error."""
+    """60 works in three parts, the fifth with an error, red from 0 to blue at 59."""
+    red, blue = parse_color("#c00000"), parse_color("#0000c0")
+    colors = palette_column([[(red, 1 - row / 59), (blue, row / 59)] for row in range(COUNT)])
     return write_catalog(
         tmp_path / "catalog",
         blobs(COUNT, 16),
         ends=[20, 45],
         errors=[5],
         metadata=METADATA,
+        colors=colors,
     )
 
 
@@ -71,9 +76,11 @@ def test_an_image_is_named_by_its_id_or_its_address_too(catalog: str, name: str)
 
 
 def test_conditions_combine(catalog: str) -> None:
-    found = records(catalog, text="etude", where="metadata.date < '1630' and genre = 'portrait'", k=9)
+    found = records(
+        catalog, text="etude", color=("#0000c0",), where="metadata.date < '1630' and genre = 'portrait'", k=9
+    )
 
-    assert found == ["000000", "000010", "000020"]
+    assert found == ["000020", "000010", "000000"]
     assert records(catalog, like="000012", where="metadata.maker = 'Artist 1' and status = 'ok'", k=40) == sorted(
         records(catalog, like="000012", where="metadata.maker = 'Artist 1' and status = 'ok'", k=40),
         key=lambda record: -(unit(blobs(COUNT, 16)) @ unit(blobs(COUNT, 16))[12])[int(record)],
@@ -85,18 +92,14 @@ def test_where_alone_returns_rows_in_their_order_also_those_with_errors(catalog:
 
 
 def test_several_rankings_are_fused(catalog: str) -> None:
-    both = records(catalog, like="000000", text="river 21", k=60)
-    table = Searcher.open(catalog).search(SearchRequest(text="river 21", k=60)).table
-    shares: dict[str, float] = dict(
-        zip(table.column("record_id").to_pylist(), table.column("text").to_pylist(), strict=True)
-    )
-    likeness = [record for record in records(catalog, like="000000", k=60) if record in shares]
+    both = records(catalog, like="000000", color=("#c00000",), k=60)
+    by_likeness, by_color = records(catalog, like="000000", k=60), records(catalog, color=("#c00000",), k=60)
 
     def fused(record: str) -> float:
-        better: int = sum(shares[other] > shares[record] for other in likeness)  # equal shares have equal ranks
-        return 1 / (61 + likeness.index(record)) + 1 / (61 + better)
+        others = [record for record in by_color if record in by_likeness]
+        return 1 / (61 + by_likeness.index(record)) + 1 / (61 + others.index(record))
 
-    assert set(both) == set(likeness)
+    assert len(both) == 58
     assert [fused(record) for record in both] == pytest.approx(sorted(map(fused, both), reverse=True))
 
 
@@ -115,17 +118,21 @@ def test_what_is_not_there_is_an_error_with_what_is_near(catalog: str, asked: di
         records(catalog, **asked)
 
 
-@pytest.mark.parametrize("asked", [{}, {"text": " -- "}, {"text": "a", "k": 0}, {"text": "a", "model": "x"}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"text": " -- "}, {"color": ("brown",)}, {"text": "a", "k": 0}, {"text": "a", "model": "x"}]
+)
 def test_what_cannot_be_meant_is_a_usage_error(asked: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         SearchRequest(**asked)  # type: ignore[arg-type]
 
 
-def test_a_catalog_without_metadata(tmp_path: Path) -> None:
+def test_a_catalog_without_metadata_or_colours(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, blobs(10, 8))
 
     assert records(catalog, text="000003") == ["000003"]
     assert Searcher.open(catalog).search(SearchRequest(like="000003", k=2)).titles == (None, None)
+    with pytest.raises(InputError, match="no column `colors`"):
+        records(catalog, color=("#753",))
 
 
 @pytest.mark.parametrize("errors", [[], [0]])
