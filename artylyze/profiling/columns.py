@@ -39,7 +39,7 @@ DATED = 0.5
 
 ARTIST = ("artist", "artistname", "artists", "creator", "maker", "painter", "author")
 TITLE = ("title", "objecttitle", "titel", "titre", "titolo", "name")
-_DATE = (
+DATE = (
     "date",
     "dated",
     "year",
@@ -202,7 +202,7 @@ def _column(
         found = Column(name, "given", labels.terms, labels.codes.astype(np.int32))
     if artists is not None and key in artists.has:
         found = _with_facts(found, makers, artists)
-    if key in _DATE:
+    if key in DATE:
         return _half_centuries(found)
     return _why_not(found, known=key in _KINDS) or found
 
