@@ -24,6 +24,7 @@ FLOORS = """
     drawing tables
     collection
     catalog
+    searching
     datasets extraction
     tagging clustering training
     tuning evaluation
