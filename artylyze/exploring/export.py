@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import os
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -31,9 +31,9 @@ from artylyze.exploring.works import Works, read_works
 from artylyze.profiling.columns import Column
 from artylyze.progress import Watcher
 from artylyze.storage import check_output, open_store, reachable
+from artylyze.wording import counted
 from artylyze.workers.fetching import Source
 from artylyze.workers.reading import Reader
-from artylyze.wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
