@@ -10,7 +10,7 @@ GROUPS = {
     "Begin": ("demo", "sample"),
     "Tag a collection": ("scan", "tag", "status", "failures", "paths"),
     "Find works": ("search", "index"),
-    "Look at a catalog": ("report", "features", "cluster", "profiles", "influences", "compare-features"),
+    "Look at a catalog": ("explore", "report", "features", "cluster", "profiles", "influences", "compare-features"),
     "Train on your own labels": ("curate", "train", "tune", "evaluate"),
     "Look after catalogs and disks": ("compact", "gc", "cache", "bench"),
 }

@@ -1,6 +1,6 @@
 """Thumbnails of many works in one JPEG: square cells of 128, 64 and 32 pixels, in the order of the works.
 
-A thumbnail lies at the top left of its cell, in the shape of its work. A work whose picture cannot be had is a grey cell.
+A thumbnail lies at the top left of its cell, in the shape of its work; without a picture the cell is grey.
 """
 
 from __future__ import annotations

@@ -28,9 +28,7 @@ LONGEST_TEXT = 2_000
 _SHOWN = frozenset({"JPEG", "PNG", "GIF", "WEBP", "AVIF", "MPO"})
 """Formats, by Pillow's names, that browsers show."""
 
-_IIIF = re.compile(
-    r"(https?://.+)/(?:full|square|(?:pct:)?[\d.,]+)/[^/]+/!?[\d.]+/[a-z]+\.[a-z0-9]+(?:\?.*)?", re.IGNORECASE
-)
+_IIIF = re.compile(r"(https?://.+)/(?:full|square|(?:pct:)?[\d.,]+)/[^/]+/!?[\d.]+/[a-z]+\.[a-z0-9]+(?:\?.*)?", re.I)
 """An address of the IIIF Image API 2 or 3: identifier/region/size/rotation/quality.format."""
 
 
@@ -124,7 +122,7 @@ def _work(row: Mapping[str, Any], number: int, said: Said, tasks: Sequence[str],
 def _vocabulary(task: str, term: str) -> str | None:
     """The address of a term in the AAT, None where it is not known."""
     known = normalise(task, term)
-    return known and known.uri
+    return None if known is None else known.uri
 
 
 def _reason(row: Mapping[str, Any]) -> str | None:

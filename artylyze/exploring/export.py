@@ -1,4 +1,4 @@
-"""An explorer written as static files, from top to bottom: thumbnails, columns, neighbours, the map, works, the page."""
+"""An explorer as static files, from top to bottom: thumbnails, neighbours, the map, works, columns, the page."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ import numpy as np
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.exploring import atlases, details, neighbours
 from artylyze.exploring.atlases import from_jpeg, read_originals
+from artylyze.exploring.decided import apply
 from artylyze.exploring.details import Related
 from artylyze.exploring.facets import INLINE_TERMS, Facet, Said, facets_in, slug
 from artylyze.exploring.folder import INDEX, INLINE, MADE, Folder, digest, open_folder, to_json
 from artylyze.exploring.grouping import clusters_of, duplicates_of
+from artylyze.exploring.neighbours import NEAREST, NONE, nearest, read_vectors
 from artylyze.exploring.palette import Palette, read_palette
-from artylyze.exploring.projection import place, quantised
+from artylyze.exploring.projection import map_of, quantised
+from artylyze.exploring.reviews import read_decisions
 from artylyze.exploring.works import Works, read_works
 from artylyze.profiling.columns import Column
 from artylyze.progress import Watcher
@@ -74,15 +77,19 @@ class Explored:
 
     Attributes:
         folder: of the explorer.
+        title: of its page.
         works: in it.
         written: files that were written now.
+        collection: the works themselves.
         missing: works whose picture could not be had, by reason.
         notes: sentences on what the explorer lacks.
     """
 
     folder: str
+    title: str
     works: int
     written: int
+    collection: Works = field(repr=False)
     missing: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -90,11 +97,19 @@ class Explored:
         """Return it as JSON values."""
         return {
             "explorer": self.folder,
+            "title": self.title,
             "works": self.works,
             "files_written": self.written,
             "missing_pictures": dict(self.missing),
             "notes": list(self.notes),
         }
+
+    def in_words(self) -> str:
+        """Return what was written and how it is opened, for a terminal."""
+        page = f"{self.folder.rstrip('/')}/index.html"
+        how = f"open {page} in a browser" if self.works <= INLINE_WORKS else "put it on any web server"
+        lines = [f"Explorer of {counted(self.works, 'work')}, {counted(self.written, 'file')} written: {how}."]
+        return "\n".join([*lines, *self.notes])
 
 
 def export(request: ExploreRequest, watcher: Watcher) -> Explored:
@@ -110,6 +125,7 @@ def export(request: ExploreRequest, watcher: Watcher) -> Explored:
     folder = open_folder(request.output)
     watcher.say(f"Reading the catalog: {counted(snapshot.rows, 'work')}")
     works = read_works(request.catalog, snapshot)
+    works, decisions, decided = apply(works, read_decisions(request.catalog))
     said = facets_in(works)
     grouped = None if request.clusters is None else clusters_of(works, request.clusters, _columns(said))
     influences = None if grouped is None else grouped.influences
@@ -126,7 +142,7 @@ def export(request: ExploreRequest, watcher: Watcher) -> Explored:
     gone, missing = _write_pictures(folder, works, pictures, watcher)
     mapped = _write_neighbours(folder, works, vectors, watcher)
     _write_details(folder, works, said, Related(influences, duplicates), text, watcher)
-    facets = [*said.facets, *([] if grouped is None else [grouped.facet])]
+    facets = [*said.facets, *([] if grouped is None else [grouped.facet]), *decisions]
     columns = _columns_of(works, said, facets, mapped, gone, palette)
     for name, values in columns.items():
         folder.put(
@@ -137,6 +153,7 @@ def export(request: ExploreRequest, watcher: Watcher) -> Explored:
             folder.put(f"data/terms/{facet.column}.json", to_json(list(facet.terms)))
     if palette is not None:
         folder.put("data/colors.bin", palette.colors.tobytes())
+    folder.put("data/decisions.json", to_json(decided))
     notes = _notes(works, missing)
     index = {
         "version": VERSION,
@@ -152,7 +169,7 @@ def export(request: ExploreRequest, watcher: Watcher) -> Explored:
         "tasks": [{"name": task.name, "terms": list(task.terms)} for task in works.tasks],
         "clusters": None if grouped is None else dict(grouped.summary),
         "duplicates": bool(duplicates),
-        "neighbours": neighbours.NEAREST if mapped else 0,
+        "neighbours": NEAREST if mapped else 0,
         "colors": palette is not None,
         "thumbs": sorted(atlases.SIDES),
         "text": True,
@@ -168,7 +185,7 @@ def export(request: ExploreRequest, watcher: Watcher) -> Explored:
     if _is_inline(request, works):
         folder.put(INLINE, _inline(folder, keys, index))
     folder.put(INDEX, to_json(index))
-    return Explored(request.output, len(works), folder.written, missing, notes)
+    return Explored(request.output, str(index["title"]), len(works), folder.written, works, missing, notes)
 
 
 def web_files(root: Traversable | None = None, under: str = "") -> Iterator[tuple[str, bytes]]:
@@ -219,7 +236,8 @@ def _write_pictures(
         reading = _Reading(stack, cores)
         for number, block in enumerate(works.blocks(atlases.BLOCK)):
             piece = f"thumbs/{number}"
-            if (noted := folder.made.get(piece, {})).get("missing") and _is_back(works, block, noted):
+            before = folder.made.get(piece, {})
+            if before.get("missing") and _is_back(works, block, before):
                 del folder.made[piece]
             write = partial(_write_atlases, folder, works, block, pool, reading)
             noted = folder.make(piece, wanted[number], write)
@@ -276,7 +294,7 @@ def _is_back(works: Works, block: range, noted: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Mapped:
-    """The map: uint16 (n, 2), how it was made, and how true it is."""
+    """The map of n works: uint16 (n, 2), 0 for works without an embedding; how it was made, and how true it is."""
 
     places: NDArray[np.uint16]
     method: str
@@ -287,30 +305,22 @@ def _write_neighbours(folder: Folder, works: Works, wanted: str, watcher: Watche
     """Write the nearest works of each, and return the map; None where embeddings cannot be compared, or are none."""
     if len(works.models) > 1 or not works.ok.any():
         return None
-    watcher.say("Nearest works and the map")
-    rows, vectors = _vectors(works)
-    near, _ = neighbours.nearest(vectors)
+    vectors = read_vectors(works, watcher)
+    watcher.say("Finding the nearest works of each")
+    near = nearest(vectors)
 
     def write() -> None:
-        table = np.full((len(works), neighbours.NEAREST), neighbours.NONE, np.uint32)
-        table[rows] = np.where(near >= 0, rows[near], neighbours.NONE)
+        table = np.full((len(works), NEAREST), NONE, np.uint32)
+        table[vectors.rows] = np.where(near >= 0, vectors.rows[near], NONE)
         for number, block in enumerate(works.blocks(neighbours.BLOCK)):
             folder.put(f"data/neighbours/{number}.bin", table[block.start : block.stop].astype("<u4").tobytes())
 
     folder.make("neighbours", wanted, write)
+    watcher.say("Drawing the map")
+    made = map_of(works, vectors, near)
     places = np.zeros((len(works), 2), np.uint16)
-    places[rows] = quantised(place(vectors))
-    return _Mapped(places, "PCA", None)
-
-
-def _vectors(works: Works) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    pieces = list(works.rows.vectors())
-    rows = np.concatenate([rows for rows, _ in pieces])
-    order = np.argsort(rows)
-    matrix = np.nan_to_num(np.concatenate([vectors for _, vectors in pieces]))[order]
-    matrix -= matrix.mean(axis=0)
-    matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-    return rows[order], matrix
+    places[vectors.rows] = quantised(made.places)
+    return _Mapped(places, made.method, made.trustworthiness)
 
 
 def _write_details(folder: Folder, works: Works, said: Said, related: Related, wanted: str, watcher: Watcher) -> None:
@@ -363,6 +373,7 @@ def _written_keys(
         yield from (f"data/neighbours/{number}.bin" for number, _ in enumerate(works.blocks(neighbours.BLOCK)))
     if colors:
         yield "data/colors.bin"
+    yield "data/decisions.json"
 
 
 def _is_inline(request: ExploreRequest, works: Works) -> bool:

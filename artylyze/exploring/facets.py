@@ -84,7 +84,8 @@ def facets_in(works: Works) -> Said:
     facets = []
     for task in works.tasks:
         facets.append(Facet(task.name, "task", slug(task.name, set()), task.terms, task.codes))
-        facets.append(Facet(task.name, "review", f"{slug(task.name, set())}_review", ("review",), task.review))
+        flag = f"{slug(task.name, set())}_review"
+        facets.append(Facet(flag, "review", flag, ("flagged",), task.review))
     for column in described.columns:
         name = slug(f"meta_{column.name}", taken)
         taken.add(name)
@@ -120,4 +121,5 @@ def _years(works: Works, dates: str | None) -> NDArray[np.int16]:
         coded = pa.concat_arrays(coded.chunks)
     years: Sequence[int] = [year_in(text) for text in coded.dictionary.to_pylist()]
     codes = coded.indices.fill_null(len(years)).to_numpy()
-    return np.array([*years, UNKNOWN], np.int16)[codes]
+    of_works: NDArray[np.int16] = np.array([*years, UNKNOWN], np.int16)[codes]
+    return of_works

@@ -91,8 +91,9 @@ def _latest(table: pa.Table) -> pa.Table:
 
 def as_dicts(decisions: pa.Table) -> list[dict[str, Any]]:
     """Return decisions as JSON values, times in ISO 8601."""
-    rows = decisions.to_pylist()
+    rows: list[dict[str, Any]] = decisions.to_pylist()
     for row in rows:
+        row["score"] = None if row["score"] is None else round(row["score"], 4)
         row["time"] = row["time"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return rows
 

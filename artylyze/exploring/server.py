@@ -12,20 +12,26 @@ import json
 import mimetypes
 import re
 import secrets
-import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from artylyze.errors import ArtylyzeError, ImageError, InputError, StorageError, UsageError
 from artylyze.exploring import reviews
+from artylyze.exploring.decided import with_rows
 from artylyze.exploring.folder import INDEX, INLINE, MADE, to_json
 from artylyze.exploring.originals import Originals
+from artylyze.exploring.works import Works
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 
@@ -70,20 +76,20 @@ class Site:
 
     Attributes:
         folder: of the explorer, local.
-        catalog: its address.
-        originals: of the works.
+        works: in it.
+        originals: theirs.
         token: that requests which change something must bring.
         session: the decisions of this server.
     """
 
     folder: Path
-    catalog: str
+    works: Works
     originals: Originals
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     session: reviews.Session = field(init=False)
 
     def __post_init__(self) -> None:
-        self.session = reviews.Session(self.catalog)
+        self.session = reviews.Session(self.works.catalog)
 
     def index(self) -> bytes:
         """Return index.json with what only the server knows."""
@@ -92,7 +98,23 @@ class Site:
 
     def decisions(self) -> bytes:
         """Return the decisions that hold, of all sessions, as JSON."""
-        return to_json(reviews.as_dicts(reviews.read_decisions(self.catalog)))
+        return to_json(with_rows(self.works, reviews.read_decisions(self.works.catalog)))
+
+    def save(self, decisions: Sequence[Mapping[str, Any]]) -> int:
+        """Keep decisions, with the validators and models of their images, and return how many.
+
+        Raises:
+            InputError: for an image that the catalog does not have.
+        """
+        names = pa.array([decision["image_id"] for decision in decisions], pa.string())
+        rows = pc.index_in(names, value_set=self.works.ids)
+        if rows.null_count:
+            raise InputError(f"The catalog has no image {names.filter(pc.is_null(rows))[0].as_py()!r}.")
+        known = self.works.rows.take(rows.to_pylist(), ["validator", "model_id"]).to_pylist() if decisions else []
+        return self.session.save(
+            {**decision, **{name: decision[name] or value for name, value in row.items()}}
+            for decision, row in zip(decisions, known, strict=True)
+        )
 
 
 class Server:
@@ -138,37 +160,47 @@ class Server:
         self._site.originals.close()
 
 
-def free_port(start: int) -> int | None:
-    """Return the first port after `start` that nothing answers on; None if none of TRIES is free."""
-    for port in range(start + 1, min(start + 1 + TRIES, 65_536)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    return None
+def check_port(port: int | None) -> None:
+    """Raise UsageError for a port that is in use, or cannot be had; where none is asked for, if none is free."""
+    _bound(port, lambda number: _Probe((HOST, number), BaseHTTPRequestHandler)).server_close()
 
 
 def _listen(site: Site, port: int | None) -> _Listener:
     handler = type("Handler", (_Handler,), {"site": site})
+    return _bound(port, lambda number: _Listener((HOST, number), handler))
+
+
+def _bound(port: int | None, bind: Callable[[int], T]) -> T:
+    """Bind a port, or the first free one from PORT on."""
     for number in [port] if port is not None else range(PORT, PORT + TRIES):
         if not 0 <= number < 65_536:
             raise UsageError(f"`port={number}`: a port is from 0 to 65535.")
         try:
-            return _Listener((HOST, number), handler)
+            return bind(number)
         except PermissionError as error:
             raise UsageError(f"`port={number}` may not be used: {error.strerror}. Give a port above 1023.") from error
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            if port is None:
-                continue
-            free = free_port(number)
-            other = "" if free is None else f" Port {free} is free: `port={free}`."
-            raise UsageError(f"`port={number}` is in use.{other}") from error
+            if port is not None:
+                free = _free_port(number)
+                other = "" if free is None else f" Port {free} is free: `port={free}`."
+                raise UsageError(f"`port={number}` is in use.{other}") from error
     raise UsageError(f"The ports from {PORT} to {PORT + TRIES - 1} are all in use: give another with `port=NUMBER`.")
+
+
+def _free_port(after: int) -> int | None:
+    for number in range(after + 1, min(after + 1 + TRIES, 65_536)):
+        try:
+            _Probe((HOST, number), BaseHTTPRequestHandler).server_close()
+        except OSError:
+            continue
+        return number
+    return None
+
+
+class _Probe(HTTPServer):
+    """Binds a port and answers nobody."""
 
 
 class _Listener(ThreadingHTTPServer):
@@ -180,6 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     site: ClassVar[Site]
+    server: ThreadingHTTPServer
     protocol_version = "HTTP/1.1"
     server_version = "artylyze"
     sys_version = ""
@@ -213,12 +246,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
 
     def _is_ours(self) -> bool:
-        port = self.server.server_address[1]
+        port = self.server.server_port
         allowed = {f"{name}:{port}" for name in (HOST, "localhost")}
-        origin = self.headers.get("Origin")
-        return self.headers.get("Host") in allowed and (
-            origin is None or origin in {f"http://{one}" for one in allowed}
-        )
+        origins = {None, *(f"http://{name}" for name in allowed)}
+        return self.headers.get("Host") in allowed and self.headers.get("Origin") in origins
 
     def _get(self, path: str) -> None:
         if image := _IMAGE.fullmatch(path):
@@ -262,7 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > LARGEST_BODY:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {LARGEST_BODY:,} bytes.")
             return
-        saved = self.site.session.save(_decisions(self.rfile.read(int(length))))
+        saved = self.site.save(_decisions(self.rfile.read(int(length))))
         self._send(HTTPStatus.OK, to_json({"saved": saved}), "application/json")
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:

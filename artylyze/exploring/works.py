@@ -73,7 +73,8 @@ class Works:
     @property
     def ok(self) -> NDArray[np.bool_]:
         """Bool (n,), the works with an embedding."""
-        return self.status == 0
+        readable: NDArray[np.bool_] = self.status == 0
+        return readable
 
     def blocks(self, size: int) -> Iterator[range]:
         """Yield the works in ranges of `size`, the last perhaps shorter."""
