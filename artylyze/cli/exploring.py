@@ -21,9 +21,7 @@ def explore(
         str | None, typer.Option("--output", "-o", help="Write static files into this folder or address instead.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page. Default: the catalog's folder.")] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port to serve on. Default: the first free from 8765 on.")
-    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to serve on. Default: the first free from 8765 on.")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     as_json: Json = False,
 ) -> None:

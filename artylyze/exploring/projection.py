@@ -117,9 +117,9 @@ def _tsne(vectors: Vectors, near: NDArray[np.int32], seed: int) -> NDArray[np.fl
     start = coordinates[:, :2].astype(np.float64)
     start /= max(float(start[:, 0].std()), 1e-12) / 1e-4
     kinds = PerplexityBasedNN(
-        perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(near.astype(np.int64), distances), n_jobs=2
+        perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(near.astype(np.int64), distances), n_jobs=1
     )
-    places = TSNEEmbedding(start, kinds, random_state=seed, n_jobs=2)
+    places = TSNEEmbedding(start, kinds, random_state=seed, n_jobs=1)
     places.optimize(250, exaggeration=12, momentum=0.5, inplace=True)
     places.optimize(500, momentum=0.8, inplace=True)
     return np.asarray(places, np.float32)
@@ -156,9 +156,9 @@ def quantised(places: NDArray[np.float32]) -> NDArray[np.uint16]:
     low, high = places.min(axis=0), places.max(axis=0)
     span = max(float((high - low).max()), 1e-9)
     middle = (low + high) / 2
-    scaled: NDArray[np.uint16] = np.clip(
-        np.round((places - middle) / span * LARGEST + LARGEST / 2), 0, LARGEST
-    ).astype(np.uint16)
+    scaled: NDArray[np.uint16] = np.clip(np.round((places - middle) / span * LARGEST + LARGEST / 2), 0, LARGEST).astype(
+        np.uint16
+    )
     return scaled
 
 

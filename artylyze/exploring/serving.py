@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from artylyze.cache import cache_folder, hold, free_space
+from artylyze.cache import cache_folder, free_space, hold
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.exploring.export import Explored, ExploreRequest, export
 from artylyze.exploring.folder import digest
