@@ -120,7 +120,7 @@ def read_works(
 
 
 def own_metadata(rows: Rows) -> list[Said]:
-    """Return what the catalog's own metadata say of its rows: one table whose columns are read when needed, or none."""
+    """Return the catalog's own metadata of its rows as one table, whose columns are read when needed, or none."""
     names = _different([] if rows.metadata is None else [field.name for field in rows.metadata])
     return [_Metadata(rows, names)] if names else []
 

@@ -15,7 +15,7 @@ from artylyze.exploring.export import Explored, ExploreRequest, export
 from tests.catalogues import Silent
 from tests.searching.catalogs import blobs, write_catalog
 
-TITLE = '<img src=x onerror="alert(1)"></script>\u2028'
+TITLE = '<img src=x onerror="alert(1)"></script> \u2028 of a museum'
 """Of the first work: it must stay text."""
 
 
@@ -47,8 +47,10 @@ def colors(count: int) -> pa.Array:
 
 def museum(folder: Path, count: int = 90, **options: Any) -> str:
     """Write a catalog of `count` works with thumbnails, and return its address."""
+    errors = options.get("errors", [7])
+    thumbnails = [None if number in errors else jpeg(number) for number in range(count)]
     extra = {
-        "thumbnail": pa.array([jpeg(number) for number in range(count)], pa.binary()),
+        "thumbnail": pa.array(thumbnails, pa.binary()),
         "colors": colors(count),
     }
     options = {"metadata": metadata(count), "extra": extra, "errors": [7], **options}
