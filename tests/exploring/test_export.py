@@ -187,7 +187,7 @@ def test_originals_are_read_where_the_catalog_has_no_thumbnails(tmp_path: Path) 
 
 
 def museum_of_files(folder: Path, count: int, prefix: str = "") -> str:
-    """Write a catalog whose images are there, their ids with a prefix, and which has no thumbnails."""
+    """Write a catalog whose images are there, their ids with a prefix, and which has no thumbnails; it knows the formats of odd ones."""
     catalog = write_catalog(folder / "catalog", blobs(count, 8))
     (folder / "scans").mkdir()
     part = next((folder / "catalog").rglob("*.parquet"))
@@ -200,6 +200,9 @@ def museum_of_files(folder: Path, count: int, prefix: str = "") -> str:
         uris.append(str(path))
     place = table.schema.get_field_index("uri")
     table = table.set_column(place, table.schema.field(place), pa.array(uris))
+    place = table.schema.get_field_index("format")
+    formats = pa.array(["JPEG" if number % 2 else None for number in range(count)], pa.string())
+    table = table.set_column(place, table.schema.field(place), formats)
     ids = pa.array([f"{prefix}{one}" for one in table.column("image_id").to_pylist()])
     pq.write_table(table.set_column(0, table.schema.field("image_id"), ids), part)
     return catalog

@@ -126,11 +126,12 @@ def test_requests_to_another_host_or_from_another_page_are_refused(server: Serve
 
 
 def test_originals_are_given_as_a_browser_shows_them(server: Server) -> None:
-    status, headers, data = ask(server, "/api/image/0")
+    status, headers, data = ask(server, "/api/image/1")
     _, _, large = ask(server, "/api/image/2")
 
-    assert (status, headers["Content-Type"], data) == (200, "image/jpeg", jpeg(0, (300, 200)))
-    assert Image.open(io.BytesIO(large)).size == (3000, 2000)  # small in bytes: as it is, though the catalog is older
+    assert (status, headers["Content-Type"], data) == (200, "image/jpeg", jpeg(1, (300, 200)))
+    assert Image.open(io.BytesIO(large)).size == (2048, 1365)
+    assert ask(server, "/api/image/3")[0] == 404
     assert ask(server, "/api/image/4")[0] == 404
     assert ask(server, "/api/image/-1")[0] == 404
 
