@@ -187,7 +187,7 @@ def test_originals_are_read_where_the_catalog_has_no_thumbnails(tmp_path: Path) 
 
 
 def museum_of_files(folder: Path, count: int, prefix: str = "") -> str:
-    """Write a catalog whose images are there, their ids with a prefix, and which has no thumbnails; it knows the formats of odd ones."""
+    """Write a catalog whose images are there, without thumbnails; it knows the formats of every other one."""
     catalog = write_catalog(folder / "catalog", blobs(count, 8))
     (folder / "scans").mkdir()
     part = next((folder / "catalog").rglob("*.parquet"))
