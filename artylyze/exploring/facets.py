@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from artylyze.collection.known_columns import folded
 from artylyze.exploring.works import Works
 from artylyze.exploring.years import UNKNOWN, year_in
-from artylyze.profiling.columns import DATE, Column, Described, describe, folded
+from artylyze.profiling.columns import DATE, Column, Described, describe
 from artylyze.profiling.works import own_metadata
 
 if TYPE_CHECKING:
