@@ -284,9 +284,8 @@ def _chunks(
     position = np.empty(works, np.int64)
     position[order] = np.arange(works)
     for start in range(0, works, NEIGHBOURS):
-        rows = np.arange(start, min(start + NEIGHBOURS, works))
         steps = 1 + random.permutation(NEAREST)
-        near = order[(position[rows][:, None] + steps) % works]
+        near = order[(position[start : start + NEIGHBOURS, None] + steps) % works]
         yield f"data/neighbours/{start // NEIGHBOURS}.bin", near.astype("<u4").tobytes()
 
 
