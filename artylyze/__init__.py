@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from artylyze.api.clustering import report as report
     from artylyze.api.collection import scan as scan
     from artylyze.api.collection import tag as tag
+    from artylyze.api.exploring import Explorer as Explorer
+    from artylyze.api.exploring import explore as explore
     from artylyze.api.model import Model as Model
     from artylyze.api.model import Prediction as Prediction
     from artylyze.api.model import Term as Term
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Catalog",
     "Clusters",
+    "Explorer",
     "Model",
     "Output",
     "Prediction",
@@ -43,6 +46,7 @@ __all__ = [
     "cluster",
     "curate",
     "evaluate",
+    "explore",
     "features",
     "index",
     "influences",
@@ -62,6 +66,7 @@ _HOMES = {
     "catalog": ("Catalog", "open_catalog"),
     "clustering": ("Clusters", "cluster", "features", "influences", "profiles", "report"),
     "collection": ("scan", "tag"),
+    "exploring": ("Explorer", "explore"),
     "model": ("Model", "Prediction", "Term", "load_model"),
     "searching": ("Results", "index", "search"),
     "training": ("curate", "evaluate", "train", "tune"),

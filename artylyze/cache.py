@@ -23,7 +23,7 @@ from typing import IO
 
 from artylyze.errors import InputError
 
-BOUNDED = ("bundles", "features", "images")
+BOUNDED = ("bundles", "explorers", "features", "images")
 KINDS = (*BOUNDED, "outputs")
 
 LARGEST, SHARE = 10 * 10**9, 0.1

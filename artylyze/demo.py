@@ -21,6 +21,7 @@ from artylyze.drawing.contact_sheet import TILE, Tile, contact_sheet
 from artylyze.errors import InputError
 from artylyze.evaluation.evaluate import EvaluateRequest, Evaluation, evaluate
 from artylyze.evaluation.figures import write_report as write_evaluation
+from artylyze.exploring.export import ExploreRequest, export
 from artylyze.images import decode
 from artylyze.profiling.profile_files import write_profiles
 from artylyze.profiling.profiling import make_profiles
@@ -55,6 +56,7 @@ class DemoResult:
     contact_sheet: str
     clusters: str
     report: str
+    explorer: str
     rows: int
     ok: int
     errors: Mapping[str, int]
@@ -68,7 +70,7 @@ class DemoResult:
 
 
 def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
-    """Draw a sample with some broken files, train on part of it, tag, evaluate, cluster and report.
+    """Draw a sample with some broken files, train on part of it, tag, evaluate, cluster, report and explore.
 
     Raises InputError for fewer than LEAST images, or a folder with the demo of another sample.
     """
@@ -76,9 +78,9 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
         raise InputError(f"`count={count}`: the demo needs at least {LEAST} images, for training and for test.")
     sample, manifest, dataset = folder / "sample", folder / "manifest.parquet", folder / "dataset.parquet"
     bundle, catalog, evaluation = folder / "bundle", folder / "catalog", folder / "evaluation"
-    watcher.say(f"1/8 Drawing a sample of {count:,} images, some broken on purpose: {sample}")
+    watcher.say(f"1/9 Drawing a sample of {count:,} images, some broken on purpose: {sample}")
     write_sample(sample, count, awkward=True)
-    watcher.say("2/8 Scanning it and joining its metadata.csv")
+    watcher.say("2/9 Scanning it and joining its metadata.csv")
     scan(
         str(sample / "images"),
         str(manifest),
@@ -86,23 +88,25 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
         id_column="record_id",
         file_column="file",
     )
-    watcher.say("3/8 Curating a dataset: no artist is in both training and test")
+    watcher.say("3/9 Curating a dataset: no artist is in both training and test")
     curate(CurateRequest((), str(manifest), str(dataset), TASKS, balance="none"), watcher)
     if not bundle.exists():
-        watcher.say("4/8 Training heads for genre and style on the offline backbone")
+        watcher.say("4/9 Training heads for genre and style on the offline backbone")
         train(TrainRequest(str(dataset), str(bundle), TASKS), watcher)
-    watcher.say("5/8 Tagging the whole sample")
+    watcher.say("5/9 Tagging the whole sample")
     run(TagRequest(source=str(manifest), output=str(catalog), model=str(bundle), max_error_rate=1.0), watcher)
-    watcher.say("6/8 Evaluating the heads on the test works")
+    watcher.say("6/9 Evaluating the heads on the test works")
     evaluated = evaluate(EvaluateRequest(str(bundle), str(dataset), str(evaluation), folds=0), watcher)
     write_evaluation(evaluated, str(evaluation), watcher)
     clusters = str(folder / "clusters")
-    watcher.say(f"7/8 Clustering the embeddings, and describing each of {CLUSTERS} clusters")
+    watcher.say(f"7/9 Clustering the embeddings, and describing each of {CLUSTERS} clusters")
     cluster(ClusterRequest(str(catalog), clusters, k=CLUSTERS), watcher)
     write_profiles(make_profiles(clusters), watcher)
-    watcher.say("8/8 Writing the report")
+    watcher.say("8/9 Writing the report")
     page = str(folder / "report.html")
     write_report(ReportRequest(str(catalog), page, clusters, str(bundle), str(evaluation)), watcher)
+    watcher.say("9/9 Writing the explorer")
+    export(ExploreRequest(str(catalog), str(folder / "explorer"), clusters, title="Drawn pictures"), watcher)
     return _result(folder, evaluated)
 
 
@@ -117,6 +121,7 @@ def _result(folder: Path, evaluated: Evaluation) -> DemoResult:
         contact_sheet=str(sheet),
         clusters=str(folder / "clusters"),
         report=str(folder / "report.html"),
+        explorer=str(folder / "explorer"),
         rows=snapshot.rows,
         ok=snapshot.ok,
         errors=dict(snapshot.errors),
@@ -176,6 +181,7 @@ On {result.evaluated:,} works by artists that were not in training:
 {evaluated}
 These pictures are drawn so that genre and style are easy to see; real paintings are harder.
 
+Explorer       {result.explorer}/index.html   (open it in a browser; `artylyze explore` serves it with review)
 Report         {result.report}   (open it in a browser)
 Contact sheet  {result.contact_sheet}   (a ? marks tags for review)
 Evaluation     {result.evaluation}   (figures, confusion matrix, reliability, best and worst classes)

@@ -29,7 +29,7 @@ FLOORS = """
     tagging clustering training
     tuning evaluation
     profiling
-    reporting
+    reporting exploring
     sample
     api
     demo

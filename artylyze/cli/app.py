@@ -11,6 +11,7 @@ from artylyze import __version__
 from artylyze.cli.begin import commands as begin_commands
 from artylyze.cli.clustering import commands as clustering_commands
 from artylyze.cli.collection import commands as collection_commands
+from artylyze.cli.exploring import commands as exploring_commands
 from artylyze.cli.flags import in_flags
 from artylyze.cli.groups import Grouped
 from artylyze.cli.interruption import Interruption, over_echo
@@ -36,6 +37,7 @@ app.add_typer(searching_commands)
 app.add_typer(training_commands)
 app.add_typer(clustering_commands)
 app.add_typer(publish_commands)
+app.add_typer(exploring_commands)
 app.add_typer(upkeep_commands)
 
 _WHEN_REPEATED = {
@@ -44,6 +46,7 @@ _WHEN_REPEATED = {
     "tune": "resumes with the trials and epochs that are complete",
     "demo": "resumes at the interrupted step",
     "sample": "draws the missing images",
+    "explore": "writes the missing files and serves the explorer again",
 }
 """What a repeated command does after an interruption; the others start again."""
 

@@ -45,7 +45,7 @@ def demo(
 ) -> None:
     """Try it all on a drawn sample collection.
 
-    Draws it, trains a model on part of it, tags it, clusters it, and writes a report.
+    Draws it, trains a model on part of it, tags it, clusters it, and writes a report and an explorer.
 
     Example: artylyze demo
     """

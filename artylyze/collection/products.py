@@ -59,6 +59,7 @@ PRODUCTS = (
         frozenset({"model_id", "kind", "tasks"}),
         r"[^/]+-(confusion|reliability|coverage|classes|best|worst|mistakes)\.png",
     ),
+    Product(r"index\.json", frozenset({"version", "facets", "thumbs"}), r"thumbs/(32|64|128)/\d+\.jpg"),
     Product(r"bundle\.json", frozenset({"format_version", "tasks"}), r"curves\.png"),
     Product(r"sweep\.json", frozenset({"settings", "rows"}), r"sweep\.png"),
     Product(r"(?P<stem>.+)\.parquet", frozenset({_DATASET}), r"{stem}\.(before|after|classes)\.png"),

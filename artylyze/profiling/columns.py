@@ -38,7 +38,7 @@ NOT_ASKED_FOR = "it was not asked for"
 DATED = 0.5
 """Share of a date column's values in which a year must be found."""
 
-_DATE = (
+DATE = (
     "date",
     "dated",
     "year",
@@ -196,7 +196,7 @@ def _column(
         found = Column(name, "given", labels.terms, labels.codes.astype(np.int32))
     if artists is not None and key in artists.has:
         found = _with_facts(found, makers, artists)
-    if key in _DATE:
+    if key in DATE:
         return _half_centuries(found)
     return _why_not(found, known=key in _KINDS) or found
 

@@ -101,7 +101,7 @@ def read_works(
             f"{ids[int(absent[0])].as_py()!r}: give the catalog that was clustered, or cluster this one."
         )
     notes: tuple[str, ...] = ()
-    tables: Sequence[Said] = _own(rows)
+    tables: Sequence[Said] = own_metadata(rows)
     if labels:
         tables, notes = _joined(rows, labels, id_column, reading)
     known = None if artists is None else read_artists(artists)
@@ -119,8 +119,8 @@ def read_works(
         return Works(catalog, table, chosen(said(()), columns), rows, notes)
 
 
-def _own(rows: Rows) -> list[Said]:
-    """What the metadata alone say."""
+def own_metadata(rows: Rows) -> list[Said]:
+    """Return the catalog's own metadata of its rows as one table, whose columns are read when needed, or none."""
     names = _different([] if rows.metadata is None else [field.name for field in rows.metadata])
     return [_Metadata(rows, names)] if names else []
 

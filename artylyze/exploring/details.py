@@ -1,0 +1,158 @@
+"""What an explorer shows of a single work, in files of 250 works, and what is searched by words, in files of 20,000."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from artylyze.collection.taxonomy import normalise
+from artylyze.exploring.facets import Said
+from artylyze.exploring.folder import to_json
+from artylyze.exploring.grouping import Influences
+from artylyze.exploring.works import Works
+from artylyze.storage import is_url
+
+WORKS, TEXTS = 250, 20_000
+"""Works of a file of details, and of a file of texts: the one is a part of the other."""
+
+BLOCK = TEXTS
+
+LONGEST_TEXT = 2_000
+"""Letters of a work that are searched: a column may hold an essay."""
+
+_SHOWN = frozenset({"JPEG", "PNG", "GIF", "WEBP", "AVIF", "MPO"})
+"""Formats, by Pillow's names, that browsers show."""
+
+_IIIF = re.compile(r"(https?://.+)/(?:full|square|(?:pct:)?[\d.,]+)/[^/]+/!?[\d.]+/[a-z]+\.[a-z0-9]+(?:\?.*)?", re.I)
+"""An address of the IIIF Image API 2 or 3: identifier/region/size/rotation/quality.format."""
+
+
+@dataclass(frozen=True, eq=False)
+class Related:
+    """What is known of works besides their rows.
+
+    Attributes:
+        influences: on each work, None where they are not known.
+        duplicates: work -> near-duplicates: work, reason, score.
+    """
+
+    influences: Influences | None = None
+    duplicates: Mapping[int, Sequence[tuple[int, str, float]]] = field(default_factory=dict)
+
+
+def detail_files(works: Works, said: Said, related: Related, block: range) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a block of works: their details, then their texts."""
+    tasks = [task.name for task in works.tasks]
+    columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail", "warning", "width", "height"]
+    columns += ["format", *(name for task in tasks for name in (f"{task}_review", f"{task}_top")), "metadata"]
+    table = works.rows.take(block, columns)
+    texts: list[str] = []
+    for start in range(0, len(block), WORKS):
+        rows = table.slice(start, WORKS).to_pylist()
+        numbers = block[start : start + WORKS]
+        found = [_work(row, number, said, tasks, related) for number, row in zip(numbers, rows, strict=True)]
+        texts += [_searched(one, said) for one in found]
+        yield f"data/works/{numbers.start // WORKS}.json", to_json(found)
+    yield f"data/text/{block.start // TEXTS}.json", to_json(texts)
+
+
+def keys(count: int) -> Iterator[str]:
+    """Yield the keys of the files of so many works."""
+    yield from (f"data/works/{number}.json" for number in range(-(-count // WORKS)))
+    yield from (f"data/text/{number}.json" for number in range(-(-count // TEXTS)))
+
+
+def normalised(text: str) -> str:
+    """Return a text as it is searched: compatibility forms taken apart, without accents, in lower case."""
+    letters = (one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    return " ".join("".join(letters).lower().split())
+
+
+def iiif_info(uri: str) -> str | None:
+    """Return the address of the IIIF description of an image that is served so; None for any other."""
+    match = _IIIF.fullmatch(uri)
+    return f"{match[1]}/info.json" if match else None
+
+
+def _work(row: Mapping[str, Any], number: int, said: Said, tasks: Sequence[str], related: Related) -> dict[str, Any]:
+    metadata = {
+        name: plain for name, value in (row.get("metadata") or {}).items() if (plain := _plain(value)) is not None
+    }
+    uri, web = row["uri"], row["uri"].lower().startswith(("http://", "https://"))
+    top = {task: row.get(f"{task}_top") or [] for task in tasks}
+    work = {
+        "id": row["image_id"],
+        "record": row["record_id"],
+        "uri": uri,
+        "title": said.described.titles[number],
+        "artist": said.described.artists[number],
+        "date": None if said.dates is None else _text(metadata.get(said.dates)),
+        "width": row["width"],
+        "height": row["height"],
+        "format": row["format"],
+        "status": row["status"],
+        "error": _reason(row),
+        "warning": row.get("warning"),
+        "tags": {
+            task: [
+                [one["term"], round(one["score"], 4), _vocabulary(task, one["term"])]
+                for one in terms
+                if one["score"] is not None and math.isfinite(one["score"])
+            ]
+            for task, terms in top.items()
+        },
+        "review": {task: bool(row.get(f"{task}_review")) for task in tasks},
+        "metadata": metadata,
+        "image": uri if web and row["format"] in _SHOWN else None,
+        "iiif": iiif_info(uri) if is_url(uri) else None,
+    }
+    if related.influences is not None:
+        work["influences"] = [[cluster, round(share, 3)] for cluster, share in related.influences.on(number)]
+    if number in related.duplicates:
+        work["duplicates"] = [[other, why, round(score, 3)] for other, why, score in related.duplicates[number]]
+    return work
+
+
+@functools.cache
+def _vocabulary(task: str, term: str) -> str | None:
+    """The address of a term in the AAT, None where it is not known."""
+    known = normalise(task, term)
+    return None if known is None else known.uri
+
+
+def _reason(row: Mapping[str, Any]) -> str | None:
+    if row["status"] == "ok":
+        return None
+    return ": ".join(text for text in (row["error_code"], row["error_detail"]) if text)
+
+
+def _plain(value: Any) -> Any:
+    """A value of the metadata for JSON: numbers stay numbers, all else becomes text; None where nothing is said."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int) and abs(value) < 2**53:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return "; ".join(text for one in value if (text := _text(_plain(one))) is not None) or None
+    return str(value).strip() or None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _searched(work: Mapping[str, Any], said: Said) -> str:
+    """The text of a work: title, artist, then its other columns that hold text."""
+    shown = [work["title"], work["artist"]]
+    others = [
+        value for name in said.texts if isinstance(value := work["metadata"].get(name), str) and value not in shown
+    ]
+    texts = [normalised(text) for text in (*shown, work["record"], *others) if text]
+    return " | ".join(texts)[:LONGEST_TEXT]
