@@ -9,6 +9,7 @@ export default [
     languageOptions: { globals: globals.browser },
     rules: {
       eqeqeq: "error",
+      "no-unused-vars": ["error", { ignoreRestSiblings: true }],
       "no-var": "error",
       "prefer-const": "error",
       "no-restricted-properties": ["error", ...["innerHTML", "outerHTML", "insertAdjacentHTML"].map((property) => ({ property, message: "Text of a catalog stays text: use textContent." }))],

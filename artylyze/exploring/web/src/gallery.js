@@ -60,9 +60,9 @@ export function createGallery(context) {
   const caption = () => (size === "l" || size === "xl" ? CAPTION : 0);
 
   function arrange() {
-    const box = scroller.clientWidth - 2 * gap();
-    if (box <= 0) return;
     width = scroller.clientWidth;
+    const box = width - 2 * gap();
+    if (box <= 0) return;
     const height = Math.min(HEIGHTS[size], box * 0.8);
     plan = layout(order, thumbs.aspect, { width: box, height, gap: gap(), caption: caption() });
     const total = plan.total + gap();
@@ -129,7 +129,7 @@ export function createGallery(context) {
     const row = order[place];
     const link = h(
       "a",
-      { class: "work", tabindex: place === current ? "0" : "-1", draggable: "false", on: { click: (/** @type {MouseEvent} */ event) => opened(event, place), focus: () => focused(place) } },
+      { class: "work", tabindex: place === current ? "0" : "-1", draggable: "false", on: { click: (/** @type {MouseEvent} */ event) => opened(event, place), focus: () => focused(place), contextmenu: (/** @type {Event} */ event) => held(event, place) } },
       h("canvas", { "aria-hidden": "true" }),
       !thumbs.has(row) && h("span", { class: "unreadable" }, t("work.unreadable")),
     );
@@ -164,6 +164,8 @@ export function createGallery(context) {
     }
     const em = tile.querySelector(".caption em");
     if (em && work) fill(em, title ?? "");
+    const by = tile.querySelector(".caption span");
+    if (by) fill(by, context.byline(row));
   }
 
   const titles = settled(120, () => {
@@ -183,6 +185,13 @@ export function createGallery(context) {
     event.preventDefault();
     if (event.shiftKey) chosen(event, place);
     else void context.openRow(order[place]);
+  }
+
+  /** Holding a finger on a work selects it. @param {Event} event @param {number} place */
+  function held(event, place) {
+    if (!(event instanceof PointerEvent) || event.pointerType !== "touch") return;
+    event.preventDefault();
+    selection.toggle(order[place]);
   }
 
   /** @param {MouseEvent} event @param {number} place */
@@ -263,6 +272,7 @@ export function createGallery(context) {
     else show();
   }).observe(scroller);
   selection.listen(() => {
+    element.toggleAttribute("data-selecting", selection.count > 0);
     for (const tile of tiles.values()) {
       const on = selection.has(Number(tile.dataset.row));
       tile.toggleAttribute("data-selected", on);
@@ -274,7 +284,10 @@ export function createGallery(context) {
     element,
     /** Show works in an order. @param {Uint32Array} works @param {string} wanted Size. @param {boolean} fresh Whether to start at the top. */
     update(works, wanted, fresh) {
-      if (works === order && wanted === size && width === scroller.clientWidth) return;
+      if (works === order && wanted === size && width === scroller.clientWidth) {
+        if (caption()) titles();
+        return;
+      }
       const kept = plan.count ? plan.starts[rowAt(scroller.scrollTop * scale)] : 0;
       order = works;
       size = wanted;
