@@ -30,13 +30,48 @@ NEAREST = 24
 UNKNOWN_YEAR = -32768
 INLINE = 2000
 """Works up to which everything is also written as a script, for file://."""
-GENRES = ("portrait", "landscape", "still life", "genre painting", "cityscape", "marine", "history painting", "interior")
+GENRES = (
+    "portrait",
+    "landscape",
+    "still life",
+    "genre painting",
+    "cityscape",
+    "marine",
+    "history painting",
+    "interior",
+)
 STYLES = ("Baroque", "Realism", "Impressionism", "Romanticism", "Expressionism", "Rococo", "Symbolism", "Cubism")
 NATIONS = ("French", "Dutch", "Italian", "German", "British", "Spanish", "American", "Belgian", "Danish", "Russian")
-NOUNS = ("river", "bridge", "garden", "harbour", "orchard", "mill", "window", "woman", "street", "forest", "church", "sea")
+NOUNS = (
+    "river",
+    "bridge",
+    "garden",
+    "harbour",
+    "orchard",
+    "mill",
+    "window",
+    "woman",
+    "street",
+    "forest",
+    "church",
+    "sea",
+)
 PLACES = ("Delft", "Honfleur", "Arles", "Venice", "Toledo", "Leiden", "Étretat", "Dresden", "Skagen", "Dordrecht")
 FIRST = ("Anna", "Jan", "Claude", "Berthe", "Paul", "Clara", "Vincent", "Élisabeth", "Jürgen", "Rosa", "Otto", "Judith")
-LAST = ("Bakker", "Moreau", "Rossi", "Lindqvist", "Schröder", "Hughes", "García", "Petrov", "Duval", "Krøyer", "Vos", "Hals")
+LAST = (
+    "Bakker",
+    "Moreau",
+    "Rossi",
+    "Lindqvist",
+    "Schröder",
+    "Hughes",
+    "García",
+    "Petrov",
+    "Duval",
+    "Krøyer",
+    "Vos",
+    "Hals",
+)
 MARKUP = "<img src=x onerror=alert(1)>"
 """The title of work 7, which must stay text."""
 
@@ -49,12 +84,12 @@ class Pictures:
     colors: npt.NDArray[np.uint8]
 
 
-def write(folder: Path, works: int, pictures: Path | None = None, seed: int = 0) -> None:
-    """Write the explorer of so many made-up works. The folder is replaced."""
+def write(folder: Path, works: int, pictures: Path | None = None, different: int = PICTURES, seed: int = 0) -> None:
+    """Write the explorer of so many made-up works, of so many different pictures. The folder is replaced."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(DIST, folder) if DIST.exists() else folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
-    shown = _pictures(pictures, random)
+    shown = _pictures(pictures, different, random)
     columns = _columns(works, shown, random)
     index = _index(works, columns)
     artists = _artists()
@@ -73,17 +108,18 @@ def write(folder: Path, works: int, pictures: Path | None = None, seed: int = 0)
     _atlases(folder, works, shown)
 
 
-def _pictures(folder: Path | None, random: np.random.Generator) -> Pictures:
+def _pictures(folder: Path | None, different: int, random: np.random.Generator) -> Pictures:
     images = []
-    if folder is not None:
-        for path in sorted(folder.iterdir())[:PICTURES]:
+    if folder is None:
+        images = [_drawn(random) for _ in range(different)]
+    else:
+        for path in sorted(folder.iterdir())[:different]:
             with Image.open(path) as image:
                 image.draft("RGB", (256, 256))
                 images.append(_fit(image.convert("RGB"), 128))
-    drawn = [_drawn(random) for _ in range(max(0, PICTURES - len(images)) if not images else 0)]
-    images = [*images, *drawn]
-    images = [images[i % len(images)] for i in range(PICTURES)]
-    return Pictures(images, np.stack([_colors(image) for image in images]))
+    colors = np.stack([_colors(image) for image in images])
+    again = np.arange(PICTURES) % len(images)
+    return Pictures([images[i] for i in again], colors[again])
 
 
 def _drawn(random: np.random.Generator) -> Image.Image:
@@ -164,7 +200,12 @@ def _columns(works: int, shown: Pictures, random: np.random.Generator) -> dict[s
 
 
 def _artists() -> list[str]:
-    return [f"{first} {last}{suffix}" for suffix in ("", " I", " II", " the Elder", " Jr") for first in FIRST for last in LAST]
+    return [
+        f"{first} {last}{suffix}"
+        for suffix in ("", " I", " II", " the Elder", " Jr")
+        for first in FIRST
+        for last in LAST
+    ]
 
 
 def _index(works: int, columns: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
@@ -185,7 +226,9 @@ def _index(works: int, columns: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
             "kind": kind,
             "terms": list(given) if given else None,
             "column": column,
-            "counts": np.bincount(columns[column], minlength=(len(given) if given else len(_artists())) + 1)[1:].tolist(),
+            "counts": np.bincount(columns[column], minlength=(len(given) if given else len(_artists())) + 1)[
+                1:
+            ].tolist(),
         }
         for column, (name, kind, given) in terms.items()
     ]
@@ -218,8 +261,12 @@ def _index(works: int, columns: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
     }
 
 
-def _title(row: int) -> str:
-    return MARKUP if row == 7 else f"{NOUNS[row % 12].capitalize()} and {NOUNS[row // 12 % 12]} near {PLACES[row // 7 % 10]}"
+def title(row: int) -> str:
+    return (
+        MARKUP
+        if row == 7
+        else f"{NOUNS[row % 12].capitalize()} and {NOUNS[row // 12 % 12]} near {PLACES[row // 7 % 10]}"
+    )
 
 
 def _chunks(
@@ -231,7 +278,7 @@ def _chunks(
         yield f"data/works/{start // WORKS}.json", [_work(row, columns, artists) for row in rows]
     for start in range(0, works, TEXTS):
         rows = range(start, min(start + TEXTS, works))
-        texts = [f"{_title(row)}|{artists[columns['meta_artist'][row] - 1]}".lower().replace("é", "e") for row in rows]
+        texts = [f"{title(row)}|{artists[columns['meta_artist'][row] - 1]}".lower().replace("é", "e") for row in rows]
         yield f"data/text/{start // TEXTS}.json", texts
     order = np.argsort(columns["cluster"], kind="stable").astype(np.uint32)
     position = np.empty(works, np.int64)
@@ -254,7 +301,7 @@ def _work(row: int, columns: dict[str, npt.NDArray[Any]], artists: Sequence[str]
         "id": f"{row:016x}",
         "record": f"REC-{row:07d}",
         "uri": f"paintings/{row:07d}.jpg",
-        "title": _title(row),
+        "title": title(row),
         "artist": artists[int(columns["meta_artist"][row]) - 1],
         "date": None if year == UNKNOWN_YEAR else str(year),
         "width": int(columns["width"][row]),

@@ -141,8 +141,7 @@ export function createMap(context) {
   }
 
   function whole() {
-    const wide = Math.max(1, Math.min(width / height, 1.25));
-    Object.assign(camera, { x: 0.5, y: 0.5, scale: least * (wide > 1 ? 1 : 1) });
+    Object.assign(camera, { x: 0.5, y: 0.5, scale: least });
     moved();
   }
 
@@ -176,7 +175,7 @@ export function createMap(context) {
   function level() {
     const count = Math.max(1, works?.rows.length ?? 1);
     const first = Math.min(64, Math.max(16, Math.sqrt((width * height) / count) * 0.7));
-    const target = Math.min(LARGEST * 0.6, first * (camera.scale / least) ** 0.3);
+    const target = Math.min(LARGEST * 0.6, first * (camera.scale / least) ** 0.4);
     const cells = Math.max(2, Math.min(16, Math.floor(Math.log2(camera.scale / target))));
     return { cells, pixels: Math.min(LARGEST, Math.max(target, (camera.scale / 2 ** cells) * 0.96)) };
   }

@@ -53,8 +53,9 @@ export function createReview(context) {
   const desk = h(
     "div",
     { class: "desk" },
-    h("div", {}, viewer.element, beside),
-    h("div", {}, heading, line, ask, state, buttons, correct, others, h("div", { class: "signed" }, h("label", {}, t("review.note"), note), h("label", {}, t("review.reviewer"), who)), sent, keep),
+    viewer.element,
+    h("div", { class: "judge" }, heading, line, ask, state, buttons, correct, others, h("div", { class: "signed" }, h("label", {}, t("review.note"), note), h("label", {}, t("review.reviewer"), who)), sent, keep),
+    beside,
   );
   const empty = h("p", { class: "nothing", hidden: true });
   const element = h("section", { class: "view review", tabindex: "-1" }, h("div", { class: "queue" }, h("label", {}, t("review.task"), task), h("label", {}, t("review.queue"), which), before, progress, after), desk, empty);

@@ -30,7 +30,7 @@ export function createWorkView(context, left) {
   const select = h("button", { type: "button", class: "button", on: { click: () => selection.toggle(row) } });
   const like = h("button", { type: "button", class: "button", on: { click: () => shown && store.set({ view: "gallery", work: null, like: shown.id, sort: "" }) } }, t("work.order"));
   const bar = h("div", { class: "workbar" }, before, place, after, h("span", { class: "space" }), close);
-  const element = h("article", { class: "work-view", hidden: true, "aria-labelledby": "work-title" }, bar, h("div", { class: "sides" }, viewer.element, h("div", { class: "label" }, heading, line, h("div", { class: "actions" }, select, like), details)), below);
+  const element = h("div", { class: "work-view", role: "dialog", "aria-modal": "true", hidden: true, "aria-labelledby": "work-title" }, bar, h("div", { class: "sides" }, viewer.element, h("div", { class: "label" }, heading, line, h("div", { class: "actions" }, select, like), details)), below);
   heading.id = "work-title";
   let row = -1;
   /** @type {Work | null} */
@@ -40,6 +40,11 @@ export function createWorkView(context, left) {
     const last = row;
     store.set({ work: null });
     requestAnimationFrame(() => left(last));
+  }
+
+  /** Keep the focus out of what a work covers. @param {boolean} covered */
+  function behind(covered) {
+    for (const other of element.parentElement?.children ?? []) if (other !== element && !other.classList.contains("voice")) other.toggleAttribute("inert", covered);
   }
 
   /** @param {number} step */
@@ -123,7 +128,7 @@ export function createWorkView(context, left) {
       if (!state.work) {
         if (!element.hidden) {
           element.hidden = true;
-          document.body.removeAttribute("data-work");
+          behind(false);
           viewer.close();
         }
         [row, shown] = [-1, null];
@@ -133,7 +138,7 @@ export function createWorkView(context, left) {
       const found = await collection.find(state.work, hint >= 0 ? hint : undefined);
       if (store.get().work !== state.work) return;
       element.hidden = false;
-      document.body.dataset.work = "";
+      behind(true);
       if (found < 0) {
         fill(heading, t("work.missing", { id: state.work }));
         fill(line);
