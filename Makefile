@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,bench,docs
 DATA ?= ../shared/data
 MINUTES ?= 60
+WEB := artylyze/exploring/web
 
 # uv does not read pip's configuration: hand it the registry that pip was told to use, if any.
 INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
@@ -41,7 +42,7 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: browser gpu-check demo test test-all docs lint format bench soak starter pictures constraints clean help
+.PHONY: browser explorer gpu-check demo test test-all docs lint format bench soak starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -69,10 +70,20 @@ test-all: $(VENV)/.dev $(VENV)/.cuml browser ## Run all tests
 docs: $(VENV)/.dev ## Build the documentation into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/docs
 
+# Without node the JavaScript is not checked; a test still compares the build with its sources.
 lint: $(VENV)/.dev ## Check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(WEB)/node_modules && npm --prefix $(WEB) run --silent check; \
+	else echo "There is no npm here: the explorer's JavaScript is not checked."; fi
+
+$(WEB)/node_modules: $(WEB)/package-lock.json
+	npm --prefix $(WEB) ci --silent
+	touch $@
+
+explorer: $(WEB)/node_modules ## Build the explorer's pages into artylyze/exploring/web/dist (needs npm)
+	npm --prefix $(WEB) run --silent build
 
 format: $(VENV)/.dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .

@@ -1,8 +1,8 @@
-"""A made-up folder of the explorer, for its benchmark and for work on its pages: n works, a few pictures used again and again.
+"""A made-up folder of the explorer, for its benchmark and for work on its pages: n works, a few pictures again and again.
 
-`python -m benchmarks.explorer_data FOLDER --works 100000 [--pictures FOLDER]` writes what `artylyze explore -o` writes. Pictures are
-drawn, or those of a folder; work i shows picture i modulo 1,024, so that sixteen atlases, linked under many names, serve
-a million works.
+`python -m benchmarks.explorer_data FOLDER --works 100000 [--pictures FOLDER]` writes what `artylyze explore -o` writes.
+Pictures are drawn, or those of a folder; work i shows picture i modulo 1,024, so that sixteen atlases under many
+names serve a million works.
 """
 
 from __future__ import annotations

@@ -1,0 +1,220 @@
+"""The explorer in Chromium: seconds to the first picture, frames while the map is panned, facets, likeness, memory.
+
+`python benchmarks/explorer.py [--works 100000 1000000] [--out benchmarks/results/explorer.json]` writes made-up
+collections (`explorer_data.py`), serves each from loopback and drives a headless Chromium with software OpenGL. The first
+picture is the first thumbnail drawn in the gallery, counted from the start of the navigation; bytes are those of all
+responses until then. A facet's click is timed from the click to the frame after the counts changed; "more like this" from
+the opening of a work to the frame that shows its list. Frames are counted while the map moves with every frame for three
+seconds. Memory is the PSS of the renderer's process and of the one that stands for the GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks import explorer_data, measure, report
+
+PAN_MS = 3000
+TARGETS = {
+    "first_picture_seconds": (2.5, "at most"),
+    "first_picture_mib": (6.0, "at most"),
+    "pan_frames_per_second": (20.0, "at least"),
+    "facet_ms": (150.0, "at most"),
+    "like_ms": (100.0, "at most"),
+    "tab_mib": (1536.0, "at most"),
+}
+"""By figure; speed is judged at 100,000 works, memory at all."""
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--window-size=1280,860",
+    "--lang=en",
+)
+WATCH = """
+new MutationObserver((_, watcher) => {
+  if (!document.querySelector('.tile canvas[data-state=drawn]')) return;
+  watcher.disconnect();
+  requestAnimationFrame(() => setTimeout(() => {
+    window.firstPicture = performance.now();
+    window.firstBytes = performance.getEntries().reduce((sum, one) => sum + (one.transferSize || 0), 0);
+  }));
+}).observe(document, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-state']});
+"""
+CLICK = """
+const done = arguments[0];
+const boxes = [...document.querySelectorAll('.facet[data-name=genre] li input')];
+const other = () => [...document.querySelectorAll('.facet[data-name=style] li .count')].map(one => one.textContent).join();
+const before = other();
+const start = performance.now();
+boxes[arguments[1] || 0].click();
+const look = () => other() !== before
+  ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)))
+  : setTimeout(look, 1);
+look();
+"""
+LIKE = """
+const done = arguments[0];
+const tile = [...document.querySelectorAll('.tile .work')][3];
+const start = performance.now();
+tile.click();
+const look = () => !document.querySelector('.work-view').hidden && document.querySelectorAll('.like .strip li').length
+  ? requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)))
+  : setTimeout(look, 1);
+look();
+"""
+PAN = """
+const [milliseconds, done] = arguments;
+const canvas = document.querySelector('.map > canvas');
+const send = (kind, x, y) => canvas.dispatchEvent(new PointerEvent(kind,
+  {pointerId: 1, clientX: x, clientY: y, button: 0, bubbles: true}));
+canvas.setPointerCapture = () => {};
+const {left, top, width, height} = canvas.getBoundingClientRect();
+send('pointerdown', left + width / 2, top + height / 2);
+const start = performance.now();
+let frames = 0;
+const step = now => {
+  if (now - start > milliseconds) { send('pointercancel', 0, 0); done(frames * 1000 / (now - start)); return; }
+  frames++;
+  const turn = (now - start) / 400;
+  send('pointermove', left + width / 2 + 220 * Math.sin(turn), top + height / 2 + 160 * Math.cos(turn));
+  requestAnimationFrame(step);
+};
+requestAnimationFrame(step);
+"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A folder over HTTP, as any static web server has it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder on loopback."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """A headless Chromium with software OpenGL."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    for flag in FLAGS:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(120)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """The figures of one collection, each in a fresh browser."""
+    with served(folder) as address, browser() as driver:
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+        driver.get(address)
+        _until(driver, "return window.firstPicture")
+        figures = {
+            "first_picture_seconds": driver.execute_script("return window.firstPicture") / 1000,
+            "first_picture_mib": driver.execute_script("return window.firstBytes") / 2**20,
+        }
+        _until(driver, "return document.documentElement.dataset.complete")
+        driver.execute_async_script(CLICK.replace("arguments[1] || 0", "0"))  # reads the columns
+        clicks = [driver.execute_async_script(CLICK.replace("arguments[1] || 0", str(k))) for k in (1, 2, 3)]
+        figures["facet_ms"] = sorted(clicks)[1]
+        driver.get("about:blank")
+        driver.get(address)
+        _until(driver, "return document.documentElement.dataset.complete")
+        driver.execute_async_script(LIKE)  # reads the works and neighbours
+        driver.execute_script("document.querySelector('.workbar button:last-child').click()")
+        _until(driver, "return document.querySelector('.work-view').hidden")
+        figures["like_ms"] = driver.execute_async_script(LIKE)
+        driver.get("about:blank")
+        driver.get(f"{address}#view=map")
+        _until(driver, "return Number(document.querySelector('.map').dataset.marks) > 0")
+        _until(driver, "return document.documentElement.dataset.complete")
+        time.sleep(5)  # its atlases come
+        figures["map_marks"] = driver.execute_script("return Number(document.querySelector('.map').dataset.marks)")
+        figures["pan_frames_per_second"] = driver.execute_async_script(PAN.replace("arguments;", f"[{PAN_MS}, arguments[0]];"))
+        figures["tab_mib"] = _memory(driver) / 2**20
+    return figures
+
+
+def _until(driver: Any, script: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 240, 0.05).until(lambda _: driver.execute_script(script), script)
+
+
+def _memory(driver: Any) -> int:
+    """PSS of the largest renderer, which is the tab's, and of the process for the GPU."""
+    sizes: dict[str, int] = {}
+    for process in psutil.Process(driver.service.process.pid).children(recursive=True):
+        kind = next((word for word in process.cmdline() if word.startswith("--type=")), "")
+        if kind in ("--type=renderer", "--type=gpu-process"):
+            sizes[kind] = max(sizes.get(kind, 0), measure.memory_of([process.pid]).total)
+    return sum(sizes.values())
+
+
+def checks(works: int, figures: dict[str, float]) -> list[dict[str, Any]]:
+    """Each figure against its target."""
+    judged = TARGETS if works <= 100_000 else {"tab_mib": TARGETS["tab_mib"]}
+    return [
+        {
+            "what": f"{name} at {works:,} works",
+            "value": figures[name],
+            "target": target,
+            "holds": figures[name] <= target if side == "at most" else figures[name] >= target,
+        }
+        for name, (target, side) in judged.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--works", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--out", type=Path, default=report.ROOT / "benchmarks/results/explorer.json")
+    given = parser.parse_args()
+    result: dict[str, Any] = {"benchmark": "explorer", "machine": measure.machine(), "collections": {}, "checks": []}
+    for works in given.works:
+        with tempfile.TemporaryDirectory(prefix="artylyze-explorer-") as folder:
+            explorer_data.write(Path(folder) / "site", works)
+            figures = {name: round(value, 3) for name, value in measured(Path(folder) / "site").items()}
+        print(works, json.dumps(figures))
+        result["collections"][str(works)] = figures
+        result["checks"] += checks(works, figures)
+        given.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
