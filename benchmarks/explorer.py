@@ -165,7 +165,9 @@ def measured(folder: Path) -> dict[str, float]:
         _until(driver, "return document.documentElement.dataset.complete")
         time.sleep(5)  # its atlases come
         figures["map_marks"] = driver.execute_script("return Number(document.querySelector('.map').dataset.marks)")
-        figures["pan_frames_per_second"] = driver.execute_async_script(PAN.replace("arguments;", f"[{PAN_MS}, arguments[0]];"))
+        figures["pan_frames_per_second"] = driver.execute_async_script(
+            PAN.replace("arguments;", f"[{PAN_MS}, arguments[0]];")
+        )
         figures["tab_mib"] = _memory(driver) / 2**20
     return figures
 
