@@ -1,11 +1,11 @@
 """The explorer in Chromium: seconds to the first picture, frames while the map is panned, facets, likeness, memory.
 
 `python benchmarks/explorer.py [--works 100000 1000000] [--out benchmarks/results/explorer.json]` writes made-up
-collections (`explorer_data.py`), serves each from loopback and drives a headless Chromium with software OpenGL. The first
-picture is the first thumbnail drawn in the gallery, counted from the start of the navigation; bytes are those of all
-responses until then. A facet's click is timed from the click to the frame after the counts changed; "more like this" from
-the opening of a work to the frame that shows its list. Frames are counted while the map moves with every frame for three
-seconds. Memory is the PSS of the renderer's process and of the one that stands for the GPU.
+collections (`explorer_data.py`), serves each from loopback and drives a headless Chromium with software OpenGL. The
+first picture is the first thumbnail drawn in the gallery, counted from the start of the navigation; bytes are those of
+all responses until then. A facet's click is timed from the click to the frame after the counts changed; "more like
+this" from the opening of a work to the frame that shows its list. Frames are counted while the map moves with every
+frame for three seconds. Memory is the PSS of the renderer's process and of the one that stands for the GPU.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ new MutationObserver((_, watcher) => {
 CLICK = """
 const done = arguments[0];
 const boxes = [...document.querySelectorAll('.facet[data-name=genre] li input')];
-const other = () => [...document.querySelectorAll('.facet[data-name=style] li .count')].map(one => one.textContent).join();
+const counts = () => [...document.querySelectorAll('.facet[data-name=style] li .count')];
+const other = () => counts().map(one => one.textContent).join();
 const before = other();
 const start = performance.now();
 boxes[arguments[1] || 0].click();

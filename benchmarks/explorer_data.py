@@ -1,4 +1,4 @@
-"""A made-up folder of the explorer, for its benchmark and for work on its pages: n works, a few pictures again and again.
+"""A made-up folder of the explorer, for its benchmark and for work on its pages: n works, a few pictures repeated.
 
 `python -m benchmarks.explorer_data FOLDER --works 100000 [--pictures FOLDER]` writes what `artylyze explore -o` writes.
 Pictures are drawn, or those of a folder; work i shows picture i modulo 1,024, so that sixteen atlases under many
