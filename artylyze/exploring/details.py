@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from artylyze.collection.taxonomy import normalise
-from artylyze.exploring.facets import Said
+from artylyze.exploring.facets import FacetSet
 from artylyze.exploring.folder import to_json
 from artylyze.exploring.grouping import Influences
 from artylyze.exploring.works import Works
@@ -45,7 +45,7 @@ class Related:
     duplicates: Mapping[int, Sequence[tuple[int, str, float]]] = field(default_factory=dict)
 
 
-def detail_files(works: Works, said: Said, related: Related, block: range) -> Iterator[tuple[str, bytes]]:
+def detail_files(works: Works, facet_set: FacetSet, related: Related, block: range) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a block of works: their details, then their texts."""
     tasks = [task.name for task in works.tasks]
     columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail", "warning", "width", "height"]
@@ -55,8 +55,8 @@ def detail_files(works: Works, said: Said, related: Related, block: range) -> It
     for start in range(0, len(block), WORKS):
         rows = table.slice(start, WORKS).to_pylist()
         numbers = block[start : start + WORKS]
-        found = [_work(row, number, said, tasks, related) for number, row in zip(numbers, rows, strict=True)]
-        texts += [_searched(one, said) for one in found]
+        found = [_work(row, number, facet_set, tasks, related) for number, row in zip(numbers, rows, strict=True)]
+        texts += [_searched(one, facet_set) for one in found]
         yield f"data/works/{numbers.start // WORKS}.json", to_json(found)
     yield f"data/text/{block.start // TEXTS}.json", to_json(texts)
 
@@ -79,7 +79,9 @@ def iiif_info(uri: str) -> str | None:
     return f"{match[1]}/info.json" if match else None
 
 
-def _work(row: Mapping[str, Any], number: int, said: Said, tasks: Sequence[str], related: Related) -> dict[str, Any]:
+def _work(
+    row: Mapping[str, Any], number: int, facet_set: FacetSet, tasks: Sequence[str], related: Related
+) -> dict[str, Any]:
     metadata = {
         name: plain for name, value in (row.get("metadata") or {}).items() if (plain := _plain(value)) is not None
     }
@@ -89,9 +91,9 @@ def _work(row: Mapping[str, Any], number: int, said: Said, tasks: Sequence[str],
         "id": row["image_id"],
         "record": row["record_id"],
         "uri": uri,
-        "title": said.described.titles[number],
-        "artist": said.described.artists[number],
-        "date": None if said.dates is None else _text(metadata.get(said.dates)),
+        "title": facet_set.described.titles[number],
+        "artist": facet_set.described.artists[number],
+        "date": None if facet_set.dates is None else _text(metadata.get(facet_set.dates)),
         "width": row["width"],
         "height": row["height"],
         "format": row["format"],
@@ -132,7 +134,7 @@ def _reason(row: Mapping[str, Any]) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value of the metadata for JSON: numbers stay numbers, all else becomes text; None where nothing is said."""
+    """A value of the metadata for JSON: numbers stay numbers, all else becomes text; None for no value."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int) and abs(value) < 2**53:
@@ -148,11 +150,11 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _searched(work: Mapping[str, Any], said: Said) -> str:
+def _searched(work: Mapping[str, Any], facet_set: FacetSet) -> str:
     """The text of a work: title, artist, then its other columns that hold text."""
     shown = [work["title"], work["artist"]]
     others = [
-        value for name in said.texts if isinstance(value := work["metadata"].get(name), str) and value not in shown
+        value for name in facet_set.texts if isinstance(value := work["metadata"].get(name), str) and value not in shown
     ]
     texts = [normalised(text) for text in (*shown, work["record"], *others) if text]
     return " | ".join(texts)[:LONGEST_TEXT]

@@ -21,14 +21,14 @@ import numpy as np
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.exploring import atlases, details, neighbours
 from artylyze.exploring.atlases import from_jpeg, read_originals
-from artylyze.exploring.decided import apply
 from artylyze.exploring.details import Related
-from artylyze.exploring.facets import INLINE_TERMS, Facet, Said, facets_in, slug
+from artylyze.exploring.facets import INLINE_TERMS, Facet, FacetSet, facets_in, slug
 from artylyze.exploring.folder import INDEX, INLINE, MADE, Folder, digest, open_folder, to_json
 from artylyze.exploring.grouping import clusters_of, duplicates_of
 from artylyze.exploring.neighbours import NEAREST, NONE, nearest, read_vectors
 from artylyze.exploring.palette import Palette, read_palette
 from artylyze.exploring.projection import map_of, quantised
+from artylyze.exploring.reviewed import apply_decisions
 from artylyze.exploring.reviews import read_decisions
 from artylyze.exploring.works import Works, read_works
 from artylyze.profiling.columns import Column
@@ -125,9 +125,9 @@ def export(request: ExploreRequest, watcher: Watcher) -> Explored:
     folder = open_folder(request.output)
     watcher.say(f"Reading the catalog: {counted(snapshot.rows, 'work')}")
     works = read_works(request.catalog, snapshot)
-    works, decisions, decided = apply(works, read_decisions(request.catalog))
-    said = facets_in(works)
-    grouped = None if request.clusters is None else clusters_of(works, request.clusters, _columns(said))
+    works, decisions, decided = apply_decisions(works, read_decisions(request.catalog))
+    facet_set = facets_in(works)
+    grouped = None if request.clusters is None else clusters_of(works, request.clusters, _columns(facet_set))
     influences = None if grouped is None else grouped.influences
     duplicates = {} if request.duplicates is None else duplicates_of(works, request.duplicates)
     palette = read_palette(works)
@@ -141,9 +141,9 @@ def export(request: ExploreRequest, watcher: Watcher) -> Explored:
 
     gone, missing = _write_pictures(folder, works, pictures, watcher)
     mapped = _write_neighbours(folder, works, vectors, watcher)
-    _write_details(folder, works, said, Related(influences, duplicates), text, watcher)
-    facets = [*said.facets, *([] if grouped is None else [grouped.facet]), *decisions]
-    columns = _columns_of(works, said, facets, mapped, gone, palette)
+    _write_details(folder, works, facet_set, Related(influences, duplicates), text, watcher)
+    facets = [*facet_set.facets, *([] if grouped is None else [grouped.facet]), *decisions]
+    columns = _columns_of(works, facet_set, facets, mapped, gone, palette)
     for name, values in columns.items():
         folder.put(
             f"data/columns/{name}.bin", np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
@@ -200,14 +200,14 @@ def web_files(root: Traversable | None = None, under: str = "") -> Iterator[tupl
             yield f"{under}{item.name}", item.read_bytes()
 
 
-def _columns(said: Said) -> list[Column]:
+def _columns(facet_set: FacetSet) -> list[Column]:
     """What names clusters: the metadata, and the tags."""
     predicted = [
         Column(f"{facet.name} (predicted)", "predicted", facet.terms, facet.codes.astype(np.int32) - 1)
-        for facet in said.facets
+        for facet in facet_set.facets
         if facet.kind == "task" and len(facet.terms) > 1
     ]
-    return [*said.described.columns, *predicted]
+    return [*facet_set.described.columns, *predicted]
 
 
 def _version(clusters: str) -> str | None:
@@ -323,12 +323,14 @@ def _write_neighbours(folder: Folder, works: Works, wanted: str, watcher: Watche
     return _Mapped(places, made.method, made.trustworthiness)
 
 
-def _write_details(folder: Folder, works: Works, said: Said, related: Related, wanted: str, watcher: Watcher) -> None:
+def _write_details(
+    folder: Folder, works: Works, facet_set: FacetSet, related: Related, wanted: str, watcher: Watcher
+) -> None:
     watcher.start(len(works), 0, "Works")
     for number, block in enumerate(works.blocks(details.BLOCK)):
 
         def write(block: range = block) -> None:
-            for key, data in details.detail_files(works, said, related, block):
+            for key, data in details.detail_files(works, facet_set, related, block):
                 folder.put(key, data)
 
         folder.make(f"works/{number}", wanted, write)
@@ -337,7 +339,7 @@ def _write_details(folder: Folder, works: Works, said: Said, related: Related, w
 
 def _columns_of(
     works: Works,
-    said: Said,
+    facet_set: FacetSet,
     facets: Sequence[Facet],
     mapped: _Mapped | None,
     gone: NDArray[np.uint8],
@@ -351,7 +353,7 @@ def _columns_of(
         "x": places[:, 0],
         "y": places[:, 1],
         "status": works.status,
-        "year": said.years,
+        "year": facet_set.years,
         "gone": gone,
     }
     if palette is not None:

@@ -55,7 +55,7 @@ class Facet:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class FacetSet:
     """What the catalog says of n works, and how it sorts them.
 
     Attributes:
@@ -73,7 +73,7 @@ class Said:
     texts: tuple[str, ...]
 
 
-def facets_in(works: Works) -> Said:
+def facets_in(works: Works) -> FacetSet:
     """Find the facets of a catalog: its tasks, every metadata column that sorts works into kinds, and reading errors.
 
     A column in which nearly every work has a value of its own is none, nor is prose or a column of measures.
@@ -93,7 +93,7 @@ def facets_in(works: Works) -> Said:
         facets.append(_of_metadata(column, name))
     facets.append(Facet("error", "error", "status", works.errors, works.status))
     dates = next((name for known in DATE for name in names if folded(name) == known), None)
-    return Said(tuple(facets), described, _years(works, dates), dates, tuple(names))
+    return FacetSet(tuple(facets), described, _years(works, dates), dates, tuple(names))
 
 
 def fitting(codes: NDArray[Any], terms: int) -> NDArray[Any]:

@@ -26,9 +26,9 @@ import pyarrow.compute as pc
 
 from artylyze.errors import ArtylyzeError, ImageError, InputError, StorageError, UsageError
 from artylyze.exploring import reviews
-from artylyze.exploring.decided import with_rows
 from artylyze.exploring.folder import INDEX, INLINE, MADE, to_json
 from artylyze.exploring.originals import Originals
+from artylyze.exploring.reviewed import with_rows
 from artylyze.exploring.works import Works
 
 T = TypeVar("T")

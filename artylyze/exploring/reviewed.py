@@ -20,7 +20,7 @@ KINDS = ("human", "rejected", "unsure")
 _KIND_OF = {"accept": 1, "correct": 1, "reject": 2, "unsure": 3}
 
 
-def apply(works: Works, decisions: pa.Table) -> tuple[Works, list[Facet], list[dict[str, Any]]]:
+def apply_decisions(works: Works, decisions: pa.Table) -> tuple[Works, list[Facet], list[dict[str, Any]]]:
     """Apply decisions, as `read_decisions` returns them, to the tags of works.
 
     A term that a person accepted or gave takes the place of the model's; a rejected one goes. A decision on an image
@@ -39,8 +39,8 @@ def apply(works: Works, decisions: pa.Table) -> tuple[Works, list[Facet], list[d
     ]
     tasks, facets = [], []
     for task in works.tasks:
-        decided, kinds = _of_task(task, [decision for decision in valid if decision["task"] == task.name])
-        tasks.append(decided)
+        task_reviewed, kinds = _of_task(task, [decision for decision in valid if decision["task"] == task.name])
+        tasks.append(task_reviewed)
         name = f"{slug(task.name, set())}_decision"
         facets.append(Facet(name, "decision", name, KINDS, kinds))
     return replace(works, tasks=tuple(tasks)), facets, valid
