@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from artylyze.api.clustering import report as report
     from artylyze.api.collection import scan as scan
     from artylyze.api.collection import tag as tag
+    from artylyze.api.duplicates import duplicates as duplicates
     from artylyze.api.model import Model as Model
     from artylyze.api.model import Prediction as Prediction
     from artylyze.api.model import Term as Term
@@ -42,6 +43,7 @@ __all__ = [
     "__version__",
     "cluster",
     "curate",
+    "duplicates",
     "evaluate",
     "features",
     "index",
@@ -62,6 +64,7 @@ _HOMES = {
     "catalog": ("Catalog", "open_catalog"),
     "clustering": ("Clusters", "cluster", "features", "influences", "profiles", "report"),
     "collection": ("scan", "tag"),
+    "duplicates": ("duplicates",),
     "model": ("Model", "Prediction", "Term", "load_model"),
     "searching": ("Results", "index", "search"),
     "training": ("curate", "evaluate", "train", "tune"),
