@@ -97,7 +97,9 @@ def align(first: Floats, second: Floats, ratios: Floats | None) -> Alignments:
         some = slice(start, start + _TOGETHER)
         ratio = None if ratios is None else ratios[some]
         within = _best(first[some], second[some], _sizes(ratio, len(first[some]), side))
-        around = _best(second[some], first[some], _sizes(None if ratio is None else 1 / ratio, len(first[some]), side))
+        around = _best(
+            second[some], first[some], _sizes(None if ratio is None else np.reciprocal(ratio), len(first[some]), side)
+        )
         larger = around[0] > within[0]
         correlation[some], outer[some] = np.where(larger, around[0], within[0]), larger
         boxes[some] = np.where(larger[:, None], around[1], within[1])

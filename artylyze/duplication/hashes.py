@@ -57,7 +57,8 @@ def inverse(transform: int) -> int:
 
 def perceptual_hash(picture: Floats) -> npt.NDArray[np.bool_]:
     """Return the hash of a picture, float32 (32, 32): bool (64,)."""
-    return _signs(_frequencies(picture[None]))[0]
+    signs: npt.NDArray[np.bool_] = _signs(_frequencies(picture[None]))[0]
+    return signs
 
 
 def perceptual_hashes(pictures: Floats) -> Hashes:

@@ -176,7 +176,7 @@ def _products(blocks: Floats, part: Floats) -> Floats:
     return products
 
 
-def _energies(picture: Floats, side: int) -> Floats:
+def _energies(picture: Floats, side: int) -> npt.NDArray[np.float64]:
     """Mean squares of each square window of a picture after `_centred`, by its top and left.
 
     Centring is a projection: the squares are those of the window less those of its row means and of its column means,
@@ -186,11 +186,11 @@ def _energies(picture: Floats, side: int) -> Floats:
     rows = _sums((_sums(picture, side, 1) / side) ** 2, side, 0) / side
     columns = _sums((_sums(picture, side, 0) / side) ** 2, side, 1) / side
     means = _sums(_sums(picture, side, 0), side, 1) / side**2
-    energies: Floats = squares - rows - columns + means**2
+    energies: npt.NDArray[np.float64] = squares - rows - columns + means**2
     return energies
 
 
-def _sums(values: Floats, count: int, axis: int) -> npt.NDArray[np.float64]:
+def _sums(values: Floats | npt.NDArray[np.float64], count: int, axis: int) -> npt.NDArray[np.float64]:
     """Sums of `count` neighbours along an axis."""
     total = np.cumsum(values, axis=axis, dtype=np.float64)
     total = np.concatenate([np.zeros_like(np.take(total, [0], axis)), total], axis=axis)

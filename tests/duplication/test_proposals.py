@@ -23,7 +23,7 @@ def test_neighbours_do_not_depend_on_how_matrices_are_cut(
     alike = units @ units.T
     np.fill_diagonal(alike, -2)
     order = np.argsort(-alike, axis=1)[:, :3]
-    expected = {}
+    expected: dict[tuple[int, int], int] = {}
     for row, near in enumerate(order.tolist()):
         for place, other in enumerate(near):
             key = (min(row, other), max(row, other))
