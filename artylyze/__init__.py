@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from artylyze.api.clustering import report as report
     from artylyze.api.collection import scan as scan
     from artylyze.api.collection import tag as tag
+    from artylyze.api.duplicates import duplicates as duplicates
     from artylyze.api.exploring import Explorer as Explorer
     from artylyze.api.exploring import explore as explore
     from artylyze.api.model import Model as Model
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "cluster",
     "curate",
+    "duplicates",
     "evaluate",
     "explore",
     "features",
@@ -66,6 +68,7 @@ _HOMES = {
     "catalog": ("Catalog", "open_catalog"),
     "clustering": ("Clusters", "cluster", "features", "influences", "profiles", "report"),
     "collection": ("scan", "tag"),
+    "duplicates": ("duplicates",),
     "exploring": ("Explorer", "explore"),
     "model": ("Model", "Prediction", "Term", "load_model"),
     "searching": ("Results", "index", "search"),

@@ -25,6 +25,7 @@ FLOORS = """
     collection
     catalog
     searching
+    duplication
     datasets extraction
     tagging clustering training
     tuning evaluation

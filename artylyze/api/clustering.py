@@ -202,6 +202,7 @@ def profiles(
     encoding: str | None = None,
     sheet: str | None = None,
     skip_bad_rows: bool = False,
+    duplicates: StrPath | None = None,
     artists: StrPath | None = None,
     algorithm: Literal["kmeans", "gmm"] | None = None,
     columns: str | Sequence[str] = (),
@@ -217,6 +218,7 @@ def profiles(
         encoding: Encoding of CSV tables; None recognises it.
         sheet: Sheet of a spreadsheet; None takes the first that holds a table.
         skip_bad_rows: Leave out and count rows that cannot be read, instead of refusing the table.
+        duplicates: What `duplicates` wrote: of each group one image counts. None counts each image.
         artists: A table of artists: name, nationality, years.
         algorithm: kmeans or gmm; None is kmeans if it was run.
         columns: Columns to describe; none takes all that are categorical.
@@ -248,6 +250,7 @@ def profiles(
             names(columns),
             id_column,
             Reading(encoding, sheet, skip_bad_rows),
+            optional(duplicates),
         )
         for note in found.works.notes:
             watcher.say(note)
@@ -268,6 +271,7 @@ def influences(
     encoding: str | None = None,
     sheet: str | None = None,
     skip_bad_rows: bool = False,
+    duplicates: StrPath | None = None,
     artists: StrPath | None = None,
     columns: str | Sequence[str] = (),
     progress: bool | Watcher = True,
@@ -285,6 +289,7 @@ def influences(
         encoding: Encoding of CSV tables; None recognises it.
         sheet: Sheet of a spreadsheet; None takes the first that holds a table.
         skip_bad_rows: Leave out and count rows that cannot be read, instead of refusing the table.
+        duplicates: What `duplicates` wrote: of each group one image counts. None counts each image.
         artists: A table of artists: name, nationality, years.
         columns: Columns to describe; none takes all that are categorical.
         progress: True shows progress on a terminal or in a notebook, False nothing.
@@ -319,7 +324,14 @@ def influences(
         watcher.say(f"Joining the works of {folder} to what is said of them")
         reading = Reading(encoding, sheet, skip_bad_rows)
         works = read_works(
-            stored, optional(catalog), addresses(labels), optional(artists), names(columns), id_column, reading
+            stored,
+            optional(catalog),
+            addresses(labels),
+            optional(artists),
+            names(columns),
+            id_column,
+            reading,
+            optional(duplicates),
         )
         for note in works.notes:
             watcher.say(note)
@@ -341,6 +353,7 @@ def report(
     encoding: str | None = None,
     sheet: str | None = None,
     skip_bad_rows: bool = False,
+    duplicates: StrPath | None = None,
     artists: StrPath | None = None,
     columns: str | Sequence[str] = (),
     record: str | None = None,
@@ -359,6 +372,7 @@ def report(
         encoding: Encoding of CSV tables; None recognises it.
         sheet: Sheet of a spreadsheet; None takes the first that holds a table.
         skip_bad_rows: Leave out and count rows that cannot be read, instead of refusing the table.
+        duplicates: What `duplicates` wrote: of each group one image counts. None counts each image.
         artists: A table of artists: name, nationality, years.
         columns: Columns to describe; none takes all that are categorical.
         record: The record whose influences are shown; None takes the most mixed.
@@ -391,6 +405,7 @@ def report(
         record=record,
         id_column=id_column,
         reading=Reading(encoding, sheet, skip_bad_rows),
+        duplicates=optional(duplicates),
     )
     with watching(progress) as watcher:
         size = write_report(request, watcher)

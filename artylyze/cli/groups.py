@@ -9,7 +9,7 @@ from artylyze.cli.flags import Commands
 GROUPS = {
     "Begin": ("demo", "sample"),
     "Tag a collection": ("scan", "tag", "status", "failures", "paths"),
-    "Find works": ("search", "index", "explore"),
+    "Find works": ("search", "duplicates", "explore", "index"),
     "Look at a catalog": ("report", "features", "cluster", "profiles", "influences", "compare-features"),
     "Train on your own labels": ("curate", "train", "tune", "evaluate"),
     "Look after catalogs and disks": ("compact", "gc", "cache", "bench"),

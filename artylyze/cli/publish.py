@@ -24,6 +24,7 @@ _Artists = Annotated[str | None, typer.Option(help="A table of artists: name, na
 _Columns = Annotated[
     str | None, typer.Option(help="Columns to describe, separated by commas. Default: all categorical ones.")
 ]
+_Duplicates = Annotated[str | None, typer.Option(help="What `duplicates` wrote: count one image of each group.")]
 _IdColumn = Annotated[str | None, typer.Option(help="The column of --labels that identifies a record.")]
 
 
@@ -36,6 +37,7 @@ def profiles(
     encoding: Encoding = None,
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
+    duplicates: _Duplicates = None,
     artists: _Artists = None,
     algorithm: Annotated[str | None, typer.Option(help="kmeans or gmm. Default: kmeans if it was run.")] = None,
     columns: _Columns = None,
@@ -58,6 +60,7 @@ def profiles(
             encoding=encoding,
             sheet=sheet,
             skip_bad_rows=skip_bad_rows,
+            duplicates=duplicates,
             artists=artists,
             algorithm=cast("Algorithm | None", algorithm),
             columns=columns or (),
@@ -81,6 +84,7 @@ def influences(
     encoding: Encoding = None,
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
+    duplicates: _Duplicates = None,
     artists: _Artists = None,
     columns: _Columns = None,
     as_json: Json = False,
@@ -105,6 +109,7 @@ def influences(
             encoding=encoding,
             sheet=sheet,
             skip_bad_rows=skip_bad_rows,
+            duplicates=duplicates,
             artists=artists,
             columns=columns or (),
             progress=watcher,
@@ -124,6 +129,7 @@ def report(
     encoding: Encoding = None,
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
+    duplicates: _Duplicates = None,
     artists: _Artists = None,
     columns: _Columns = None,
     record: Annotated[
@@ -151,6 +157,7 @@ def report(
             encoding=encoding,
             sheet=sheet,
             skip_bad_rows=skip_bad_rows,
+            duplicates=duplicates,
             artists=artists,
             columns=columns or (),
             record=record,

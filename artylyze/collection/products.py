@@ -50,6 +50,7 @@ PRODUCTS = (
         frozenset({"format", "method", "left_out"}),
         rf"elbow\.png|profiles/(kmeans|gmm)/{_PROFILES}|influences/influences-[^/]*\.png",
     ),
+    Product(r"run\.json", frozenset({"format", "pairs", "reasons", "groups"}), r"groups\.png"),
     Product(r"profiles\.json", frozenset({"clusters", "algorithm", "profiles"}), _PROFILES),
     Product(
         r"(?P<stem>influences-.*)\.json", frozenset({"record_id", "influences", "near_duplicates"}), r"{stem}\.png"

@@ -18,7 +18,8 @@ _LINE = 17
 _TITLE = 44
 _INK = (34, 34, 34)
 _QUIET = (102, 102, 102)
-_PAPER = (250, 249, 246)
+PAPER = (250, 249, 246)
+"""The colour of the sheet."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 6) -> Image.
     rows = -(-len(tiles) // columns)
     width = columns * (TILE + _MARGIN) + _MARGIN
     height = _TITLE + rows * (TILE + lines * _LINE + _MARGIN) + _MARGIN
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, 13), title, _INK, _font(16))
     font = _font(11)

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from artylyze.clustering.store import Clusters, read_responsibilities
 from artylyze.drawing.thumbnails import Thumbnail
+from artylyze.duplication.likeness import Likeness, likeness
 from artylyze.errors import InputError, UsageError
-from artylyze.profiling.duplicates import Likeness, likeness
 from artylyze.profiling.profiles import Profile
 from artylyze.profiling.profiling import Profiled, describe_marks, identify, profiled, read_pictures
 from artylyze.profiling.works import Works

@@ -47,8 +47,8 @@ class Profiled:
 
     @property
     def members(self) -> npt.NDArray[np.int32]:
-        """The cluster of each image, -1 for none."""
-        return assigned_clusters(self.clusters, self.algorithm)
+        """The cluster of each image, -1 for none, or where another image of the same work counts."""
+        return counted_clusters(self.clusters, self.algorithm, self.works)
 
     @property
     def note(self) -> str | None:
@@ -84,6 +84,7 @@ def make_profiles(
     columns: Sequence[str] = (),
     id_column: str | None = None,
     reading: Reading = DEFAULT_READING,
+    duplicates: str | None = None,
 ) -> Profiled:
     """Profile the clusters of a folder.
 
@@ -96,13 +97,14 @@ def make_profiles(
         columns: those to profile; none: all that are categorical.
         id_column: of a table of labels, that names an image or its record; None: it is found.
         reading: how tables of labels are to be read.
+        duplicates: a folder of near-duplicates, of each group of which one image counts; None: each image counts.
 
     Raises:
         UsageError: no catalog is known, the algorithm was not run, or a column is not there or not categorical.
         InputError: a clustering, catalog or table that cannot be used.
     """
     clusters = read_clusters(folder, responsibilities=False)
-    works = read_works(clusters, catalog, labels, artists, columns, id_column, reading)
+    works = read_works(clusters, catalog, labels, artists, columns, id_column, reading, duplicates)
     return profiled(clusters, works, _chosen(clusters, algorithm))
 
 
@@ -112,14 +114,17 @@ def profiled(clusters: Clusters, works: Works, algorithm: Algorithm) -> Profiled
     if clusters.mixture is not None and algorithm == "gmm":
         k = len(clusters.mixture.weights)
     records = Texts(works.table.column("record_id"))
-    members, distance = assigned_clusters(clusters, algorithm), _distance(clusters, works, algorithm)
+    members, distance = counted_clusters(clusters, algorithm, works), _distance(clusters, works, algorithm)
     profiles = profile(members, k, distance, records, works.said.columns, (_TYPICAL, _MARGINAL))
     return Profiled(clusters, algorithm, works, profiles)
 
 
-def assigned_clusters(clusters: Clusters, algorithm: Algorithm) -> npt.NDArray[np.int32]:
-    """The cluster of each image, -1 for none."""
-    return np.asarray(pc.fill_null(clusters.assignments.column(algorithm), -1).to_numpy(), np.int32)
+def counted_clusters(clusters: Clusters, algorithm: Algorithm, works: Works) -> npt.NDArray[np.int32]:
+    """The cluster of each image, -1 for none, or where another image of the same work counts."""
+    members = np.array(pc.fill_null(clusters.assignments.column(algorithm), -1).to_numpy(), np.int32)
+    if works.repeated is not None:
+        members[works.repeated] = -1
+    return members
 
 
 def identify(works: Works, row: int) -> dict[str, Any]:

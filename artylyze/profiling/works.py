@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from artylyze.collection.artists import read_artists
 from artylyze.collection.known_columns import folded
 from artylyze.collection.manifest import COLUMNS
 from artylyze.datasets.sources import Wanted, join
+from artylyze.duplication.store import read_groups
 from artylyze.errors import InputError, UsageError
 from artylyze.profiling.columns import Described, Said, asked_for, chosen, describe
 from artylyze.profiling.rows import Rows, locate
@@ -37,6 +39,7 @@ class Works:
         said: what catalogues and the model say of them.
         rows: theirs in the catalog, from which is read what is needed of few.
         notes: sentences on how tables of labels were read, and what of them did not match.
+        repeated: bool (n,), images of a work of which another image counts; None: each image counts.
     """
 
     catalog: str
@@ -44,6 +47,7 @@ class Works:
     said: Described
     rows: Rows
     notes: tuple[str, ...] = ()
+    repeated: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +69,7 @@ def read_works(
     columns: Sequence[str] = (),
     id_column: str | None = None,
     reading: Reading = DEFAULT_READING,
+    duplicates: str | None = None,
 ) -> Works:
     """Join clustered images to their catalog and to catalogues of labels.
 
@@ -76,6 +81,7 @@ def read_works(
         columns: those that are of interest; none: all that are categorical.
         id_column: of a table of labels, that names an image or its record; None: it is found.
         reading: how tables of labels are to be read.
+        duplicates: a folder of near-duplicates: of each of their groups one image counts.
 
     Raises:
         UsageError: no catalog is known, a column is not there or not categorical, or an option is about labels
@@ -111,12 +117,25 @@ def read_works(
         return describe(tables, len(ids), predicted, known, wanted)
 
     table = pa.table({"image_id": ids, "record_id": rows.records})
+    repeated = None if duplicates is None else _repeated(ids, duplicates)
     if not columns:
-        return Works(catalog, table, said(()), rows, notes)
+        return Works(catalog, table, said(()), rows, notes, repeated)
     try:
-        return Works(catalog, table, chosen(said(columns), columns), rows, notes)
+        return Works(catalog, table, chosen(said(columns), columns), rows, notes, repeated)
     except UsageError:  # it is to say which columns there are
-        return Works(catalog, table, chosen(said(()), columns), rows, notes)
+        return Works(catalog, table, chosen(said(()), columns), rows, notes, repeated)
+
+
+def _repeated(ids: pa.ChunkedArray, folder: str) -> npt.NDArray[np.bool_]:
+    """Which images are of a group of near-duplicates in which another counts, the representative where it is there."""
+    groups = read_groups(folder)
+    rows = pc.fill_null(pc.index_in(groups.column("image_id"), value_set=ids.combine_chunks()), -1).to_numpy()
+    repeated, counted = np.zeros(len(ids), bool), set[int]()
+    for row, group in zip(rows.tolist(), groups.column("group").to_pylist(), strict=True):
+        if row >= 0:
+            repeated[row] = group in counted
+            counted.add(group)
+    return repeated
 
 
 def own_metadata(rows: Rows) -> list[Said]:

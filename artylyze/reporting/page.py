@@ -41,6 +41,7 @@ class ReportRequest:
         record: the example of an influence; None: the most mixed work.
         id_column: of a table of labels, that names an image or its record; None: it is found.
         reading: how tables of labels are to be read.
+        duplicates: near-duplicates of the catalog, of each group of which one image counts in the clusters.
     """
 
     catalog: str
@@ -54,14 +55,16 @@ class ReportRequest:
     record: str | None = None
     id_column: str | None = None
     reading: Reading = DEFAULT_READING
+    duplicates: str | None = None
 
     def __post_init__(self) -> None:
         if not self.output.lower().endswith((".html", ".htm")):
             raise UsageError(f"`output={self.output!r}`: name a file that ends in .html.")
         check_output(self.output)
-        if self.clusters is None and (self.labels or self.artists or self.columns or self.record):
+        if self.clusters is None and (self.labels or self.artists or self.columns or self.record or self.duplicates):
             raise UsageError(
-                "`labels`, `artists`, `columns` and `record` are about clusters: give `clusters=CLUSTERS` too."
+                "`labels`, `artists`, `columns`, `record` and `duplicates` are about clusters: give "
+                "`clusters=CLUSTERS` too."
             )
         check_options("`labels=TABLE`", bool(self.labels), self.reading, self.id_column)
 
@@ -96,6 +99,7 @@ def gather(request: ReportRequest, watcher: Watcher) -> Content:
             columns=request.columns,
             id_column=request.id_column,
             reading=request.reading,
+            duplicates=request.duplicates,
         )
         for note in profiled.works.notes:
             watcher.say(note)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from artylyze.cli.app import app
 from artylyze.clustering.store import read_clusters
+from artylyze.duplication.store import GROUP_SCHEMA
 from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.profiling.influences import influences
 from artylyze.profiling.profile_files import write_profiles
@@ -187,3 +189,25 @@ def test_profiles_that_were_cut_off_are_none(gallery: Gallery, tmp_path: Path) -
     with pytest.raises(StorageError, match=r"works\.csv: Is a directory"):
         write_profiles(make_profiles(str(clusters)), Quiet())
     assert not (clusters / "profiles/kmeans/profiles.json").exists()
+
+
+def test_a_work_of_several_images_counts_once(gallery: Gallery, tmp_path: Path) -> None:
+    groups = pa.table(
+        {
+            "group": pa.array([0, 0, 1, 1], pa.int32()),
+            "image_id": ["k0-1.png", "twin.png", "gone.png", "k1-2.png"],
+            "role": ["representative", "member", "representative", "member"],
+            "reason": [None, "same photograph", None, "same file"],
+            "score": pa.array([None, 0.9, None, 1.0], pa.float32()),
+        },
+        GROUP_SCHEMA,
+    )
+    pq.write_table(groups, tmp_path / "groups.parquet")
+    (tmp_path / "run.json").write_text('{"format": 1, "pairs": 2}')
+
+    each, once = (
+        sum(one.images for one in make_profiles(gallery.clusters, duplicates=folder).profiles)
+        for folder in (None, str(tmp_path))
+    )
+
+    assert each - once == 1
