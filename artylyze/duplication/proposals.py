@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from artylyze.duplication.hashes import differing_bits, similar
+from artylyze.searching.neighbours import Vectors, nearest
 
 NEIGHBOURS = 10
 """Images nearest by embedding that are proposed for each image."""
@@ -27,7 +27,7 @@ CLOSEST = 16
 """Images nearest by hash that are proposed for each image: pairs of which either has nearer ones are left out."""
 
 _SCALE = 2047  # whole numbers that the coordinates of unit vectors become: products of two stay exact in float32
-_ROWS, _COLUMNS = 1024, 16_384
+_BLOCK = 65_536  # pairs whose products are computed at once
 _REDUCED_AT = 1 << 22
 
 Numbers = npt.NDArray[np.int64]
@@ -71,47 +71,25 @@ def neighbours(
         least: cosine from which an image is a neighbour.
     """
     count = len(codes)
-    if count < 2:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
     units = codes.astype(np.float32)
     units /= np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-6)
     whole = np.rint(units * _SCALE)
-    floor = np.float32(least * _SCALE * _SCALE)
-    with ThreadPoolExecutor(2) as pool:
-        blocks = list(pool.map(lambda start: _nearest(whole, start, k, floor), range(0, count, _ROWS)))
-    row, column, rank = (np.concatenate(some) for some in zip(*blocks, strict=True))
+    near = nearest(Vectors(np.arange(count), whole, np.zeros(count, np.float32)), k)
+    row, rank = np.nonzero(near >= 0)
+    column = near[row, rank].astype(np.int64)
+    alike = np.concatenate(
+        [
+            np.einsum("ij,ij->i", whole[row[some]], whole[column[some]]) >= least * _SCALE**2
+            for some in (slice(start, start + _BLOCK) for start in range(0, len(row), _BLOCK))
+        ]
+        or [np.zeros(0, bool)]
+    )
+    row, column, rank = row[alike], column[alike], rank[alike]
     key = np.minimum(row, column) * count + np.maximum(row, column)
     order = np.lexsort((rank, key))
-    key, rank = key[order], rank[order]
-    key, places = np.unique(key, return_index=True)
-    first, second = np.divmod(key, count)
-    return first, second, rank[places]
-
-
-def _nearest(whole: npt.NDArray[np.float32], start: int, k: int, floor: np.float32) -> tuple[Numbers, Numbers, Numbers]:
-    """The k nearest of some rows: numbers of rows, of their neighbours, and ranks. Ties go to the earlier image."""
-    block = whole[start : start + _ROWS]
-    bound = np.full(len(block), floor, np.float32)
-    row, column, rank = (np.zeros(0, np.int64) for _ in range(3))
-    value = np.zeros(0, np.float32)
-    for left in range(0, len(whole), _COLUMNS):
-        alike = block @ whole[left : left + _COLUMNS].T
-        own = np.arange(start, start + len(block)) - left
-        inside = (own >= 0) & (own < alike.shape[1])
-        alike[np.flatnonzero(inside), own[inside]] = -np.inf
-        if left == 0 and alike.shape[1] > k:
-            bound = np.maximum(bound, np.partition(alike, -k, axis=1)[:, -k])
-        here, there = np.divmod(np.flatnonzero(alike >= bound[:, None]), alike.shape[1])
-        value = np.concatenate([value, alike[here, there]])
-        row, column = np.concatenate([row, here]), np.concatenate([column, there + left])
-        order = np.lexsort((column, -value, row))
-        row, column, value = row[order], column[order], value[order]
-        rank = np.arange(len(row)) - np.searchsorted(row, row)
-        last = rank == k - 1
-        bound[row[last]] = np.maximum(bound[row[last]], value[last])
-        near = rank < k
-        row, column, rank, value = row[near], column[near], rank[near], value[near]
-    return row + start, column, rank
+    key, places = np.unique(key[order], return_index=True)
+    first, second = np.divmod(key, max(count, 1))
+    return first, second, rank[order][places]
 
 
 def hashed(hashes: Hashes, usable: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers]:

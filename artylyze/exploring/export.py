@@ -19,20 +19,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artylyze.catalog.snapshot import read_snapshot
-from artylyze.exploring import atlases, details, neighbours
+from artylyze.exploring import atlases, details
 from artylyze.exploring.atlases import from_jpeg, read_originals
 from artylyze.exploring.details import Related
 from artylyze.exploring.facets import INLINE_TERMS, Facet, FacetSet, facets_in, slug
 from artylyze.exploring.folder import INDEX, INLINE, MADE, Folder, digest, open_folder, to_json
 from artylyze.exploring.grouping import clusters_of, duplicates_of
-from artylyze.exploring.neighbours import NEAREST, NONE, nearest, read_vectors
 from artylyze.exploring.palette import Palette, read_palette
 from artylyze.exploring.projection import map_of, quantised
 from artylyze.exploring.reviewed import apply_decisions
 from artylyze.exploring.reviews import read_decisions
+from artylyze.exploring.vectors import read_vectors
 from artylyze.exploring.works import Works, read_works
 from artylyze.profiling.columns import Column
 from artylyze.progress import Watcher
+from artylyze.searching.neighbours import nearest
 from artylyze.storage import check_output, open_store, reachable
 from artylyze.wording import counted
 from artylyze.workers.fetching import Source
@@ -46,6 +47,15 @@ VERSION = 1
 
 INLINE_WORKS = 2_000
 """Works up to which the folder can be opened without a web server: `data/inline.js` holds its data then."""
+
+NEAREST = 24
+"""Works most like it that are kept of each."""
+
+NEIGHBOURS = 4096
+"""Works of a file of neighbours."""
+
+NONE = 0xFFFFFFFF
+"""Where a work has fewer neighbours, or no embedding."""
 
 LANGUAGES = ("en", "de", "fr")
 
@@ -307,12 +317,12 @@ def _write_neighbours(folder: Folder, works: Works, wanted: str, watcher: Watche
         return None
     vectors = read_vectors(works, watcher)
     watcher.say("Finding the nearest works of each")
-    near = nearest(vectors)
+    near = nearest(vectors, NEAREST)
 
     def write() -> None:
         table = np.full((len(works), NEAREST), NONE, np.uint32)
         table[vectors.rows] = np.where(near >= 0, vectors.rows[near], NONE)
-        for number, block in enumerate(works.blocks(neighbours.BLOCK)):
+        for number, block in enumerate(works.blocks(NEIGHBOURS)):
             folder.put(f"data/neighbours/{number}.bin", table[block.start : block.stop].astype("<u4").tobytes())
 
     folder.make("neighbours", wanted, write)
@@ -372,7 +382,7 @@ def _written_keys(
     yield from (f"data/columns/{name}.bin" for name in columns)
     yield from (f"data/terms/{facet.column}.json" for facet in facets if len(facet.terms) > INLINE_TERMS)
     if mapped:
-        yield from (f"data/neighbours/{number}.bin" for number, _ in enumerate(works.blocks(neighbours.BLOCK)))
+        yield from (f"data/neighbours/{number}.bin" for number, _ in enumerate(works.blocks(NEIGHBOURS)))
     if colors:
         yield "data/colors.bin"
     yield "data/decisions.json"

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.errors import StorageError
-from artylyze.exploring.neighbours import Vectors, nearest
 from artylyze.exploring.works import Works
+from artylyze.searching.neighbours import Vectors, nearest
 from artylyze.storage import open_store
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def fit(vectors: Vectors, near: NDArray[np.int32], *, seed: int = 0) -> tuple[ND
     sample = np.sort(np.random.default_rng(seed).choice(count, FITTED, replace=False))
     drawn = vectors.take(sample)
     places = np.full((count, 2), np.nan, np.float32)
-    places[sample] = _tsne(drawn, nearest(drawn, seed=seed), seed)
+    places[sample] = _tsne(drawn, nearest(drawn, near.shape[1], seed=seed), seed)
     return _placed(vectors, places), f"t-SNE of {FITTED:,} works, the others placed among them"
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from artylyze.duplication import proposals
 from artylyze.duplication.proposals import neighbours, sides
+from artylyze.searching import neighbours as searching_neighbours
 
 
-@pytest.mark.parametrize("cut", [(7, 11), (1024, 16_384)])
-def test_neighbours_do_not_depend_on_how_matrices_are_cut(
-    cut: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("at_once", [7, 2**24])
+def test_neighbours_do_not_depend_on_how_matrices_are_cut(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = np.random.default_rng(0).integers(-127, 128, (90, 16)).astype(np.int8)
-    monkeypatch.setattr(proposals, "_ROWS", cut[0])
-    monkeypatch.setattr(proposals, "_COLUMNS", cut[1])
+    monkeypatch.setattr(searching_neighbours, "_AT_ONCE", at_once)
 
     first, second, rank = neighbours(codes, k=3, least=-1.0)
 

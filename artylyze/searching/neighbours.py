@@ -1,4 +1,4 @@
-"""The nearest works of every work: all pairs where they are few, else within cells of works that lie close together."""
+"""The nearest embeddings of each: of all pairs where they are few, else within cells of what lies close together."""
 
 from __future__ import annotations
 
@@ -8,29 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.compute as pc
-
-from artylyze.exploring.works import Works
-from artylyze.progress import Watcher
-from artylyze.searching.index import open_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NEAREST = 24
-"""Works that are kept of each."""
-
-BLOCK = 4096
-"""Works of a file of neighbours."""
-
-NONE = 0xFFFFFFFF
-"""Where a work has fewer neighbours, or no embedding."""
-
 PAIRS = 20_000
-"""Works up to which all pairs are compared."""
+"""Embeddings up to which all pairs are compared."""
 
 PROBES = 24
-"""Cells that are searched for the works of a cell, its own among them."""
+"""Cells that are searched for what lies in a cell, its own among them."""
 
 _SAMPLE = 50_000
 _AT_ONCE = 2**24  # similarities that a thread holds, 64 MiB
@@ -38,13 +24,12 @@ _AT_ONCE = 2**24  # similarities that a thread holds, 64 MiB
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """The embeddings of m works that can be compared, in as few numbers as the index keeps.
+    """Embeddings that can be compared, m of them.
 
     Attributes:
-        rows: int64 (m,), the works, ascending.
-        coordinates: float32 (m, c), in the principal components of the embeddings of length 1, centred.
-        offsets: float32 (m,); the cosine of two embeddings is the product of their coordinates, plus both offsets, plus
-            a constant.
+        rows: int64 (m,), what they are of, ascending.
+        coordinates: float32 (m, c).
+        offsets: float32 (m,); two are the more alike, the greater the product of their coordinates plus both offsets.
     """
 
     rows: NDArray[np.int64]
@@ -59,27 +44,15 @@ class Vectors:
         return Vectors(self.rows[places], self.coordinates[places], self.offsets[places])
 
 
-def read_vectors(works: Works, watcher: Watcher | None = None) -> Vectors:
-    """Read the embeddings of works from the index of their catalog, which is made where it is missing.
-
-    Raises:
-        InputError: if they are of several models, or a part is damaged.
-    """
-    index = open_index(works.catalog, works.snapshot, watcher=watcher)
-    rows = pc.index_in(index.image_ids, value_set=works.ids).to_numpy().astype(np.int64)
-    order = np.argsort(rows, kind="stable")
-    return Vectors(rows[order], index.coordinates(order), index.offsets[order])
-
-
 def nearest(
     vectors: Vectors,
-    k: int = NEAREST,
+    k: int,
     *,
     queries: NDArray[np.int64] | None = None,
     among: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> NDArray[np.int32]:
-    """Return for each query the most similar others by the cosine of their embeddings, the most similar first.
+    """Return for each query the most similar others, the most similar first.
 
     Above PAIRS vectors they are sought in the PROBES cells of KMeans that are nearest to the query's own. Of real
     embeddings of 5,166 paintings in cells as small as those of 100,000 works 97.6% of the true 24 are among them.
@@ -162,7 +135,7 @@ def _best(vectors: Vectors, asked: NDArray[np.int64], candidates: NDArray[np.int
     similar += vectors.offsets[candidates]
     own = np.minimum(np.searchsorted(candidates, asked), len(candidates) - 1)
     itself = candidates[own] == asked
-    similar[np.flatnonzero(itself), own[itself]] = -np.inf  # a work is not its own neighbour
+    similar[np.flatnonzero(itself), own[itself]] = -np.inf  # none is its own neighbour
     kept = min(k, len(candidates))
     chosen = np.argpartition(-similar, kept - 1, axis=1)[:, :kept]
     scores = np.take_along_axis(similar, chosen, axis=1)
