@@ -1,11 +1,12 @@
 """Near-duplicates among paintings and variants of some of them: recall, precision and time, beside imagededup's PHash.
 
-python benchmarks/duplicates.py --data ../shared/data --out benchmarks/results [--varied 300] [--catalog FOLDER]
+python benchmarks/duplicates.py --data ../shared/data --out benchmarks/results [--varied 300] [--works 100000]
 
 Asked for are the pairs of a painting and a variant of it. A pair is right if both show one painting, or if it is of
 `SECOND`: all further pairs that artylyze finds among the paintings themselves, judged by eye as two photographs (or
 impressions) of one work. Pairs that are perhaps copies do not count, neither way. imagededup's CNN is left out: it
-downloads its weights.
+downloads its weights. Time and memory at size are those of a catalog of 100,000 different works with thumbnails
+(`benchmarks/duplicate_catalog.py`), once it is indexed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from artylyze.catalog.snapshot import embeddings
 from artylyze.duplication.reasons import Reason
 from artylyze.duplication.store import read_pairs, read_run
+from benchmarks.duplicate_catalog import write_many
 from benchmarks.duplicate_images import KINDS, truth, write_variants
 from benchmarks.inputs import paintings
 from benchmarks.measure import ARTYLYZE, busy, machine, run_contestant
@@ -93,6 +96,22 @@ def of_artylyze(catalog: Path, folder: Path, names: Sequence[str]) -> dict[str, 
     return {**judge(sure, names), "seconds": round(run.seconds, 1), "peak_mib": round(run.peak / 2**20), **counts}
 
 
+def at_size(catalog: Path, sources: Sequence[Path], folder: Path, works: int) -> dict[str, Any]:
+    """Run the command on a catalog of so many works, made from the embeddings of a catalog of paintings."""
+    many = write_many(folder / "many", embeddings(str(catalog))[1], sources, works)
+    indexing = run_contestant([*ARTYLYZE, "index", many], folder / "index-many.txt")
+    output = folder / "duplicates-many"
+    run = run_contestant([*ARTYLYZE, "duplicates", many, "-o", str(output)], folder / "duplicates-many.txt")
+    counts = {name: read_run(str(output))[name] for name in ("proposed", "compared", "pairs")}
+    return {
+        "works": works,
+        "seconds": round(run.seconds, 1),
+        "peak_mib": round(run.peak / 2**20),
+        "index_seconds": round(indexing.seconds, 1),
+        **counts,
+    }
+
+
 def of_phash(images: Path, names: Sequence[str]) -> dict[str, Any]:
     """Run imagededup's PHash in this process and judge its pairs."""
     from imagededup.methods import PHash
@@ -106,12 +125,14 @@ def of_phash(images: Path, names: Sequence[str]) -> dict[str, Any]:
     return {**judge(found, names), "seconds": round(seconds, 1)}
 
 
-def checks(contestants: Mapping[str, Mapping[str, Any]]) -> list[Check]:
-    """The targets of recall and precision."""
+def checks(contestants: Mapping[str, Mapping[str, Any]], many: Mapping[str, Any]) -> list[Check]:
+    """The targets of recall and precision, and of time and memory at size."""
     mine = contestants["artylyze"]
     return [
         Check("recall of artylyze", mine["recall"], least=0.95),
         Check("precision of artylyze", mine["precision"], least=0.98),
+        Check(f"seconds of {many['works']:,} works", many["seconds"], most=300 * many["works"] / 100_000),
+        Check(f"peak memory of {many['works']:,} works, MiB", many["peak_mib"], most=2048),
     ]
 
 
@@ -122,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--varied", type=int, default=300, help="paintings of which variants are made")
     parser.add_argument("--catalog", type=Path, help="of the images that an earlier run has made beside it")
+    parser.add_argument("--works", type=int, default=100_000, help="of the catalog on which time is measured")
     parser.add_argument("--quick", action="store_true", help="10 paintings varied, of 60")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="artylyze-duplicates-") as temporary:
@@ -146,12 +168,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             contestants["imagededup PHash"] = of_phash(images, names)
         except ImportError as error:
             left_out["imagededup PHash"] = str(error)
+        many = at_size(catalog, sources, folder, 500 if asked.quick else asked.works)
     result = {
         "benchmark": "duplicates",
         "settings": {"images": len(names), "paintings": len(sources), "varied": varied, "bits": DISTANCE},
         "contestants": contestants,
         "left_out": left_out,
-        "checks": [check.as_dict() for check in checks(contestants)],
+        "at_size": many,
+        "checks": [check.as_dict() for check in checks(contestants, many)],
         "busy_before_percent": before,
         "machine": machine(),
         "versions": versions(),

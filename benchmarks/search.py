@@ -68,9 +68,17 @@ def extended(real: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
     return np.concatenate(pieces)[:rows]
 
 
-def write_catalog(folder: Path, matrix: NDArray[np.float32]) -> str:
-    """Write a catalog of embeddings as `tag` would; record i is row i."""
-    schema = catalog_schema((), None)
+def write_catalog(
+    folder: Path, matrix: NDArray[np.float32], pictures: Callable[[range], Mapping[str, pa.Array]] | None = None
+) -> str:
+    """Write a catalog of embeddings as `tag` would; record i is row i.
+
+    Args:
+        folder: of the catalog.
+        matrix: the embeddings, float32 (n, d).
+        pictures: the columns uri, width, height and thumbnail of some rows; None: no image is there.
+    """
+    schema = catalog_schema((), None, thumbnails=pictures is not None)
     parts = []
     for start in range(0, len(matrix), SHARD):
         some = matrix[start : start + SHARD]
@@ -87,6 +95,7 @@ def write_catalog(folder: Path, matrix: NDArray[np.float32]) -> str:
                 pa.array(np.arange(count + 1) * dim, pa.int32()), pa.array(some.ravel())
             ),
         }
+        columns |= {} if pictures is None else pictures(range(start, start + count))
         filled = [columns[f.name] if f.name in columns else pa.nulls(count, f.type) for f in schema]
         path = folder / "runs" / "run0" / "parts" / f"part-{start // SHARD:05}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
