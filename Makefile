@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 EXTRAS := dev,bench,docs
 DATA ?= ../shared/data
 MINUTES ?= 60
+# Each process starts one Ray and one server of each kind; a file of tests stays together, so that its fixtures are made once.
+PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 WEB := artylyze/exploring/web
 
 # uv does not read pip's configuration: hand it the registry that pip was told to use, if any.
@@ -61,11 +63,11 @@ browser: ## Install Chromium for the browser tests, where apt and root allow it
 # Compiled first: the tests start hundreds of processes, and where PYTHONDONTWRITEBYTECODE is set each would compile anew.
 test: $(VENV)/.dev $(VENV)/.cuml browser ## Run the tests, but for those marked slow
 	$(BIN)/python -m compileall -q artylyze benchmarks
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: $(VENV)/.dev $(VENV)/.cuml browser ## Run all tests
 	$(BIN)/python -m compileall -q artylyze benchmarks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 docs: $(VENV)/.dev ## Build the documentation into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/docs

@@ -31,6 +31,12 @@ KEY, SECRET = "artylyze", "artylyze-secret"
 PLUGINS = Path(__file__).parent / "faults" / "plugins"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first: of two processes none is left alone with a long file at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
     """A folder in which file permissions mean something, even if the tests run as root."""

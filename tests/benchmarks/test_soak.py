@@ -92,6 +92,7 @@ def test_a_session_is_found_by_its_leader() -> None:
     assert os.getpid() in {process.pid for process in session(os.getsid(0))}
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_and_counted(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "LEAST_PAIRS", 1)
 

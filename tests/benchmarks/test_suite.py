@@ -84,6 +84,7 @@ def test_an_installed_package_brings_its_benchmarks(tmp_path: Path) -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_images_of_a_bucket_are_measured_and_the_figures_go_to_a_bucket(
     moto_server: S3, aws: Callable[[S3], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

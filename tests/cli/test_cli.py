@@ -293,6 +293,7 @@ def test_the_whole_job_on_s3_gives_the_catalog_of_the_folder(
     assert there.equals(read_catalog(str(tmp_path / "out")).sort_by("image_id").drop_columns(differ))
 
 
+@pytest.mark.slow
 def test_the_demo_shows_what_came_out(tmp_path: Path, bundles: None) -> None:
     result = artylyze("demo", tmp_path / "demo", "--count", "300")
     assert result.returncode == 0, result.stderr
@@ -302,6 +303,7 @@ def test_the_demo_shows_what_came_out(tmp_path: Path, bundles: None) -> None:
     assert "marked for review" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_would_drop_images_is_refused_until_it_is_meant(
     tmp_path: Path, model: Path, shared: dict[str, str]
 ) -> None:
@@ -364,6 +366,7 @@ def test_what_artylyze_wrote_among_the_images_is_not_tagged(
     assert "Nothing has changed" in updated.stderr
 
 
+@pytest.mark.slow
 def test_tag_joins_a_workbook_and_an_update_sees_what_changed_in_it(
     tmp_path: Path, model: Path, shared: dict[str, str]
 ) -> None:
@@ -395,6 +398,7 @@ def test_a_retry_says_that_nothing_can_pass(tmp_path: Path, model: Path, shared:
     assert "No image failed for a reason that can pass: 1 truncated." in retried.stderr
 
 
+@pytest.mark.slow
 def test_a_list_of_addresses_is_refreshed(tmp_path: Path, model: Path, shared: dict[str, str]) -> None:
     images, out, listed = fill(tmp_path / "images", 4), tmp_path / "out", tmp_path / "list.csv"
     listed.write_text("uri\n" + "".join(f"images/{number:04d}.jpg\n" for number in range(4)))

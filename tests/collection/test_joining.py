@@ -172,6 +172,7 @@ PARTS = st.sampled_from(["a", "b", "A", "north", "North", "1", "01"])
 KEYS = st.lists(st.tuples(st.lists(PARTS, max_size=3), PARTS), min_size=1, max_size=12, unique_by=str)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(keys=KEYS, before=st.sampled_from(["", "D:\\scans\\", "//nas/share/", "/Volumes/disk 2/"]), data=st.data())
 def test_whole_paths_name_every_file_and_no_other(

@@ -162,6 +162,7 @@ def test_a_transform_of_another_method_is_refused(gallery: Gallery, tmp_path: Pa
         made(gallery, tmp_path, "kernel_pca", transform=fitted["transform"])
 
 
+@pytest.mark.slow
 def test_random_weights_say_so_and_follow_the_seed(gallery: Gallery, tmp_path: Path) -> None:
     told = [
         made(gallery, tmp_path, TINY, random_weights=True, seed=seed, name=f"{number}.parquet")

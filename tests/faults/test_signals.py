@@ -166,6 +166,7 @@ def tagging(server: Server, folder: Path, model: Path, engine: str) -> Iterator[
         yield command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_tag_leaves_no_process_when_its_group_is_killed(slow: Server, tmp_path: Path, model: Path, engine: str) -> None:
     with tagging(slow, tmp_path, model, engine) as command:
@@ -193,6 +194,7 @@ def test_tag_on_one_machine_ends_soon_when_it_is_asked_to(
         assert command.left() == []
 
 
+@pytest.mark.slow
 def test_workers_and_their_children_end_with_their_node(slow: Server, tmp_path: Path, model: Path) -> None:
     with tagging(slow, tmp_path, model, "ray") as command:
         workers = "ray::MapWorker(", "artylyze.workers.child"

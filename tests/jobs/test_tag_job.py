@@ -37,6 +37,7 @@ def json_lines(log: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.splitlines() if line.startswith('{"event"')]
 
 
+@pytest.mark.slow
 def test_the_working_directory_carries_the_package_to_the_job_and_its_workers(cluster: Cluster) -> None:
     where = "__import__('artylyze').__file__"
     code = f"import ray; ray.init(); print(*{{{where}, ray.get(ray.remote(lambda: {where}).remote())}}, sep=chr(10))"
@@ -47,6 +48,7 @@ def test_the_working_directory_carries_the_package_to_the_job_and_its_workers(cl
     assert "working_dir_files" in found[0]
 
 
+@pytest.mark.slow
 def test_a_submitted_job_writes_the_whole_catalog_and_tells_its_progress(cluster: Cluster, folder: Path) -> None:
     catalog = str(folder / "catalog")
     ended = cluster.submit("python", "jobs/tag.py", str(folder / "scans"), "-o", catalog, "--shard-size", "9")

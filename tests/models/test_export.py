@@ -13,6 +13,7 @@ from artylyze.models.export import OPSET
 from artylyze.models.taps import extract
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "taps"),
     [("mobilenetv2_100", (0, 1, 2, 3)), ("densenet121", (1, 4)), ("vgg16", ()), ("cnn3", (0, 2)), ("test_vit", (0,))],

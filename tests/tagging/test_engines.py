@@ -57,6 +57,7 @@ def test_ray_is_chosen_where_an_address_names_a_cluster(monkeypatch: pytest.Monk
     assert [choose_engine(one) for one in ("auto", "local", "ray")] == ["ray", "local", "ray"]
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_poisoned_collection_gives_one_row_for_each_image(
     request_for: Any, tmp_path: Path, watcher: Quiet, engine: str, separate: bool, monkeypatch: pytest.MonkeyPatch
@@ -82,6 +83,7 @@ def test_a_poisoned_collection_gives_one_row_for_each_image(
     assert all(row["embedding"] is None and row["genre"] is None for row in rows if row["status"] == "error")
 
 
+@pytest.mark.slow
 def test_every_engine_and_plan_gives_the_same_catalog(
     tmp_path: Path, model: Path, watcher: Quiet, ray_cluster: None
 ) -> None:

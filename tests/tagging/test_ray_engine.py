@@ -45,6 +45,7 @@ def test_with_gpus_the_stages_stay_apart(device: str) -> None:
     assert operators(Workers(device, "float32", 1, 2, separate=True)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separate", [False, True])
 def test_a_shard_that_kills_its_worker_every_time_ends_the_run_and_is_named(
     tmp_path: Path, model: Path, watcher: Quiet, separate: bool

@@ -83,6 +83,7 @@ def epochs_said(listener: Listener) -> list[str]:
     return [" ".join(line.split()[:4]) for line in listener.said if line.startswith(("Epoch", "Going on"))]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_training_goes_on_from_its_checkpoint(
     request_: TrainRequest, dataset: Dataset
 ) -> None:
@@ -126,6 +127,7 @@ class Interrupter(Listener):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_with_the_same_command_and_writes_its_bundle(
     request_: TrainRequest, dataset: Dataset, model: Path
 ) -> None:
@@ -164,6 +166,7 @@ def assert_two_are_skipped_counted_and_named(bundle: Bundle, listener: Listener)
     assert all(f"{name} ({code})" in told for name, code in found.items())
 
 
+@pytest.mark.slow
 def test_a_training_whose_epochs_are_done_starts_no_worker(request_: TrainRequest, dataset: Dataset) -> None:
     request = replace(request_, workers=1, batch_size=8, epochs=1)
     first = finetune(request, dataset, Listener())
@@ -175,6 +178,7 @@ def test_a_training_whose_epochs_are_done_starts_no_worker(request_: TrainReques
         np.testing.assert_array_equal(one.weight, other.weight)
 
 
+@pytest.mark.slow
 def test_images_that_are_all_gone_end_it_without_another_try(
     request_: TrainRequest, tmp_path: Path, model: Path
 ) -> None:

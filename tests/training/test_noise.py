@@ -105,6 +105,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dataset.parquet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "options"), COMMANDS.values(), ids=COMMANDS.keys())
 def test_no_command_finds_more_than_chance_in_noise(
     noise: Path, tmp_path: Path, ray_cluster: None, command: str, options: list[str]

@@ -185,6 +185,7 @@ def test_a_fine_tune_sweep_that_is_killed_goes_on_in_the_middle_of_a_trial(folde
     assert load(output / "best").training["mode"] == "finetune"
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_frozen_trial_runs_without_ray_and_goes_on_after_an_interruption(
     folder: Path, tmp_path: Path
 ) -> None:
