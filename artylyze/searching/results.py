@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -78,7 +79,7 @@ def as_rows(hits: Hits) -> Iterator[dict[str, Any]]:
     for row, title, artist in zip(hits.table.to_pylist(), hits.titles, hits.artists, strict=True):
         kept = {name: value for name, value in row.items() if name not in _LEFT_OUT}
         for name in hits.scores:
-            kept[name] = round(kept[name], 4)
+            kept[name] = round(kept[name], 4) if math.isfinite(kept[name]) else None
         first = ("rank", *hits.scores, "image_id", "record_id")
         yield {name: kept[name] for name in first} | {"title": title, "artist": artist} | kept
 
@@ -124,7 +125,7 @@ def in_words(request: SearchRequest) -> str:
 
 def scores_in_words(row: Mapping[str, Any]) -> str:
     """Return the scores of a row, each with its name."""
-    return ", ".join(f"{name} {row[name]:.2f}" for name in SCORES if name in row)
+    return ", ".join(f"{name} {row[name]:.2f}" for name in SCORES if row.get(name) is not None)
 
 
 def describe(hits: Hits) -> str:

@@ -2,12 +2,14 @@
 
 Each of likeness, words and colours ranks the rows. Where several are given, ranks are fused (Cormack, Clarke and
 Buettcher, "Reciprocal Rank Fusion", 2009): a row counts 1 / (60 + rank) in each, since a cosine, a share of words and a
-share of colours have no common measure. `where` leaves rows out, and so do words that nothing in a row matches.
+share of colours have no common measure. `where` leaves rows out, and so do words that nothing in a row matches. Where
+the model of a catalog has a text tower, words rank images too, by the cosine of text and image; such cosines are small
+and good for ranks alone, so they leave nothing out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,7 +89,8 @@ class Hits:
         request: what was looked for.
         searched: number of rows that the conditions let through.
         table: columns of the catalog without the embedding, preceded by `rank` (from 1), and `likeness` (a cosine),
-            `text` and `color` (both 0 to 1) as far as they were asked for.
+            `text` (0 to 1), `text_likeness` (the cosine of text and image, -inf without an embedding) and `color` (0 to
+            1) as far as they were asked for.
         titles, artists: of each row, None where the catalog has none.
     """
 
@@ -100,10 +103,10 @@ class Hits:
     @property
     def scores(self) -> list[str]:
         """Names of the columns of scores that there are."""
-        return [name for name in self.table.column_names[1:4] if name in SCORES]
+        return [name for name in self.table.column_names[1 : 1 + len(SCORES)] if name in SCORES]
 
 
-SCORES = ("likeness", "text", "color")
+SCORES = ("likeness", "text", "text_likeness", "color")
 """Columns of scores, in their order."""
 
 
@@ -141,7 +144,12 @@ class Searcher:
         scores: dict[str, NDArray[np.float32]] = {}
         if request.text is not None:
             scores["text"] = self.words.match(request.text)
-            allowed &= scores["text"] > 0
+            caption = self._encoded(request.text)
+            if caption is None:
+                allowed &= scores["text"] > 0
+            else:
+                scores["text_likeness"] = self._likeness(caption, allowed)
+                allowed &= (scores["text"] > 0) | np.isfinite(scores["text_likeness"])
         if request.color:
             lab, shares = self._palettes
             scores["color"] = closeness(lab, shares, [parse_color(color) for color in request.color])
@@ -166,6 +174,25 @@ class Searcher:
     def words(self) -> Words:
         """The words that the collection says of its works."""
         return index_words(catalog_rows.texts(self.catalog, self.snapshot))
+
+    def _encoded(self, text: str) -> NDArray[np.float32] | None:
+        """Return the embedding of a text, float32 (1, d); None where the model of the catalog has no text tower."""
+        return None if self._encoder is None else self._encoder([text])
+
+    @cached_property
+    def _encoder(self) -> Callable[[list[str]], NDArray[np.float32]] | None:
+        """The text tower of the catalog's model, where it has one that can be loaded here."""
+        reference = self.snapshot.settings.get("text_encoder")
+        if not isinstance(reference, str):
+            return None
+        from artylyze.models.open_clip import text_encoder  # needed by few searches
+
+        try:
+            return text_encoder(reference)
+        except InputError as error:
+            if self.watcher is not None:
+                self.watcher.say(f"Words are compared with texts alone, not with images: {error}")
+            return None
 
     @cached_property
     def _names(self) -> pa.Table:

@@ -20,6 +20,7 @@ from artylyze.models.folder import load, save
 from artylyze.models.open_clip import resolve_reference, text_encoder
 from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import OnnxRuntime
+from artylyze.searching.search import Searcher, SearchRequest
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
 from tests.tagging.conftest import Quiet, fill
@@ -85,6 +86,29 @@ def test_a_catalog_keeps_the_text_encoder_of_its_model(folder: Path, tmp_path: P
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(texts[1], texts[2])
     assert not np.allclose(texts[0], texts[1])
+
+
+def test_images_are_searched_by_words(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = fill(tmp_path / "images", 8)
+    (images / "broken.jpg").write_bytes(b"no image")
+    output = str(tmp_path / "catalog")
+    model = f"open_clip:{folder}"
+    run(TagRequest(str(images), output, model=model, engine="local", workers=1, max_error_rate=1.0), Quiet())
+    ids, matrix = embeddings(output)
+    cosines = matrix @ text_encoder(model)(["a river with bridges"])[0] / np.linalg.norm(matrix, axis=1)
+    expected = [ids[row] for row in np.argsort(-cosines)]
+
+    found = Searcher.open(output).search(SearchRequest(text="a river with bridges", k=20))
+    (folder / "open_clip_model.safetensors").unlink()
+    said: list[str] = []
+    monkeypatch.setattr(Quiet, "say", lambda _, message: said.append(message))
+    without = Searcher.open(output, Quiet()).search(SearchRequest(text="a river with bridges"))
+
+    assert found.table.column("image_id").to_pylist() == expected
+    assert found.table.column("text_likeness").to_pylist() == pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
+    assert "broken.jpg" in str(Searcher.open(output).search(SearchRequest(text="broken")).table.column("image_id"))
+    assert without.table.num_rows == 0
+    assert "Words are compared with texts alone" in said[0]
 
 
 def test_texts_are_encoded_as_open_clip_encodes_them(folder: Path) -> None:
