@@ -106,7 +106,7 @@ def test_imports_go_down_only(graph: dict[str, set[str]]) -> None:
 def test_every_distribution_that_is_imported_is_declared() -> None:
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["gpu"], *extras["text"]]
+    wanted = [*project["dependencies"], *extras["gpu"], *extras["text"], *extras["lance"]]
     declared = {re.split(r"[\[<>=]", one)[0].replace("_", "-").lower() for one in wanted}
     homes = {**packages_distributions(), "cuml": ["cuml-cu13"], "cupy": ["cupy-cuda13x"]}
     undeclared = {

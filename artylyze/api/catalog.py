@@ -198,10 +198,13 @@ class Catalog:
 
         return run_search(lambda: self._searcher, like, text, color, where, k, model, output)
 
-    def index(self, *, rebuild: bool = False, progress: bool | Watcher = True) -> Output:
+    def index(
+        self, *, to: tuple[str, StrPath] | None = None, rebuild: bool = False, progress: bool | Watcher = True
+    ) -> Output:
         """Make the index that searches use, or bring it up to date, as `index` does.
 
         Args:
+            to: `("lance", ADDRESS)` writes the works into a LanceDB table in a folder or in object storage instead.
             rebuild: Make it anew, whatever is there.
             progress: True shows progress on a terminal or in a notebook, False nothing.
 
@@ -212,7 +215,7 @@ class Catalog:
         """
         from artylyze.api.searching import index
 
-        return index(self, rebuild=rebuild, progress=progress)
+        return index(self, to=to, rebuild=rebuild, progress=progress)
 
     @cached_property
     def _searcher(self) -> Searcher:

@@ -189,20 +189,28 @@ def run_search(
     return Results(hits.searched, files, hits)
 
 
-def index(catalog: StrPath, *, rebuild: bool = False, progress: bool | Watcher = True) -> Output:
+def index(
+    catalog: StrPath,
+    *,
+    to: tuple[str, StrPath] | None = None,
+    rebuild: bool = False,
+    progress: bool | Watcher = True,
+) -> Output:
     """Make the index that searches use, or bring it up to date.
 
     The first search does so too. An index lies in the catalog; after an update only new parts are read.
 
     Args:
         catalog: The catalog.
+        to: `("lance", ADDRESS)` writes the works into a LanceDB table in a folder or in object storage instead.
         rebuild: Make it anew, whatever is there.
         progress: True shows progress on a terminal or in a notebook, False nothing.
 
     Returns:
-        The catalog, and in `figures` the number of its works that can be compared.
+        The catalog (or the database), and in `figures` the number of works in it that can be compared.
 
     Raises:
+        UsageError: For another kind of index than `lance`.
         InputError: If there is no catalog, its embeddings are of two models, or a part is damaged.
         StorageError: If the storage cannot be written to.
 
@@ -214,9 +222,19 @@ def index(catalog: StrPath, *, rebuild: bool = False, progress: bool | Watcher =
     """
     from dataclasses import asdict
 
+    from artylyze.errors import UsageError
     from artylyze.searching.index import build_index, describe
 
     where = os.fspath(catalog)
+    if to is not None:
+        from artylyze.searching import lance
+
+        kind, address = to[0], os.fspath(to[1])
+        if kind != "lance":
+            raise UsageError(f"`to={kind!r}` is not an index that can be written: `lance` is.")
+        with watching(progress) as watcher:
+            table = lance.write_lance(where, address, rebuild=rebuild, watcher=watcher)
+        return Output(address, {"catalog": where, **asdict(table)}, lance.describe(table))
     with watching(progress) as watcher:
         built = build_index(where, rebuild=rebuild, watcher=watcher)
     return Output(where, {"catalog": where, **asdict(built)}, describe(where, built))

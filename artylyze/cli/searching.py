@@ -69,6 +69,10 @@ def search(
 @commands.command()
 def index(
     catalog: CatalogArgument,
+    to: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="lance ADDRESS", help="Write a LanceDB table into a folder or object storage instead."),
+    ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, whatever is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -81,5 +85,5 @@ def index(
     from artylyze.api.searching import index as run
 
     with reporter() as watcher:
-        made = run(catalog, rebuild=rebuild, progress=watcher)
+        made = run(catalog, to=to, rebuild=rebuild, progress=watcher)
     tell(made.figures, as_json, made.text)

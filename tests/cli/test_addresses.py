@@ -31,7 +31,9 @@ TAKES_ADDRESSES = {
     "failures": {"catalog", "output"},
     "paths": {"catalog"},
     "search": {"catalog", "like", "model", "output"},
-    "index": {"catalog"},
+    "index": {"catalog", "to"},
+    "duplicates": {"catalog", "output"},
+    "explore": {"catalog", "output", "clusters", "duplicates"},
     "compact": {"catalog"},
     "gc": {"catalog"},
     "bench": {"output", "images"},
@@ -42,9 +44,9 @@ TAKES_ADDRESSES = {
     "cluster": {"source", "output", "assign"},
     "features": {"source", "output", "transform"},
     "compare-features": {"sources", "labels"},
-    "profiles": {"clusters", "catalog", "labels", "artists"},
-    "influences": {"clusters", "output", "catalog", "labels", "artists"},
-    "report": {"catalog", "output", "clusters", "model", "evaluation", "labels", "artists"},
+    "profiles": {"clusters", "catalog", "duplicates", "labels", "artists"},
+    "influences": {"clusters", "output", "catalog", "duplicates", "labels", "artists"},
+    "report": {"catalog", "output", "clusters", "duplicates", "model", "evaluation", "labels", "artists"},
 }
 
 REFUSES_ADDRESSES = {
@@ -68,6 +70,7 @@ NO_PATHS = {
     "balance",
     "batch_size",
     "classes",
+    "color",
     "columns",
     "components",
     "count",
@@ -99,6 +102,7 @@ NO_PATHS = {
     "min_artists",
     "mode",
     "part_mb",
+    "port",
     "precision",
     "random_weights",
     "readers",
@@ -117,6 +121,7 @@ NO_PATHS = {
     "tasks",
     "text",
     "threshold",
+    "title",
     "top_k",
     "trials",
     "variance",
@@ -174,6 +179,9 @@ def test_what_must_be_on_this_machine_is_refused_as_an_address(
         "cluster none -o https://museum.org/there",
         "influences none 1 -o https://museum.org/there",
         "report none -o https://museum.org/there.html",
+        "duplicates none -o https://museum.org/there",
+        "explore none -o https://museum.org/there",
+        "index none --to lance https://museum.org/there",
         "search none --text river -o https://museum.org/there.png",
     ],
 )
@@ -307,6 +315,29 @@ def test_works_of_a_catalog_under_an_address_are_found_and_written_to_another(
     assert (work["image_id"], round(work["likeness"], 3)) == (images[0].name, 1)
     assert keys(open_store(f"{bucket}/results")) == {"alike.png", "alike.json"}
     assert "index/index.json" in keys(open_store(catalog))
+
+
+def test_near_duplicates_profiles_and_an_explorer_are_written_to_addresses(
+    bucket: str, pictures: Path, bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for picture in sorted(pictures.glob("*.png"))[:12]:
+        (images / picture.name).write_bytes(picture.read_bytes())
+    (images / "again.png").write_bytes(picture.read_bytes())
+    catalog, duplicates, clusters, page = (f"{bucket}/shown/{name}" for name in ("catalog", "same", "kinds", "page"))
+    assert run("tag", str(images), "-o", catalog, "--model", bundle, "--engine", "local") == 0
+    assert run("duplicates", catalog, "-o", duplicates) == 0
+    assert run("cluster", catalog, "-o", clusters, "--k", "2") == 0
+    assert run("profiles", clusters, "--catalog", catalog, "--duplicates", duplicates) == 0
+    capsys.readouterr()
+
+    assert run("explore", catalog, "-o", page, "--clusters", clusters, "--duplicates", duplicates, "--json") == 0
+
+    assert json.loads(capsys.readouterr().out)["works"] == 13
+    index = json.loads(open_store(page).read("data/index.json") or b"")
+    assert (index["n"], index["duplicates"], index["clusters"]["k"]) == (13, True, 2)
+    assert {"index.html", "app.js", "data/inline.js"} <= keys(open_store(page))
 
 
 @pytest.mark.parametrize("command", ["tune", "train"])
