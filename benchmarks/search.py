@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from artylyze.catalog.parts import ROW_GROUP
 from artylyze.catalog.schema import catalog_schema
 from artylyze.catalog.snapshot import Part, Snapshot, embeddings, read_snapshot, write_snapshot
 from benchmarks.measure import machine
@@ -101,7 +102,7 @@ def write_catalog(
         path.parent.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_arrays(filled, schema=schema)
         plain = [name for name in schema.names if name != "embedding"]
-        pq.write_table(table, path, compression="zstd", use_dictionary=plain)
+        pq.write_table(table, path, compression="zstd", use_dictionary=plain, row_group_size=ROW_GROUP)
         parts.append(Part(str(path.relative_to(folder)), count, count))
     write_snapshot(str(folder), Snapshot("run0", "tag", "benchmark", (), matrix.shape[1], {}, tuple(parts)))
     return str(folder)
