@@ -1,11 +1,13 @@
 """The explorer in Chromium: seconds to the first picture, frames while the map is panned, facets, likeness, memory.
 
-`python benchmarks/explorer.py [--works 100000 1000000] [--out benchmarks/results/explorer.json]` writes made-up
+`python benchmarks/explorer.py [--works 100000 1000000] [--catalog CATALOG --data ../shared/data]` writes made-up
 collections (`explorer_data.py`), serves each from loopback and drives a headless Chromium with software OpenGL. The
 first picture is the first thumbnail drawn in the gallery, counted from the start of the navigation; bytes are those of
 all responses until then. A facet's click is timed from the click to the frame after the counts changed; "more like
 this" from the opening of a work to the frame that shows its list. Frames are counted while the map moves with every
-frame for three seconds. Memory is the PSS of the renderer's process and of the one that stands for the GPU.
+frame for three seconds. Memory is the PSS of the renderer's process and of the one that stands for the GPU. With a
+catalog of the paintings and their folder it also times `artylyze explore -o` for as many works with thumbnails
+(`duplicate_catalog.py`), and a second time after nothing has changed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
+from artylyze.catalog.snapshot import embeddings
 from benchmarks import explorer_data, measure, report
+from benchmarks.duplicate_catalog import write_many
+from benchmarks.inputs import paintings
 
 PAN_MS = 3000
 TARGETS = {
@@ -203,9 +208,29 @@ def checks(works: int, figures: dict[str, float]) -> list[dict[str, Any]]:
     ]
 
 
+def writing(catalog: Path, data: Path, works: int) -> dict[str, float]:
+    """Seconds and memory that the static folder of a catalog of so many works takes, and seconds of a second run."""
+    with tempfile.TemporaryDirectory(prefix="artylyze-explorer-") as temporary:
+        folder = Path(temporary)
+        many = write_many(folder / "many", embeddings(str(catalog))[1], paintings(data), works)
+        measure.run_contestant([*measure.ARTYLYZE, "index", many], folder / "index.txt")
+        command = [*measure.ARTYLYZE, "explore", many, "-o", str(folder / "site")]
+        first, second = (measure.run_contestant(command, folder / f"explore-{turn}.txt") for turn in range(2))
+        size = sum(path.stat().st_size for path in (folder / "site").rglob("*") if path.is_file())
+    return {
+        "works": works,
+        "write_seconds": round(first.seconds, 1),
+        "again_seconds": round(second.seconds, 1),
+        "peak_mib": round(first.peak / 2**20),
+        "folder_mib": round(size / 2**20),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--works", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--catalog", type=Path, help="of the paintings, whose embeddings a large catalog is made of")
+    parser.add_argument("--data", type=Path, help="folder with the paintings")
     parser.add_argument("--out", type=Path, default=report.ROOT / "benchmarks/results/explorer.json")
     given = parser.parse_args()
     result: dict[str, Any] = {"benchmark": "explorer", "machine": measure.machine(), "collections": {}, "checks": []}
@@ -216,6 +241,11 @@ def main() -> None:
         print(works, json.dumps(figures))
         result["collections"][str(works)] = figures
         result["checks"] += checks(works, figures)
+        given.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    if given.catalog is not None and given.data is not None:
+        result["writing"] = written = writing(given.catalog, given.data, given.works[0])
+        what, seconds = f"write_seconds at {given.works[0]:,} works", written["write_seconds"]
+        result["checks"].append({"what": what, "value": seconds, "target": 900.0, "holds": seconds <= 900})
         given.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
