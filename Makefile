@@ -109,7 +109,7 @@ starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=f
 	  --tasks genre,style --classes 10 --balance none --group none
 	OMP_NUM_THREADS=1 $(BIN)/python -m artylyze.training.starter build/starter/dataset.parquet --results benchmarks/results/starter.json
 
-pictures: demo ## Make the documentation's pictures again, from the demo
+pictures: demo $(VENV)/.dev browser ## Make the documentation's pictures again, from the demo
 	$(BIN)/python docs/pictures.py demo
 
 constraints: $(VENV)/.uv ## Pin the newest versions again into constraints.txt

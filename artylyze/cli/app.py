@@ -11,8 +11,6 @@ from artylyze import __version__
 from artylyze.cli.begin import commands as begin_commands
 from artylyze.cli.clustering import commands as clustering_commands
 from artylyze.cli.collection import commands as collection_commands
-from artylyze.cli.duplicates import commands as duplicates_commands
-from artylyze.cli.exploring import commands as exploring_commands
 from artylyze.cli.flags import in_flags
 from artylyze.cli.groups import Grouped
 from artylyze.cli.interruption import Interruption, over_echo
@@ -35,11 +33,9 @@ app = typer.Typer(
 app.add_typer(begin_commands)
 app.add_typer(collection_commands)
 app.add_typer(searching_commands)
-app.add_typer(duplicates_commands)
 app.add_typer(training_commands)
 app.add_typer(clustering_commands)
 app.add_typer(publish_commands)
-app.add_typer(exploring_commands)
 app.add_typer(upkeep_commands)
 
 _WHEN_REPEATED = {

@@ -1,4 +1,4 @@
-"""The commands that find works, one short function each. Nothing heavy is imported before one runs."""
+"""The commands that find works and show them, one short function each. Nothing heavy is imported before one runs."""
 
 from __future__ import annotations
 
@@ -64,6 +64,69 @@ def search(
         return
     lines = [str(works), *([f"Wrote {' and '.join(works.files)}."] if works.files else [])]
     tell({"catalog": catalog, **works.as_dict()}, as_json, "\n".join(lines))
+
+
+@commands.command()
+def duplicates(
+    catalog: CatalogArgument,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where pairs, groups and a contact sheet go: a folder or an address.")
+    ],
+    update: Annotated[
+        bool, typer.Option("--update", help="Compare only pairs with images that are new or changed since.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find images that show the same work.
+
+    The same file, the same photograph encoded anew, turned, mirrored or in other light, crops and details, recto and
+    verso, and perhaps copies: each pair with a reason and a score, and groups to count each work once.
+
+    Example: artylyze duplicates catalog -o duplicates
+    """
+    from artylyze.api.duplicates import duplicates as run
+
+    with reporter() as watcher:
+        found = run(catalog, output, update=update, progress=watcher)
+    tell(found.figures, as_json, found.text)
+
+
+@commands.command()
+def explore(
+    catalog: CatalogArgument,
+    clusters: Annotated[str | None, typer.Option(help="What `cluster` wrote.")] = None,
+    duplicates: Annotated[str | None, typer.Option(help="What `duplicates` wrote.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Write static files into this folder or address instead.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page. Default: the catalog's folder.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to serve on. Default: the first free from 8765 on.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look through a catalog in a browser.
+
+    Gallery, map, facets, near-duplicates, and tags to review, served on this machine until you press Ctrl-C. With -o
+    the same as files for any web server, from which decisions are exported as a file.
+
+    Example: artylyze explore catalog --clusters clusters
+    """
+    from artylyze.api.exploring import explore as run
+
+    with reporter() as watcher:
+        explorer = run(
+            catalog,
+            output,
+            clusters=clusters,
+            duplicates=duplicates,
+            title=title,
+            port=port,
+            browser=not no_browser,
+            progress=watcher,
+        )
+    with explorer:
+        tell(explorer.figures, as_json, explorer.text)
+        explorer.wait()
 
 
 @commands.command()
