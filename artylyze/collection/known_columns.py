@@ -8,6 +8,13 @@ ARTIST = ("artist", "artistname", "artists", "creator", "maker", "painter", "aut
 TITLE = ("title", "objecttitle", "titel", "titre", "titolo", "name")
 """Columns of titles, by their folded names."""
 
+CONTENT = (
+    *ARTIST,
+    *("genre", "style", "movement", "school", "period", "epoch", "culture", "nationality", "subject", "subjects"),
+    *("theme", "classification", "category", "objecttype", "type", "medium", "material", "technique", "place"),
+)
+"""Columns that say what a work is, by their folded names; others may say where a file came from."""
+
 
 def folded(name: str) -> str:
     """Return the letters and digits of a column's name, by which `Artist Name` is `artist_name`."""

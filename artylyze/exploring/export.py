@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artylyze.catalog.snapshot import read_snapshot
+from artylyze.collection.known_columns import CONTENT, folded
 from artylyze.exploring import atlases, details
 from artylyze.exploring.atlases import from_jpeg, read_originals
 from artylyze.exploring.details import Related
@@ -211,13 +212,15 @@ def web_files(root: Traversable | None = None, under: str = "") -> Iterator[tupl
 
 
 def _columns(facet_set: FacetSet) -> list[Column]:
-    """What names clusters: the metadata, and the tags."""
+    """What names clusters: tags and the metadata that say what a work is, or all metadata where there is neither."""
     predicted = [
         Column(f"{facet.name} (predicted)", "predicted", facet.terms, facet.codes.astype(np.int32) - 1)
         for facet in facet_set.facets
         if facet.kind == "task" and len(facet.terms) > 1
     ]
-    return [*facet_set.described.columns, *predicted]
+    described = facet_set.described.columns
+    telling = [column for column in described if folded(column.name) in CONTENT]
+    return [*telling, *predicted] or list(described)
 
 
 def _version(clusters: str) -> str | None:
