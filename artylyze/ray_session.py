@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,26 @@ def _start() -> None:
             f"Ray did not start on this machine: {str(error).splitlines()[0]} If the machine is busy, run the same "
             "command again later: it resumes where it stopped."
         ) from error
+
+
+def end_actors(names: Collection[str]) -> int:
+    """End the actors of this job whose class has one of some names in its own, and return how many there were.
+
+    Ray Data lets its actors go when a run ends, and Ray ends those; but one that was being started anew at that moment,
+    in the place of a dead one, stays for as long as the driver, and with it the CPUs that it holds.
+    """
+    from ray._private.state import actors
+
+    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
+    left = [
+        actor
+        for actor, described in actors(job_id=job).items()
+        if described["State"] != "DEAD" and any(name in described["ActorClassName"] for name in names)
+    ]
+    core: Any = ray._private.worker.global_worker
+    for actor in left:  # `ray.kill` takes a handle, which nobody has any more
+        core.core_worker.kill_actor(ray.ActorID.from_hex(actor), True)
+    return len(left)
 
 
 def may_grow() -> bool:

@@ -28,7 +28,7 @@ from artylyze.catalog.run import RunSpec, run_store
 from artylyze.errors import ArtylyzeError, InputError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
-from artylyze.ray_session import connect, living_nodes, may_grow, resources
+from artylyze.ray_session import connect, end_actors, living_nodes, may_grow, resources
 from artylyze.tagging.attempts import Attempts
 from artylyze.tagging.engine import Workers, as_run_error, unreadable
 from artylyze.tagging.shard import (
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 COMMITTERS = 2
 """Actors that commit, for each that holds the model: a GPU fills several shards a second."""
+
+_RUNNING: list[ray.data.Dataset] = []
+"""Of this process: as long as there is one, actors may be its own."""
 
 COMMIT_CPUS = 0.1
 """Logical CPUs of each of them."""
@@ -94,6 +97,7 @@ class RayEngine:
             return
         workers = replace(workers, taggers=min(workers.taggers, len(shards)), readers=min(workers.readers, len(shards)))
         dataset = build(settings, ray.put(bundle.for_device(workers.device)), shards, workers)
+        _RUNNING.append(dataset)
         try:
             batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
             for batch in batches:
@@ -101,6 +105,10 @@ class RayEngine:
                     yield Receipt(**json.loads(text))
         except ray.exceptions.RayError as error:
             raise _ours(error) from error
+        finally:
+            _RUNNING.remove(dataset)
+            if not _RUNNING and ray.is_initialized():
+                end_actors([stage.__name__ for stage in (FusedStage, ReadStage, TagStage, CommitStage)])
 
 
 def _reader_cpus(workers: Workers) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import ray
 from artylyze import errors
 from artylyze.catalog.plan import Shard
 from artylyze.errors import ArtylyzeError, ErrorCode, ImageError, StorageError
+from artylyze.ray_session import resources
 from artylyze.tagging.engine import Workers
 from artylyze.tagging.job import run
 from artylyze.tagging.ray_engine import _ours, _stage, build
@@ -57,6 +59,18 @@ def test_a_shard_that_kills_its_worker_every_time_ends_the_run_and_is_named(
     )
     with pytest.raises(StorageError, match=r"^Shard 1 \(4 images, 0004\.jpg to 0007\.jpg\) killed its worker 4 times"):
         run(request, watcher)
+    _wait_until_all_is_free()
+
+
+def _wait_until_all_is_free() -> None:
+    """The worker that was started again held its CPUs, and a training waited for them for ever."""
+    free: dict[str, float] = {}
+    for _ in range(150):
+        free = ray.available_resources()  # type: ignore[no-untyped-call]
+        if free.get("CPU") == resources()["CPU"]:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"CPUs are still held: {free} of {resources()}")
 
 
 OURS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
