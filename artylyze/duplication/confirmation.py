@@ -10,6 +10,7 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from artylyze.duplication.likeness import SIDE
 from artylyze.duplication.reasons import Reason, compare
@@ -61,7 +62,8 @@ def confirm(keys: Sequence[Key], images: pa.Table, aspects: npt.NDArray[np.float
         return confirmed
     blocks = list(_blocks(_by_component(keys, len(aspects))))
     watcher.start(sum(len(rows) for rows, _ in blocks), 0, "comparing")
-    with Reader(SIDE, decoders=decoders()) as reader, ThreadPoolExecutor(decoders()) as pool:
+    threads = threadpool_limits(1)  # the matrices of a pair are small
+    with threads, Reader(SIDE, decoders=decoders()) as reader, ThreadPoolExecutor(decoders()) as pool:
         for rows, some in blocks:
             pictures = _read(reader, images, rows, confirmed.unread, watcher)
             ready = [key for key in some if key[0] in pictures and key[1] in pictures]
