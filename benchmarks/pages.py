@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, soak_figures, study_table
+from benchmarks import finding_tables, report, soak_figures, study_table
 
 ROOT = report.ROOT
 README, DOCS = "README.md", "docs/benchmarks"
 SPEED, SCALE, QUALITY = f"{DOCS}/speed.md", f"{DOCS}/scale.md", f"{DOCS}/quality.md"
+FINDING = f"{DOCS}/finding.md"
 
 Result = Mapping[str, Any]
 
@@ -241,6 +242,9 @@ SECTIONS = {
     "gpu": Section(SPEED, ("gpu-nvidia-h200",), gpu),
     "scale": Section(SCALE, ("scale",), report.scale_section),
     "parts": Section(SCALE, ("parts",), parts),
+    "search": Section(FINDING, ("search",), finding_tables.search),
+    "duplicates": Section(FINDING, ("duplicates",), finding_tables.duplicates),
+    "explorer": Section(FINDING, ("explorer",), finding_tables.explorer),
     "starter": Section(QUALITY, ("starter",), starter),
     "study": Section(QUALITY, ("train-study",), study_table.section),
     "features": Section(QUALITY, ("compare-features",), features),
