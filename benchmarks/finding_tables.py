@@ -38,8 +38,8 @@ def search(result: Result) -> str:
     ]
     about = f"{result['settings']['rows']:,} embeddings, one core ({_machine(result)})"
     first = (
-        f"The first search of a process takes {result['first_search_seconds']:.1f} s, with the start of Python; the index "
-        f"has {result['index_bytes'] / 1e6:.1f} MB."
+        f"The first search of a process takes {result['first_search_seconds']:.1f} s, with the start of Python; the "
+        f"index has {result['index_bytes'] / 1e6:.1f} MB."
     )
     table = report.markdown(["", "recall@10", "ms a query", "seconds to build"], cells)
     return "\n\n".join([about, table, first, report.markdown(report.VERDICTS, report.check_rows(result))])
@@ -79,9 +79,9 @@ def explorer(result: Result) -> str:
     parts = [f"headless Chromium, software OpenGL ({_machine(result)})", report.markdown(headings, cells)]
     if (written := result.get("writing")) is not None:
         parts.append(
-            f"`artylyze explore -o` of {written['works']:,} works with thumbnails: {written['write_seconds']:.0f} s and "
-            f"{written['peak_mib']:,} MiB; again, with nothing changed: {written['again_seconds']:.0f} s. The folder has "
-            f"{written['folder_mib']:,} MiB."
+            f"`artylyze explore -o` of {written['works']:,} works with thumbnails: {written['write_seconds']:.0f} s "
+            f"and {written['peak_mib']:,} MiB; again, with nothing changed: {written['again_seconds']:.0f} s. The "
+            f"folder has {written['folder_mib']:,} MiB."
         )
     return "\n\n".join([*parts, report.markdown(report.VERDICTS, report.check_rows(result))])
 
