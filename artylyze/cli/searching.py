@@ -101,7 +101,7 @@ def explore(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page. Default: the catalog's folder.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to serve on. Default: the first free from 8765 on.")] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser, or only print.")] = True,
     as_json: Json = False,
 ) -> None:
     """Look through a catalog in a browser.
@@ -121,7 +121,7 @@ def explore(
             duplicates=duplicates,
             title=title,
             port=port,
-            browser=not no_browser,
+            browser=browser,
             progress=watcher,
         )
     with explorer:
