@@ -186,7 +186,7 @@ def test_the_command_shows_and_clears() -> None:
 
 def test_the_command_knows_its_kinds() -> None:
     done = artylyze("pictures")
-    assert (done.returncode, "bundles, features, images" in done.stderr) == (2, True)
+    assert (done.returncode, "bundles, explorers, features, images" in done.stderr) == (2, True)
 
 
 def test_an_empty_cache_is_shown(tmp_path: Path) -> None:
