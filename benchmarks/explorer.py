@@ -167,7 +167,7 @@ def measured(folder: Path) -> dict[str, float]:
         figures["like_ms"] = driver.execute_async_script(LIKE)
         driver.get("about:blank")
         driver.get(f"{address}#view=map")
-        _until(driver, "return Number(document.querySelector('.map').dataset.marks) > 0")
+        _until(driver, "return Number(document.querySelector('.map')?.dataset.marks) > 0")
         _until(driver, "return document.documentElement.dataset.complete")
         time.sleep(5)  # its atlases come
         figures["map_marks"] = driver.execute_script("return Number(document.querySelector('.map').dataset.marks)")
