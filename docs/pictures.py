@@ -6,16 +6,15 @@ The explorer's are taken in a headless Chromium, which must be installed (`make 
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
+
+from benchmarks.explorer import browser
 
 PICTURES = {"contact-sheet.png": "contact-sheet.png", "evaluation/style-confusion.png": "style-confusion.png"}
 """Of the demo's folder -> of this one."""
@@ -23,7 +22,6 @@ PICTURES = {"contact-sheet.png": "contact-sheet.png", "evaluation/style-confusio
 VIEWS = {"": "explorer-gallery.png", "view=map": "explorer-map.png"}
 """Views of the explorer, by what stands behind the # of its address."""
 
-FLAGS = ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--lang=en")
 COMPLETE = "return document.documentElement.dataset.complete !== undefined"
 
 WIDTH, COLOURS = 840, 256
@@ -44,20 +42,15 @@ def reduced(whole: Image.Image) -> Image.Image:
 
 def views(page: Path) -> Iterator[tuple[str, Image.Image]]:
     """Yield the name and the picture of each view of an explorer, 1280 pixels wide."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    for flag in FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    shape = {"width": 1280, "height": 860, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
-    for view, name in VIEWS.items():
-        driver.get("about:blank")
-        driver.get(f"{page.resolve().as_uri()}#{view}")
-        WebDriverWait(driver, 60, 0.05).until(lambda found: found.execute_script(COMPLETE))
-        time.sleep(5)  # the atlases come
-        yield name, Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
-    driver.quit()
+    with browser() as driver:
+        shape = {"width": 1280, "height": 860, "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
+        for view, name in VIEWS.items():
+            driver.get("about:blank")
+            driver.get(f"{page.resolve().as_uri()}#{view}")
+            WebDriverWait(driver, 60, 0.05).until(lambda found: found.execute_script(COMPLETE))
+            time.sleep(5)  # the atlases come
+            yield name, Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
 
 
 def main(demo: Path) -> None:

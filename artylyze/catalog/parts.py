@@ -22,8 +22,11 @@ from artylyze.errors import StorageError
 from artylyze.storage import ConflictError, Store
 
 ROW_GROUP = 256
-"""Rows in a row group: the least that a reader of a few rows must read, 1.3 MB of embeddings of 1,280 numbers. A search
-reads some thirty; in a footer a group takes some 5 kB."""
+"""Rows in a row group, at least: what a reader of one row must read, 1.3 MB of embeddings of 1,280 numbers. A search
+reads some thirty."""
+
+GROUPS = 32
+"""Row groups in a part, at most: a reader of one column in object storage makes a request for each."""
 
 _RECEIPT = b"artylyze.receipt"
 _TAIL = 32 * 1024
@@ -119,7 +122,7 @@ def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
     with pq.ParquetWriter(
         sink, schema, compression="zstd", use_dictionary=plain, write_statistics=["image_id"]
     ) as writer:
-        writer.write_table(table.cast(schema), row_group_size=ROW_GROUP)
+        writer.write_table(table.cast(schema), row_group_size=max(ROW_GROUP, -(-len(table) // GROUPS)))
     return memoryview(sink.getvalue()).cast("B")  # obstore takes no signed bytes
 
 

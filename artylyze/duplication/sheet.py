@@ -27,17 +27,17 @@ def draw(groups: Sequence[Group], pairs: Sequence[Pair], images: pa.Table) -> by
     shown = groups[:GROUPS]
     copies = sorted((pair for pair in pairs if not pair.reason.sure), key=lambda pair: -pair.score)[:COPIES]
     rows = [
-        [(one.representative, "representative"), *((row, _said(pair)) for row, pair in one.members)] for one in shown
+        [(one.representative, "representative"), *((row, _caption(pair)) for row, pair in one.members)] for one in shown
     ]
-    couples = [[(pair.first, "perhaps a copy"), (pair.second, _said(pair))] for pair in copies]
+    couples = [[(pair.first, "perhaps a copy"), (pair.second, _caption(pair))] for pair in copies]
     lines = [line[:COLUMNS] for line in rows] + _side_by_side(couples)
     wanted = sorted({row for line in lines for row, _ in line})
     pictures = dict(zip(wanted, read_thumbnails(sources(images, wanted)), strict=True)) if wanted else {}
     records = images.column("record_id")
     tiles = []
     for line in lines:
-        for row, said in line:
-            tiles.append(_tile(pictures[row], records[row].as_py(), said))
+        for row, caption in line:
+            tiles.append(_tile(pictures[row], records[row].as_py(), caption))
         tiles += [_EMPTY] * (COLUMNS - len(line))
     some = f", {GROUPS} of them shown" if len(groups) > GROUPS else ""
     title = f"{counted(len(groups), 'group')} of near-duplicates{some}; then pairs that perhaps are copies"
@@ -56,10 +56,10 @@ def _side_by_side(couples: Sequence[list[tuple[int, str]]]) -> list[list[tuple[i
     return lines
 
 
-def _said(pair: Pair) -> str:
+def _caption(pair: Pair) -> str:
     turn = f", {TRANSFORMS[pair.transform]}" if pair.transform else ""
     return f"{pair.reason} ({pair.score:.2f}){turn}"
 
 
-def _tile(picture: Thumbnail, record: str, said: str) -> Tile:
-    return Tile(picture.pixels, picture.aspect, [record, said, *([picture.why] if picture.why else [])])
+def _tile(picture: Thumbnail, record: str, caption: str) -> Tile:
+    return Tile(picture.pixels, picture.aspect, [record, caption, *([picture.why] if picture.why else [])])

@@ -9,19 +9,13 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.workers.fetching import Source
 from artylyze.workers.protocol import Seen
 from artylyze.workers.reading import Reader
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CELL = 128
 """Longest side of a thumbnail, pixels."""
@@ -34,14 +28,6 @@ BLOCK = 4096
 
 QUALITY = {128: 82, 64: 75, 32: 75}
 _PAPER, _GREY = (255, 255, 255), (214, 214, 214)
-
-
-@dataclass(frozen=True, eq=False)
-class Missing:
-    """Works without a picture: bool (m,), and how many for each reason."""
-
-    rows: NDArray[np.bool_]
-    reasons: dict[str, int]
 
 
 def size_in(cell: int, width: int, height: int) -> tuple[int, int]:

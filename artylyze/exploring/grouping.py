@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from artylyze.clustering.store import read_clusters, read_responsibilities
+from artylyze.duplication.store import read_groups
 from artylyze.errors import InputError
 from artylyze.exploring.facets import Facet, fitting
 from artylyze.exploring.works import Works
 from artylyze.profiling.columns import Column
 from artylyze.profiling.profiles import profile
-from artylyze.storage import open_store
-from artylyze.storage.contract import first_line
-from artylyze.storage.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,7 +117,7 @@ def duplicates_of(works: Works, folder: str) -> Mapping[int, Sequence[tuple[int,
     Raises:
         InputError: if there are none in the folder, or they are of other images.
     """
-    table = _read_groups(folder)
+    table = read_groups(folder)
     rows = pc.fill_null(pc.index_in(table.column("image_id").combine_chunks(), value_set=works.ids), -1).to_numpy()
     if len(rows) and not (rows >= 0).any():
         raise InputError(f"{folder} are near-duplicates of other images than those of {works.catalog}: give its own.")
@@ -137,18 +133,6 @@ def duplicates_of(works: Works, folder: str) -> Mapping[int, Sequence[tuple[int,
             # The reason of a group's first work, which the others are like, is that of the pair.
             related[row] = [(other, why or reason, how or score) for other, why, how in others]
     return related
-
-
-def _read_groups(folder: str) -> pa.Table:
-    data = open_store(folder).read("groups.parquet")
-    if data is None:
-        raise InputError(
-            f"There are no near-duplicates in {folder}.{did_you_mean(folder)} Find them with `artylyze duplicates`."
-        )
-    try:
-        return pq.read_table(io.BytesIO(data), columns=["group", "image_id", "role", "reason", "score"])
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{folder}/groups.parquet is damaged ({first_line(error)}): find them again.") from error
 
 
 def _take_shares(

@@ -144,11 +144,10 @@ class Searcher:
         scores: dict[str, NDArray[np.float32]] = {}
         if request.text is not None:
             scores["text"] = self.words.match(request.text)
-            caption = self._encoded(request.text)
-            if caption is None:
+            if self._encoder is None:
                 allowed &= scores["text"] > 0
             else:
-                scores["text_likeness"] = self._likeness(caption, allowed)
+                scores["text_likeness"] = self._likeness(self._encoder([request.text]), allowed)
                 allowed &= (scores["text"] > 0) | np.isfinite(scores["text_likeness"])
         if request.color:
             lab, shares = self._palettes
@@ -174,10 +173,6 @@ class Searcher:
     def words(self) -> Words:
         """The words that the collection says of its works."""
         return index_words(catalog_rows.texts(self.catalog, self.snapshot))
-
-    def _encoded(self, text: str) -> NDArray[np.float32] | None:
-        """Return the embedding of a text, float32 (1, d); None where the model of the catalog has no text tower."""
-        return None if self._encoder is None else self._encoder([text])
 
     @cached_property
     def _encoder(self) -> Callable[[list[str]], NDArray[np.float32]] | None:

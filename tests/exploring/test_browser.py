@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from benchmarks import explorer_data
+from benchmarks.explorer import FLAGS
 
 WEB = Path(explorer_data.DIST).parent
 VENDOR = Path(__file__).parent / "vendor"
@@ -102,15 +103,7 @@ class Page:
         assert CHROMIUM is not None, "no Chromium: `make browser` installs it"
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
-        for flag in (
-            "--headless=new",
-            "--no-sandbox",
-            "--use-angle=swiftshader",
-            "--enable-unsafe-swiftshader",
-            "--window-size=1280,860",
-            "--lang=en",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        ):
+        for flag in (*FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         options.add_experimental_option(
@@ -294,6 +287,21 @@ def test_the_keyboard_goes_through_the_gallery_and_opens_a_work(page: Page) -> N
     page.press(Keys.ESCAPE)
     page.wait("return document.querySelector('.work-view').hidden")
     page.wait("return document.activeElement.closest('.tile')?.dataset.row === arguments[0]", str(below))
+
+
+@needs_browser
+def test_who_leaves_a_work_before_it_is_read_gets_the_focus_back(page: Page) -> None:
+    page.open()
+    page.js(
+        "const tile = document.querySelector('.tile .work[tabindex=\"0\"]'); tile.focus(); tile.click();"
+        "new MutationObserver((_, watcher) => {"
+        " if (document.querySelector('.work-view').hidden) return;"
+        " watcher.disconnect();"
+        " document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}));"
+        "}).observe(document.querySelector('.work-view'), {attributes: true});"
+    )
+    page.wait("return document.activeElement.closest('.tile')?.dataset.row === '0'")
+    assert page.js("return document.querySelector('.work-view').hidden")
 
 
 @needs_browser

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from artylyze.duplication.store import FORMAT, GROUP_SCHEMA
 from artylyze.errors import InputError, UsageError
 from artylyze.exploring import details, facets
 from artylyze.exploring.atlases import size_in
@@ -277,14 +278,15 @@ def test_near_duplicates_are_named_with_their_reasons(tmp_path: Path) -> None:
         {"group": 0, "image_id": "000005.jpg", "role": "member", "reason": "detail", "score": 0.9},
     ]
     (tmp_path / "duplicates").mkdir()
-    pq.write_table(pa.Table.from_pylist(groups), tmp_path / "duplicates/groups.parquet")
+    pq.write_table(pa.Table.from_pylist(groups, GROUP_SCHEMA), tmp_path / "duplicates/groups.parquet")
+    (tmp_path / "duplicates/run.json").write_text(json.dumps({"format": FORMAT, "pairs": 1}))
 
     written(museum(tmp_path / "catalog", 40), tmp_path / "page", duplicates=str(tmp_path / "duplicates"))
 
     works = loaded(tmp_path / "page", "data/works/0.json")
     assert (works[3]["duplicates"], works[5]["duplicates"]) == ([[5, "detail", 0.9]], [[3, "detail", 0.9]])
     assert "duplicates" not in works[4]
-    with pytest.raises(InputError, match="no near-duplicates in"):
+    with pytest.raises(InputError, match="no duplicates in"):
         written(str(tmp_path / "catalog"), tmp_path / "page", duplicates=str(tmp_path / "page"))
 
 

@@ -148,9 +148,10 @@ export function createWorkView(context, left) {
         viewer.close();
         return;
       }
+      row = found; // whoever leaves before the work is read gets the focus back, too
       const [work, near] = await Promise.all([collection.work(found), collection.neighbours(found)]);
       if (store.get().work !== state.work) return;
-      [row, shown] = [found, work];
+      shown = work;
       fill(heading, work.title || work.record || t("work.untitled"));
       fill(line, [work.artist, work.date].filter(Boolean).join(", "));
       const order = context.order();
