@@ -1,4 +1,4 @@
-"""The tables of `docs/benchmarks/finding.md`: search and the explorer."""
+"""The tables of `docs/benchmarks/finding.md`: search, near-duplicates, the explorer."""
 
 from __future__ import annotations
 
@@ -43,6 +43,29 @@ def search(result: Result) -> str:
     )
     table = report.markdown(["", "recall@10", "ms a query", "seconds to build"], cells)
     return "\n\n".join([about, table, first, report.markdown(report.VERDICTS, report.check_rows(result))])
+
+
+def duplicates(result: Result) -> str:
+    """Recall by kind of variant and precision beside imagededup, and time at size."""
+    contestants = result["contestants"]
+    cells = [[name, *(f"{figures[name]:.3f}" for figures in contestants.values())] for name in ("recall", "precision")]
+    kinds = next(iter(contestants.values()))["recall_by_kind"]
+    cells += [
+        [f"recall, {kind}", *(f"{figures['recall_by_kind'][kind]:.3f}" for figures in contestants.values())]
+        for kind in kinds
+    ]
+    cells.append(["seconds", *(f"{figures['seconds']:.0f}" for figures in contestants.values())])
+    settings, many = result["settings"], result["at_size"]
+    about = (
+        f"{settings['paintings']:,} paintings and eight variants of {settings['varied']:,} of them "
+        f"({settings['images']:,} images, {_machine(result)})"
+    )
+    size = (
+        f"{many['works']:,} works with thumbnails, once indexed: {many['seconds']:.0f} s, {many['peak_mib']:,} MiB, "
+        f"{many['compared']:,} pairs compared in full."
+    )
+    table = report.markdown(["", *contestants], cells)
+    return "\n\n".join([about, table, size, report.markdown(report.VERDICTS, report.check_rows(result))])
 
 
 def explorer(result: Result) -> str:

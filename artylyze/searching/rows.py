@@ -6,6 +6,7 @@ Row g is the row `g - start` of the part whose rows start at `start`, in the ord
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 NOT_TAKEN = ("embedding", "thumbnail")
 """Columns that results do not have: large, and of no use to a reader of a table."""
+
+READERS = 8
+"""Parts that are read side by side: of one in object storage most of the time is waiting."""
 
 PIECE = 65_536
 """Rows whose texts are taken together, at least."""
@@ -63,16 +67,18 @@ def take(catalog: str, snapshot: Snapshot, rows: NDArray[np.int64]) -> pa.Table:
     """Return some rows, in this order, with all columns but the embedding; null where a part lacks a column."""
     starts, store = starts_of(snapshot), open_store(catalog)
     holders = np.searchsorted(starts, rows, "right") - 1
-    tables, places = [], []
-    for number in np.unique(holders).tolist():
-        part = snapshot.parts[number]
-        chosen = np.flatnonzero(holders == number)
-        tables.append(_take(store.open(part.path), store.uri(part.path), rows[chosen] - starts[number]))
-        places.append(chosen)
+    named = {number: np.flatnonzero(holders == number) for number in np.unique(holders).tolist()}
+
+    def read(number: int) -> pa.Table:
+        path = snapshot.parts[number].path
+        return _take(store.open(path), store.uri(path), rows[named[number]] - starts[number])
+
+    with ThreadPoolExecutor(READERS) as pool:
+        tables = list(pool.map(read, named))
     if not tables:
         with pq.ParquetFile(store.open(snapshot.parts[0].path)) as file:
             return file.schema_arrow.empty_table().select(_taken(file))
-    order = np.argsort(np.concatenate(places))
+    order = np.argsort(np.concatenate(list(named.values())))
     return pa.concat_tables(tables, promote_options="permissive").take(numbers(order))
 
 
