@@ -54,6 +54,9 @@ SECOND = {
 }
 """Paintings of the data that are in it twice, by the names of their files."""
 
+FOLDER = "paintings"
+"""Of the paintings on which thresholds were chosen; others of DATA were not looked at before."""
+
 DISTANCE = 10
 """Bits in which hashes may differ: imagededup's default."""
 
@@ -141,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--folder", default=FOLDER, help="of the paintings in DATA")
     parser.add_argument("--varied", type=int, default=300, help="paintings of which variants are made")
     parser.add_argument("--catalog", type=Path, help="of the images that an earlier run has made beside it")
     parser.add_argument("--works", type=int, default=100_000, help="of the catalog on which time is measured")
@@ -148,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="artylyze-duplicates-") as temporary:
         folder = Path(temporary)
-        sources = paintings(asked.data)[: 60 if asked.quick else None]
+        sources = paintings(asked.data, asked.folder)[: 60 if asked.quick else None]
         varied = 10 if asked.quick else asked.varied
         if asked.catalog is None:
             images, catalog = folder / "images", folder / "catalog"
@@ -181,7 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "versions": versions(),
     }
     asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "duplicates.json").write_text(json.dumps(result, indent=1) + "\n")
+    name = "duplicates" if asked.folder == FOLDER else f"duplicates-{asked.folder}"
+    (asked.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result["checks"], indent=1))
 
 

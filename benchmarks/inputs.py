@@ -16,9 +16,9 @@ from benchmarks.peers import SIZE, Job
 SEED = 7
 
 
-def paintings(data: Path) -> list[Path]:
-    """All paintings, shuffled once, so that the first n are a fair sample of all."""
-    found = sorted((data / "paintings").iterdir())
+def paintings(data: Path, folder: str = "paintings") -> list[Path]:
+    """All paintings of a folder, shuffled once, so that the first n are a fair sample of all."""
+    found = sorted((data / folder).iterdir())
     random.Random(SEED).shuffle(found)
     return found
 

@@ -243,7 +243,7 @@ SECTIONS = {
     "scale": Section(SCALE, ("scale",), report.scale_section),
     "parts": Section(SCALE, ("parts",), parts),
     "search": Section(FINDING, ("search",), finding_tables.search),
-    "duplicates": Section(FINDING, ("duplicates",), finding_tables.duplicates),
+    "duplicates": Section(FINDING, ("duplicates", "duplicates-paintings_2"), finding_tables.duplicates),
     "explorer": Section(FINDING, ("explorer",), finding_tables.explorer),
     "starter": Section(QUALITY, ("starter",), starter),
     "study": Section(QUALITY, ("train-study",), study_table.section),
