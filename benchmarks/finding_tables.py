@@ -66,11 +66,11 @@ def duplicates(result: Result, others: Result) -> str:
     )
     table = report.markdown(["", *contestants], cells)
     found = others["contestants"]["artylyze"]
-    settings = others["settings"]
+    about_others = others["settings"]
     again = (
-        f"On {settings['paintings']:,} other paintings and variants of {settings['varied']:,} of them, which no threshold "
-        f"was chosen on: recall {found['recall']:.3f}, precision {found['precision']:.3f}. All {found['wrong']:,} further "
-        "pairs among these paintings count as wrong; nobody has looked at them."
+        f"On {about_others['paintings']:,} other paintings and variants of {about_others['varied']:,} of them, which "
+        f"no threshold was chosen on: recall {found['recall']:.3f}, precision {found['precision']:.3f}. All "
+        f"{found['wrong']:,} further pairs among these paintings count as wrong; nobody has looked at them."
     )
     return "\n\n".join([about, table, again, size, report.markdown(report.VERDICTS, report.check_rows(result))])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.errors import InputError
 from artylyze.searching.basis import unit
 from artylyze.searching.light import as_numpy
-from artylyze.storage import open_store
-from artylyze.storage.contract import first_line
-from artylyze.workers.supervision import cores
+from artylyze.searching.row_groups import RowGroups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,9 +23,7 @@ CACHE_BYTES = 2**30
 
 
 class Embeddings:
-    """Reads embeddings of the rows of an index, whole row groups at a time, and keeps those that were used last.
-
-    One thread at a time may use it.
+    """Reads embeddings of the rows of an index, whole row groups at a time. One thread at a time may use it.
 
     Args:
         index: whose rows are asked for.
@@ -38,10 +31,13 @@ class Embeddings:
     """
 
     def __init__(self, index: Index, cache_bytes: int = CACHE_BYTES) -> None:
-        self._index, self._most = index, cache_bytes
-        self._store = open_store(index.catalog)
-        self._kept: OrderedDict[tuple[int, int], NDArray[np.float32]] = OrderedDict()
-        self._starts: dict[int, NDArray[np.int64]] = {}
+        self._index = index
+        dim = index.snapshot.dim
+
+        def load(file: pq.ParquetFile, group: int) -> NDArray[np.float32]:
+            return _matrix(file.read_row_group(group, columns=["embedding"], use_threads=False), dim)
+
+        self._groups = RowGroups(index.catalog, index.snapshot, load, lambda matrix: matrix.nbytes, cache_bytes)
 
     def cosines(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the cosines between queries, float32 (m, d), and rows (r,), as float32 (m, r)."""
@@ -55,49 +51,10 @@ class Embeddings:
             StorageError: if the storage refuses or does not answer.
         """
         vectors = np.empty((len(rows), self._index.snapshot.dim), np.float32)
-        parts = self._index.part[rows]
-        named = {int(part): np.flatnonzero(parts == part) for part in np.unique(parts)}
-        with ThreadPoolExecutor(max(1, min(cores(), len(named)))) as pool:
-            list(pool.map(lambda part: self._fill(vectors, part, rows, named[part]), named))
-        while self._kept and sum(matrix.nbytes for matrix in self._kept.values()) > self._most:
-            self._kept.popitem(last=False)
+        parts, numbers = self._index.part[rows].astype(np.int64), self._index.row[rows].astype(np.int64)
+        for places, matrix, inside in self._groups.holding(parts, numbers):
+            vectors[places] = matrix[inside]
         return vectors
-
-    def _fill(
-        self, vectors: NDArray[np.float32], part: int, rows: NDArray[np.int64], places: NDArray[np.int64]
-    ) -> None:
-        """Write the embeddings of the rows of a part into their places."""
-        there = self._index.row[rows[places]]
-        starts = self._starts.get(part)
-        kept = starts is not None and all((part, group) in self._kept for group in _groups(starts, there))
-        if starts is None or not kept:
-            starts = self._load(part, there)
-        groups = np.searchsorted(starts, there, "right") - 1
-        for group in np.unique(groups).tolist():
-            self._kept.move_to_end((part, group))
-            chosen = groups == group
-            vectors[places[chosen]] = self._kept[part, group][there[chosen] - starts[group]]
-
-    def _load(self, part: int, there: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Read the row groups that hold some rows of a part; return the row at which each of its groups starts."""
-        path = self._index.snapshot.parts[part].path
-        try:
-            with pq.ParquetFile(self._store.open(path)) as file:
-                sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-                starts = np.concatenate([[0], np.cumsum(sizes[:-1], dtype=np.int64)])
-                for group in _groups(starts, there):
-                    if (part, group) not in self._kept:
-                        table = file.read_row_group(group, columns=["embedding"], use_threads=False)
-                        self._kept[part, group] = _matrix(table, self._index.snapshot.dim)
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{self._store.uri(path)} is damaged ({first_line(error)}).") from error
-        self._starts[part] = starts
-        return starts
-
-
-def _groups(starts: NDArray[np.int64], rows: NDArray[np.int32]) -> list[int]:
-    """Return the numbers of the row groups that hold rows of a part."""
-    return list(np.unique(np.searchsorted(starts, rows, "right") - 1).tolist())
 
 
 def _matrix(table: pa.Table, dim: int) -> NDArray[np.float32]:

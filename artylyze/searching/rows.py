@@ -6,7 +6,6 @@ Row g is the row `g - start` of the part whose rows start at `start`, in the ord
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +15,9 @@ import pyarrow.parquet as pq
 
 from artylyze.catalog.snapshot import Part, Snapshot, read_parts
 from artylyze.collection.known_columns import ARTIST, TITLE, folded
-from artylyze.errors import InputError
 from artylyze.searching.light import numbers
+from artylyze.searching.row_groups import RowGroups
 from artylyze.storage import open_store
-from artylyze.storage.contract import first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
 NOT_TAKEN = ("embedding", "thumbnail")
 """Columns that results do not have: large, and of no use to a reader of a table."""
 
-READERS = 8
-"""Parts that are read side by side: of one in object storage most of the time is waiting."""
+CACHE_BYTES = 2**28
+"""Bytes of rows that are kept between searches."""
 
 PIECE = 65_536
 """Rows whose texts are taken together, at least."""
@@ -63,36 +61,41 @@ def holding(catalog: str, snapshot: Snapshot, image_ids: pa.ChunkedArray, where:
     return np.asarray(held.to_numpy(zero_copy_only=False) if isinstance(held, pa.Array) else held.to_numpy())
 
 
-def take(catalog: str, snapshot: Snapshot, rows: NDArray[np.int64]) -> pa.Table:
-    """Return some rows, in this order, with all columns but the embedding; null where a part lacks a column."""
-    starts, store = starts_of(snapshot), open_store(catalog)
-    holders = np.searchsorted(starts, rows, "right") - 1
-    named = {number: np.flatnonzero(holders == number) for number in np.unique(holders).tolist()}
+class Rows:
+    """Reads some rows with all columns but the embedding and the thumbnail. One thread at a time may use it.
 
-    def read(number: int) -> pa.Table:
-        path = snapshot.parts[number].path
-        return _take(store.open(path), store.uri(path), rows[named[number]] - starts[number])
+    Args:
+        catalog: its address.
+        snapshot: whose rows are asked for.
+    """
 
-    with ThreadPoolExecutor(READERS) as pool:
-        tables = list(pool.map(read, named))
-    if not tables:
-        with pq.ParquetFile(store.open(snapshot.parts[0].path)) as file:
-            return file.schema_arrow.empty_table().select(_taken(file))
-    order = np.argsort(np.concatenate(list(named.values())))
-    return pa.concat_tables(tables, promote_options="permissive").take(numbers(order))
+    def __init__(self, catalog: str, snapshot: Snapshot) -> None:
+        self._catalog, self._snapshot = catalog, snapshot
+        self._groups = RowGroups(catalog, snapshot, _load, lambda table: int(table.nbytes), CACHE_BYTES)
+
+    def take(self, rows: NDArray[np.int64]) -> pa.Table:
+        """Return some rows, by their numbers in the snapshot, in this order; null where a part lacks a column.
+
+        Raises:
+            InputError: for a part that is damaged.
+            StorageError: if the storage refuses or does not answer.
+        """
+        starts = starts_of(self._snapshot)
+        parts = np.searchsorted(starts, rows, "right") - 1
+        tables, places = [], []
+        for some, table, inside in self._groups.holding(parts, rows - starts[parts]):
+            tables.append(table.take(numbers(inside)))
+            places.append(some)
+        if not tables:
+            store, first = open_store(self._catalog), self._snapshot.parts[0]
+            with pq.ParquetFile(store.open(first.path)) as file:
+                return file.schema_arrow.empty_table().select(_taken(file))
+        order = np.argsort(np.concatenate(places))
+        return pa.concat_tables(tables, promote_options="permissive").take(numbers(order))
 
 
-def _take(source: object, address: str, rows: NDArray[np.int64]) -> pa.Table:
-    try:
-        with pq.ParquetFile(source) as file:
-            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-            starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-            groups = np.unique(np.searchsorted(starts, rows, "right") - 1)
-            table = file.read_row_groups(groups.tolist(), columns=_taken(file))
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{address} is damaged ({first_line(error)}).") from error
-    held = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
-    return table.take(numbers(np.searchsorted(held, rows)))
+def _load(file: pq.ParquetFile, group: int) -> pa.Table:
+    return file.read_row_group(group, columns=_taken(file), use_threads=False)
 
 
 def _taken(file: pq.ParquetFile) -> list[str]:

@@ -10,7 +10,7 @@ and good for ranks alone, so they leave nothing out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,6 @@ class Searcher:
     catalog: str
     snapshot: Snapshot
     watcher: Watcher | None = None
-    _embeddings: Embeddings | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, catalog: str, watcher: Watcher | None = None) -> Searcher:
@@ -188,6 +187,10 @@ class Searcher:
             if self.watcher is not None:
                 self.watcher.say(f"Words are compared with texts alone, not with images: {error}")
             return None
+
+    @cached_property
+    def _rows(self) -> catalog_rows.Rows:
+        return catalog_rows.Rows(self.catalog, self.snapshot)
 
     @cached_property
     def _names(self) -> pa.Table:
@@ -256,11 +259,9 @@ class Searcher:
             return ""
         return f" Did you mean {named[0]}?" if len(named) == 1 else f" The nearest are {', '.join(named)}."
 
-    @property
+    @cached_property
     def _exact(self) -> Embeddings:
-        if self._embeddings is None:
-            self._embeddings = Embeddings(self.index)
-        return self._embeddings
+        return Embeddings(self.index)
 
     def _most_alike(self, request: SearchRequest, queries: NDArray[np.float32], allowed: NDArray[np.bool_]) -> Hits:
         """Return the rows most like one of some embeddings: the index proposes, their embeddings decide."""
@@ -296,7 +297,7 @@ class Searcher:
         scores: Mapping[str, NDArray[np.float32]],
         searched: int,
     ) -> Hits:
-        taken = catalog_rows.take(self.catalog, self.snapshot, chosen)
+        taken = self._rows.take(chosen)
         columns: dict[str, Any] = {"rank": numbers(np.arange(1, len(chosen) + 1, dtype=np.int32))}
         columns |= {name: numbers(scores[name]) for name in SCORES if name in scores}
         columns |= {name: taken.column(name) for name in taken.column_names}
