@@ -4,10 +4,10 @@
 collections (`explorer_data.py`), serves each from loopback and drives a headless Chromium with software OpenGL. The
 first picture is the first thumbnail drawn in the gallery, counted from the start of the navigation; bytes are those of
 all responses until then. A facet's click is timed from the click to the frame after the counts changed; "more like
-this" from the opening of a work to the frame that shows its list. Frames are counted while the map moves with every
-frame for three seconds. Memory is the PSS of the renderer's process and of the one that stands for the GPU. With a
-catalog of the paintings and their folder it also times `artylyze explore -o` for as many works with thumbnails
-(`duplicate_catalog.py`), and a second time after nothing has changed.
+this" from the opening of a work to the frame that shows its list; each is the median of five. Frames are counted while
+the map moves with every frame for three seconds. Memory is the PSS of the renderer's process and of the one that stands
+for the GPU. With a catalog of the paintings and their folder it also times `artylyze explore -o` for as many works with
+thumbnails (`duplicate_catalog.py`), and a second time after nothing has changed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import statistics
 import tempfile
 import threading
 import time
@@ -156,15 +157,14 @@ def measured(folder: Path) -> dict[str, float]:
         }
         _until(driver, "return document.documentElement.dataset.complete")
         driver.execute_async_script(CLICK.replace("arguments[1] || 0", "0"))  # reads the columns
-        clicks = [driver.execute_async_script(CLICK.replace("arguments[1] || 0", str(k))) for k in (1, 2, 3)]
-        figures["facet_ms"] = sorted(clicks)[1]
+        figures["facet_ms"] = statistics.median(
+            driver.execute_async_script(CLICK.replace("arguments[1] || 0", str(k))) for k in (1, 2, 3, 1, 2)
+        )
         driver.get("about:blank")
         driver.get(address)
         _until(driver, "return document.documentElement.dataset.complete")
-        driver.execute_async_script(LIKE)  # reads the works and neighbours
-        driver.execute_script("document.querySelector('.workbar button:last-child').click()")
-        _until(driver, "return document.querySelector('.work-view').hidden")
-        figures["like_ms"] = driver.execute_async_script(LIKE)
+        _like(driver)  # reads the works and neighbours
+        figures["like_ms"] = statistics.median(_like(driver) for _ in range(5))
         driver.get("about:blank")
         driver.get(f"{address}#view=map")
         _until(driver, "return Number(document.querySelector('.map')?.dataset.marks) > 0")
@@ -176,6 +176,14 @@ def measured(folder: Path) -> dict[str, float]:
         )
         figures["tab_mib"] = _memory(driver) / 2**20
     return figures
+
+
+def _like(driver: Any) -> float:
+    """Open a work and return the milliseconds until its like are shown; close it."""
+    milliseconds: float = driver.execute_async_script(LIKE)
+    driver.execute_script("document.querySelector('.workbar button:last-child').click()")
+    _until(driver, "return document.querySelector('.work-view').hidden")
+    return milliseconds
 
 
 def _until(driver: Any, script: str) -> None:

@@ -59,6 +59,8 @@ function build(root, collection) {
   let order = engine.everything;
   let [applied, arranged, opened] = ["", "", -1];
   let started = false;
+  /** Whether the facets show the counts of what is applied. */
+  let counted = false;
   let like = -1;
   /** @type {{row: number, title: string} | null} */
   let model = null;
@@ -242,7 +244,8 @@ function build(root, collection) {
     }
     if (fresh || again) order = keys ? sorted(engine.rows, keys) : engine.rows;
     show(state, fresh || again);
-    await facets.update(state);
+    if (fresh) counted = false;
+    if (!counted) counted = await facets.update(state);
     await workView.update(state, opened);
   }
 
@@ -276,6 +279,7 @@ function build(root, collection) {
       const { artist } = collection;
       await Promise.all([collection.has("year") ? collection.column("year") : null, artist ? Promise.all([collection.column(artist.column), collection.terms(artist.name)]) : null]);
       await decisions.load();
+      counted = false;
       await refresh();
     },
   };

@@ -95,6 +95,11 @@ export function framed(task) {
   };
 }
 
+/** Wait until the next frame has been drawn. @returns {Promise<void>} */
+export function painted() {
+  return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+}
+
 /**
  * Call once nothing asked again for so many milliseconds.
  * @param {number} milliseconds

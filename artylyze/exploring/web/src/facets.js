@@ -50,10 +50,12 @@ export function createFacets(context) {
   const element = h("div", { class: "facets" }, h("h2", {}, t("filter.title")), ...shown.map((part) => part.element));
   return {
     element,
-    /** @param {State} state */
+    /** Show a state. @param {State} state @returns {Promise<boolean>} False where another state came while columns were read. */
     async update(state) {
       await Promise.all(parts.map((part) => part.prepare(state)));
-      if (store.get() === state) for (const part of parts) part.update(state);
+      if (store.get() !== state) return false;
+      for (const part of parts) part.update(state);
+      return true;
     },
   };
 }

@@ -284,7 +284,7 @@ export function createGallery(context) {
     element,
     /** Show works in an order. @param {Uint32Array} works @param {string} wanted Size. @param {boolean} fresh Whether to start at the top. */
     update(works, wanted, fresh) {
-      if (works === order && wanted === size && width === scroller.clientWidth) {
+      if (works === order && wanted === size) {
         if (caption()) titles();
         return;
       }

@@ -146,7 +146,7 @@ export function createThumbs(collection) {
         (image) => {
           canvas.width = where.width;
           canvas.height = where.height;
-          canvas.getContext("2d")?.drawImage(image, where.x, where.y, where.width, where.height, 0, 0, where.width, where.height);
+          canvas.getContext("2d", { willReadFrequently: true })?.drawImage(image, where.x, where.y, where.width, where.height, 0, 0, where.width, where.height);
           canvas.dataset.state = "drawn";
         },
       );

@@ -1,6 +1,6 @@
 /** The large image of a work: IIIF or a plain picture that can be zoomed, or its thumbnail where neither can be had. */
 
-import { fill, h, icon } from "./dom.js";
+import { fill, h, icon, painted } from "./dom.js";
 import { script } from "./source.js";
 import { t } from "./words.js";
 
@@ -67,6 +67,7 @@ export function createViewer({ thumbs }) {
         failed("zoom.none");
         return;
       }
+      await painted(); // the work with its thumbnail is seen before the large image is begun
       if (!window.ARTYLYZE_ZOOM) await script("zoom.js");
       if (mine !== asked) return;
       const still = matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -163,9 +163,13 @@ export function createWorkView(context, left) {
       mark();
       fill(details, ...about(work));
       fill(below, ...around(work, near));
-      element.scrollTop = 0;
-      heading.focus({ preventScroll: true });
       void viewer.show(work, row);
+      // both lay the page out: once, with all that is put into it before the next frame
+      requestAnimationFrame(() => {
+        if (shown !== work) return;
+        element.scrollTop = 0;
+        heading.focus({ preventScroll: true });
+      });
     },
   };
 }
