@@ -19,7 +19,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from PIL import Image, ImageDraw
+
+from artylyze.searching.words import fold
 
 DIST = Path(__file__).parents[1] / "artylyze" / "exploring" / "web" / "dist"
 PICTURES = 1024
@@ -278,8 +281,8 @@ def _chunks(
         yield f"data/works/{start // WORKS}.json", [_work(row, columns, artists) for row in rows]
     for start in range(0, works, TEXTS):
         rows = range(start, min(start + TEXTS, works))
-        texts = [f"{title(row)}|{artists[columns['meta_artist'][row] - 1]}".lower().replace("é", "e") for row in rows]
-        yield f"data/text/{start // TEXTS}.json", texts
+        texts = [f"{title(row)} | {artists[columns['meta_artist'][row] - 1]}" for row in rows]
+        yield f"data/text/{start // TEXTS}.json", fold(pa.array(texts)).to_pylist()
     order = np.argsort(columns["cluster"], kind="stable").astype(np.uint32)
     position = np.empty(works, np.int64)
     position[order] = np.arange(works)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import math
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import pyarrow as pa
 
 from artylyze.collection.taxonomy import normalise
 from artylyze.exploring.facets import FacetSet
 from artylyze.exploring.folder import to_json
 from artylyze.exploring.grouping import Influences
 from artylyze.exploring.works import Works
+from artylyze.searching.words import fold
 from artylyze.storage import is_url
 
 WORKS, TEXTS = 250, 20_000
@@ -58,19 +60,13 @@ def detail_files(works: Works, facet_set: FacetSet, related: Related, block: ran
         found = [_work(row, number, facet_set, tasks, related) for number, row in zip(numbers, rows, strict=True)]
         texts += [_searched(one, facet_set) for one in found]
         yield f"data/works/{numbers.start // WORKS}.json", to_json(found)
-    yield f"data/text/{block.start // TEXTS}.json", to_json(texts)
+    yield f"data/text/{block.start // TEXTS}.json", to_json(fold(pa.array(texts, pa.string())).to_pylist())
 
 
 def keys(count: int) -> Iterator[str]:
     """Yield the keys of the files of so many works."""
     yield from (f"data/works/{number}.json" for number in range(-(-count // WORKS)))
     yield from (f"data/text/{number}.json" for number in range(-(-count // TEXTS)))
-
-
-def normalised(text: str) -> str:
-    """Return a text as it is searched: compatibility forms taken apart, without accents, in lower case."""
-    letters = (one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
-    return " ".join("".join(letters).lower().split())
 
 
 def iiif_info(uri: str) -> str | None:
@@ -156,5 +152,5 @@ def _searched(work: Mapping[str, Any], facet_set: FacetSet) -> str:
     others = [
         value for name in facet_set.texts if isinstance(value := work["metadata"].get(name), str) and value not in shown
     ]
-    texts = [normalised(text) for text in (*shown, work["record"], *others) if text]
+    texts = [" ".join(text.split()) for text in (*shown, work["record"], *others) if text]
     return " | ".join(texts)[:LONGEST_TEXT]

@@ -43,7 +43,7 @@ from artylyze.workers.reading import Reader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Of the files; another version makes every piece anew."""
 
 INLINE_WORKS = 2_000

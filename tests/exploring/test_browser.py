@@ -432,6 +432,31 @@ def test_a_work_says_what_is_known_of_it_and_who_said_so(page: Page) -> None:
 def test_a_work_that_is_not_there_is_said_to_be_missing(page: Page) -> None:
     page.open("work=nosuchid")
     page.wait("return document.querySelector('#work-title').textContent.includes('nosuchid')")
+    assert page.js("return document.querySelector('.work-view .alike')") is None
+
+
+@needs_browser
+def test_a_work_that_is_spelled_alike_is_named(page: Page) -> None:
+    page.open(f"work={5:016x}.jpg")
+    page.wait("return document.querySelectorAll('.work-view .alike li').length === 3")
+    page.wait("return document.querySelector('.work-view .alike a').href.includes('work=')")
+    page.click(".work-view .alike li a")
+    page.wait(f"return location.hash.includes('work={5:016x}') && !location.hash.includes('jpg')")
+    page.wait("return document.querySelectorAll('.like .strip li').length > 0")
+    assert page.js("return document.querySelector('.work-view .alike')") is None
+
+
+@needs_browser
+def test_letters_without_an_accent_are_searched_as_the_command_does(page: Page) -> None:
+    page.open()
+    everywhere = page.works()
+    counts = set()
+    for text in ("Krøyer", "KROYER", "Kr%C3%B8yer"):
+        page.open(f"q={text}")
+        page.wait("return document.querySelector('.works').textContent.includes(' of ')")
+        counts.add(page.works())
+    assert len(counts) == 1
+    assert 0 < counts.pop() < everywhere
 
 
 @needs_browser

@@ -16,11 +16,11 @@ from artylyze.duplication.store import FORMAT, GROUP_SCHEMA
 from artylyze.errors import InputError, UsageError
 from artylyze.exploring import details, facets
 from artylyze.exploring.atlases import size_in
-from artylyze.exploring.details import iiif_info, normalised
+from artylyze.exploring.details import iiif_info
 from artylyze.exploring.reviews import Session, check_decision
 from artylyze.exploring.years import UNKNOWN
 from tests.catalogues import Silent
-from tests.exploring.museum import TITLE, column, jpeg, loaded, museum, written
+from tests.exploring.museum import TITLE, column, jpeg, loaded, metadata, museum, written
 from tests.searching.catalogs import blobs, write_catalog
 
 
@@ -40,7 +40,7 @@ def test_the_index_names_what_there_is(folder: Path) -> None:
     index = loaded(folder, "data/index.json")
 
     assert (index["version"], index["title"], index["n"], index["served"], index["token"]) == (
-        1,
+        2,
         "Museum",
         90,
         False,
@@ -321,8 +321,12 @@ def test_an_explorer_in_the_collection_is_no_part_of_it(tmp_path: Path) -> None:
     assert scan(str(tmp_path / "scans"), str(tmp_path / "manifest.parquet")).images == 1
 
 
-def test_text_is_searched_without_accents_and_case() -> None:
-    assert normalised("  Ölbild, ÉTÉ ﬁn ") == "olbild, ete fin"
+def test_text_is_searched_without_accents_and_case(tmp_path: Path) -> None:
+    told = metadata(40)
+    told[1] |= {"title": "  Ölbild,  ÉTÉ ﬁn ", "artist": "P. S. Krøyer", "place": "Weiße Stadt"}
+    written(museum(tmp_path / "catalog", 40, metadata=told), tmp_path / "page")
+
+    assert loaded(tmp_path / "page", "data/text/0.json")[1] == "olbild, ete fin | p. s. kroyer | 000001 | c. 1601 | weisse stadt"
 
 
 @pytest.mark.parametrize(

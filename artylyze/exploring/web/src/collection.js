@@ -1,5 +1,7 @@
 /** A collection: its index, and columns, works, texts, neighbours, colours and thumbnails, each read when it is first needed. */
 
+import { similarity } from "./engine.js";
+
 /** @typedef {import("./types").Column} Column */
 /** @typedef {import("./types").Index} Index */
 /** @typedef {import("./types").Work} Work */
@@ -12,6 +14,9 @@ const TEXTS = 20000;
 const NEIGHBOURS = 4096;
 const NOBODY = 0xffffffff;
 const KEPT_CHUNKS = 120;
+/** Works that are named where an id is not there, and how alike theirs must be. */
+const MOST_ALIKE = 3;
+const LEAST_ALIKE = 0.3;
 
 /** @type {Record<string, new (bytes: ArrayBuffer) => Column>} */
 const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array, float32: Float32Array };
@@ -79,6 +84,18 @@ export function createCollection(source, index) {
   const readNeighbours = kept(32, async (key) => new Uint32Array(await source.bytes(`data/neighbours/${key}.bin`)));
   const readColors = kept(1, async () => (colors = new Int8Array(await source.bytes("data/colors.bin"))));
 
+  /** The number of the file that a work of an id lies in, if it is there: ids ascend with the rows, so that this reads few files. @param {string} id */
+  async function fileOf(id) {
+    let low = 0;
+    let high = Math.ceil(n / WORKS) - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((await work(middle * WORKS)).id <= id) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
   /** @param {number} row */
   const work = async (row) => (await readWorks(String(Math.floor(row / WORKS))))[row % WORKS];
 
@@ -125,18 +142,22 @@ export function createCollection(source, index) {
     /** Five dominant colours a work: int8 L, a, b, and the share as a uint8. */
     colors: () => readColors("all"),
     readyColors: () => colors,
-    /** The row of an id: ids ascend with the rows, so that a search reads few files. @param {string} id @param {number} [hint] */
+    /** The row of an id. @param {string} id @param {number} [hint] */
     find: async (id, hint) => {
       if (hint !== undefined && hint >= 0 && hint < n && (await work(hint)).id === id) return hint;
-      let low = 0;
-      let high = Math.ceil(n / WORKS) - 1;
-      while (low < high) {
-        const middle = (low + high + 1) >> 1;
-        if ((await work(middle * WORKS)).id <= id) low = middle;
-        else high = middle - 1;
-      }
-      const place = (await readWorks(String(low))).findIndex((one) => one.id === id);
-      return place < 0 ? -1 : low * WORKS + place;
+      const file = await fileOf(id);
+      const place = (await readWorks(String(file))).findIndex((one) => one.id === id);
+      return place < 0 ? -1 : file * WORKS + place;
+    },
+    /** Rows of works whose id or record is spelled most like one that is not there, among those that would lie beside it. @param {string} id @returns {Promise<number[]>} */
+    alike: async (id) => {
+      const file = await fileOf(id);
+      return (await readWorks(String(file)))
+        .map((one, place) => ({ row: file * WORKS + place, like: Math.max(similarity(id, one.id), similarity(id, one.record ?? "")) }))
+        .filter(({ like }) => like >= LEAST_ALIKE)
+        .sort((a, b) => b.like - a.like)
+        .slice(0, MOST_ALIKE)
+        .map(({ row }) => row);
     },
   };
 }

@@ -11,12 +11,28 @@ import { LEAST, nearness } from "./colour.js";
 export const NONE = "(none)";
 export const UNKNOWN_YEAR = -32768;
 
+/** @type {Record<string, string>} Letters that have no accent to lose; as in `searching/words.py`. */
+const PLAIN = { ß: "ss", ø: "o", ł: "l", đ: "d", ð: "d", þ: "th", æ: "ae", œ: "oe", ı: "i" };
+
 /**
  * Text without accents, in lower case, as the collection's texts are kept.
  * @param {string} text
  */
 export function normalised(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const plain = text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  return plain.replace(/[ßøłđðþæœı]/g, (letter) => PLAIN[letter]);
+}
+
+/** Groups of three letters of a text, with two spaces before it and one behind. @param {string} text */
+function trigrams(text) {
+  const padded = `  ${normalised(text)} `;
+  return new Set(Array.from({ length: padded.length - 2 }, (_, k) => padded.slice(k, k + 3)));
+}
+
+/** How alike two texts are spelled, 0 to 1: twice the common trigrams over those of both. @param {string} one @param {string} other */
+export function similarity(one, other) {
+  const [mine, its] = [trigrams(one), trigrams(other)];
+  return (2 * [...mine].filter((three) => its.has(three)).length) / (mine.size + its.size);
 }
 
 /**

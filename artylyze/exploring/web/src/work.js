@@ -144,7 +144,9 @@ export function createWorkView(context, left) {
         fill(heading, t("work.missing", { id: state.work }));
         fill(line);
         fill(details);
-        fill(below);
+        const alike = await collection.alike(state.work);
+        if (store.get().work !== state.work) return;
+        fill(below, alike.length > 0 && h("section", { class: "alike" }, h("h3", {}, t("work.alike")), strip(context, alike, { label: t("work.alike") })));
         viewer.close();
         return;
       }
