@@ -235,7 +235,7 @@ SECTIONS = {
     "speed": Section(README, ("tag-paintings", "tag-masters"), speed_summary),
     "quality": Section(README, ("starter",), quality_summary),
     "tagging": Section(SPEED, tuple(f"tag-{name}" for name in report.BENCHMARKS), tagging),
-    "soak": Section(SPEED, ("soak",), soak_figures.paragraph),
+    "soak": Section(SPEED, ("soak-hour",), soak_figures.paragraph),
     "training": Section(SPEED, ("train-finetune", "train-sweep"), training),
     "clustering": Section(SPEED, CLUSTER_FILES, clustering),
     "pixels": Section(SPEED, ("features",), pixels),

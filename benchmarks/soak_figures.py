@@ -189,7 +189,7 @@ def paragraph(result: Mapping[str, Any]) -> str:
         f"the temporary folder ({result['of_it_ray_sessions']} of Ray's sessions: "
         f"{result['of_it_ray_sessions_mib']:,.0f} MiB), {result['cache_growth_mib']:,.0f} MiB more in the cache.",
     ]
-    picture = "![Rows committed each second, and memory, over time](../../benchmarks/results/soak.png)"
+    picture = "![Rows committed each second, and memory, over time](../../benchmarks/results/soak-hour.png)"
     return f"**soak** {' '.join(sentences)}\n\n{picture}"
 
 

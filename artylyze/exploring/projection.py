@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +98,8 @@ def fit(vectors: Vectors, near: NDArray[np.int32], *, seed: int = 0) -> tuple[ND
         kept = min(2, vectors.coordinates.shape[1])
         flat[:, :kept] = vectors.coordinates[:, :kept]
         return flat, "PCA"
+    if find_spec("cuml"):
+        return _umap(vectors, near, seed), "UMAP"
     if count <= FITTED:
         return _tsne(vectors, near, seed), "t-SNE"
     sample = np.sort(np.random.default_rng(seed).choice(count, FITTED, replace=False))
@@ -106,20 +109,50 @@ def fit(vectors: Vectors, near: NDArray[np.int32], *, seed: int = 0) -> tuple[ND
     return _placed(vectors, places), f"t-SNE of {FITTED:,} works, the others placed among them"
 
 
+def _distances(vectors: Vectors, near: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the nearest of each work, the first again where there are fewer, and how far they are: (m, k) each."""
+    near = np.where(near >= 0, near, near[:, :1]).astype(np.int64)
+    rows = vectors.coordinates
+    return near, np.stack([np.linalg.norm(rows - rows[column], axis=1) for column in near.T], axis=1)
+
+
+def _start(vectors: Vectors, deviation: float) -> NDArray[np.float64]:
+    """Return the first two components of works, the first with this standard deviation: float64 (m, 2)."""
+    start = vectors.coordinates[:, :2].astype(np.float64)
+    return start / (max(float(start[:, 0].std()), 1e-12) / deviation)
+
+
+def _umap(vectors: Vectors, near: NDArray[np.int32], seed: int) -> NDArray[np.float32]:
+    """Lay all works out on a GPU: cuML's t-SNE takes no given start, and is not the same each time."""
+    from cuml.manifold import UMAP
+
+    made = UMAP(**cuml_arguments(vectors, near, seed)).fit_transform(vectors.coordinates)
+    return np.asarray(made, np.float32)
+
+
+def cuml_arguments(vectors: Vectors, near: NDArray[np.int32], seed: int) -> dict[str, Any]:
+    """Arguments of cuML's UMAP; a test compares them with the signature in cuML's own wheel."""
+    others, distances = _distances(vectors, near)
+    itself = np.arange(len(others))[:, None]
+    return {
+        "n_neighbors": others.shape[1] + 1,
+        "precomputed_knn": (np.hstack([itself, others]), np.hstack([np.zeros_like(distances[:, :1]), distances])),
+        "init": _start(vectors, 1.0).astype(np.float32),
+        "random_state": seed,
+        "output_type": "numpy",
+    }
+
+
 def _tsne(vectors: Vectors, near: NDArray[np.int32], seed: int) -> NDArray[np.float32]:
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    coordinates = vectors.coordinates
-    near = np.where(near >= 0, near, near[:, :1])
-    distances = np.stack([np.linalg.norm(coordinates - coordinates[column], axis=1) for column in near.T], axis=1)
-    start = coordinates[:, :2].astype(np.float64)
-    start /= max(float(start[:, 0].std()), 1e-12) / 1e-4
+    near, distances = _distances(vectors, near)
     kinds = PerplexityBasedNN(
-        perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(near.astype(np.int64), distances), n_jobs=1
+        perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(near, distances), n_jobs=1
     )
-    places = TSNEEmbedding(start, kinds, random_state=seed, n_jobs=1)
+    places = TSNEEmbedding(_start(vectors, 1e-4), kinds, random_state=seed, n_jobs=1)
     places.optimize(250, exaggeration=12, momentum=0.5, inplace=True)
     places.optimize(500, momentum=0.8, inplace=True)
     return np.asarray(places, np.float32)

@@ -8,10 +8,11 @@ import numpy as np
 
 from artylyze.catalog.snapshot import read_snapshot
 from artylyze.exploring import projection
-from artylyze.exploring.projection import Map, fit, map_of, quantised
+from artylyze.exploring.projection import Map, cuml_arguments, fit, map_of, quantised
 from artylyze.exploring.vectors import read_vectors
 from artylyze.exploring.works import Works, read_works
 from artylyze.searching.neighbours import nearest
+from tests.cuml import cuml_options
 from tests.exploring.museum import museum
 from tests.searching.test_neighbours import vectors
 
@@ -30,6 +31,22 @@ def test_a_map_is_true_and_the_same_each_time() -> None:
     assert method == "t-SNE"
     assert (projection.trustworthiness(some, places) or 0) > 0.9
     assert np.array_equal(places, fit(some, nearest(some, 24))[0])
+
+
+def test_cuml_gets_each_work_before_its_nearest_by_options_that_it_has() -> None:
+    some = vectors(200)
+    near = nearest(some, 24)
+    near[3, 20:] = -1  # fewer than 24
+
+    arguments = cuml_arguments(some, near, 0)
+    numbers, distances = arguments["precomputed_knn"]
+
+    assert set(arguments) <= cuml_options("manifold/umap/umap.pyx", "UMAP")
+    assert numbers.shape == distances.shape == (200, arguments["n_neighbors"])
+    assert np.array_equal(numbers[:, 0], np.arange(200))
+    assert not distances[:, 0].any()
+    assert np.array_equal(numbers[3, 21:], np.full(4, near[3, 0]))
+    assert np.allclose(distances[5, 7], np.linalg.norm(some.coordinates[5] - some.coordinates[near[5, 6]]))
 
 
 def test_few_works_lie_on_their_principal_components() -> None:
