@@ -151,8 +151,8 @@ def write_clusters(clusters: Clusters, elbow: bytes | None = None, assignments: 
 
     store = open_store(clusters.folder)
     store.delete(RUN)
-    told = [entry.key for under in ("profiles/", "influences/") for entry in store.list(under)]
-    for name in (KMEANS, MIXTURE, ELBOW, *filter(PROFILE_FILES.fullmatch, told)):
+    described = [entry.key for under in ("profiles/", "influences/") for entry in store.list(under)]
+    for name in (KMEANS, MIXTURE, ELBOW, *filter(PROFILE_FILES.fullmatch, described)):
         store.delete(name)
     if clusters.centroids is not None:
         store.put(KMEANS, save({"centroids": np.ascontiguousarray(clusters.centroids)}))

@@ -55,7 +55,7 @@ def confirm(keys: Sequence[Key], images: pa.Table, aspects: npt.NDArray[np.float
         keys: the pairs.
         images: of the catalog: uri, validator.
         aspects: of each image, width over height.
-        watcher: is told how many images were read.
+        watcher: receives the number of images read.
     """
     confirmed = Confirmed()
     if not keys:

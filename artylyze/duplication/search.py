@@ -77,7 +77,7 @@ def find_duplicates(catalog: str, output: str, watcher: Watcher, *, update: bool
     Args:
         catalog: its address.
         output: folder or address to write to.
-        watcher: is told how far it is.
+        watcher: receives progress.
         update: take from the folder what is known of images that did not change.
 
     Raises:

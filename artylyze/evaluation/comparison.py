@@ -1,7 +1,7 @@
 """How much of a score is the artists: the same figures with no artist on both sides, and on a random split.
 
 For a frozen backbone, heads are fitted again in folds cut both ways: its features know nothing of the labels. A
-fine-tuned backbone has learned from its training images, so there the test images are told apart instead.
+fine-tuned backbone has learned from its training images, so there the test images are compared instead.
 """
 
 from __future__ import annotations

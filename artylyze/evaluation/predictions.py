@@ -91,7 +91,7 @@ def of_dataset(
         tasks: of the bundle and the dataset.
         judged: which of them are answered, bool (n,); of the others there are features only.
         device: auto, cpu or cuda.
-        advance: is told how many images were done since, and how many of them could not be read.
+        advance: called with the number of images done since the last call, and how many of them could not be read.
     """
     features = embed(
         table,

@@ -27,7 +27,7 @@ def serve(request: ExploreRequest, port: int | None, watcher: Watcher) -> tuple[
     Args:
         request: what is to be shown; its `output` is not used.
         port: to answer on; None: the first free one from 8765 on.
-        watcher: hears what is done.
+        watcher: receives progress.
 
     Raises:
         UsageError: if the port is in use.

@@ -77,7 +77,7 @@ def embed(
         mirror: whether to compute those of the mirror images too.
         cache: folder in which they are kept, and looked for first. An image without a validator counts as unchanged,
             one that failed for a reason that can pass is read again.
-        advance: is told, again and again, how many images were done since.
+        advance: called again and again with the number of images done since the last call.
 
     Raises:
         InputError: if no image can be read.

@@ -81,7 +81,7 @@ def read_images(
         size: side of the squares, pixels.
         folder: on a disk of this machine.
         decoders: processes that decode.
-        advance: is told, again and again, how many images were read since, and how many of them could not be.
+        advance: called again and again with the number of images read since the last call, and of those that failed.
 
     Raises:
         StorageError: if the disk has no room, or the storage refuses everything in the middle; what was decoded is

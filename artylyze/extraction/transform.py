@@ -80,7 +80,7 @@ class Transform:
             raise InputError("The parts of the transform do not fit together: fit it again.")
 
     def apply(self, pixels: Squares, advance: Callable[[int, int], None] | None = None) -> Matrix:
-        """uint8 (n, size, size, 3) -> float32 (n, p), in blocks; `advance` hears of each block."""
+        """uint8 (n, size, size, 3) -> float32 (n, p), in blocks; `advance` is called with the rows of each."""
         found = np.empty((len(pixels), len(self.components)), np.float32)
         base = self._base()
         for block, rows in blocks(pixels, advance=advance):
@@ -123,7 +123,7 @@ def blocks(
 ) -> Iterator[tuple[slice, Matrix]]:
     """Images, all or those at `places`, a block at a time: where the block lies among them, and its rows as of `flat`.
 
-    `advance` hears of those that are done. The rows are the caller's, to change as it likes.
+    `advance` is called with the number of rows done since the last call. The rows are the caller's, to change as it likes.
     """
     step = max(1, BLOCK // (4 * prod(pixels.shape[1:])))
     count = len(pixels) if places is None else len(places)

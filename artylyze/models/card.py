@@ -89,8 +89,8 @@ def _head(bundle: Bundle) -> str:
     preprocessing, size = bundle.preprocessing, bundle.preprocessing.size
     stages = ", ".join(map(str, bundle.taps))
     places = "the means of three bands and of the centre, and the deviation"
-    told = f": what it pools, then of each channel of its stages {stages} {places}"
-    taps = told if stages else ""
+    pooled = f": what it pools, then of each channel of its stages {stages} {places}"
+    taps = pooled if stages else ""
     whole = bundle.embedding_dim == bundle.feature_dim
     lines = [
         f"# artylyze model {bundle.model_id}",

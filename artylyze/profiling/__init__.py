@@ -1,1 +1,1 @@
-"""What is said of clusters: who and what is in them, what sets them apart, and what runs through a work."""
+"""Descriptions of clusters: who and what is in them, what sets them apart, and what runs through a work."""

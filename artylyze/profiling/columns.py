@@ -66,7 +66,7 @@ class Column:
         name: as people read it. What the catalog's model predicted is named so: `genre (predicted)`.
         kind: `given` by people, or `predicted` by the model.
         terms: all that occur, sorted.
-        codes: int32 (n,), the place of each work's term among `terms`, -1 where nothing is said.
+        codes: int32 (n,), the place of each work's term among `terms`, -1 for none.
     """
 
     name: str
@@ -75,8 +75,8 @@ class Column:
     codes: npt.NDArray[np.int32]
 
 
-class Said(Protocol):
-    """What one source says of the works: columns of text, plain or dictionary encoded, a row for each work.
+class DescriptionTable(Protocol):
+    """Descriptions of the works from one source: columns of text, plain or dictionary encoded, a row for each work.
 
     An Arrow table is one. A source that lies in a catalog reads a column when it is asked for it.
     """
@@ -107,7 +107,7 @@ class Texts(Sequence[Any]):
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """What is said of n works.
+    """Descriptions of n works.
 
     Attributes:
         columns: the categorical ones.
@@ -123,7 +123,7 @@ class Described:
 
 
 def describe(
-    tables: Sequence[Said],
+    tables: Sequence[DescriptionTable],
     works: int,
     predicted: Mapping[str, pa.ChunkedArray],
     artists: ArtistsFile | None,
@@ -151,8 +151,8 @@ def describe(
     if artists is not None:
         absent = [name for name in artists.has if name not in map(folded, names) and asked_for(name, wanted)]
         nothing = np.full(works, -1, np.int32)
-        told = (_with_facts(Column(name, "given", (), nothing), makers, artists) for name in absent)
-        columns += [column for column in told if _why_not(column, known=True) is None]
+        filled = (_with_facts(Column(name, "given", (), nothing), makers, artists) for name in absent)
+        columns += [column for column in filled if _why_not(column, known=True) is None]
     for task, terms in predicted.items():
         column = Column(f"{task} (predicted)", "predicted", *coded(*encoded(terms)))
         if len(column.terms) > 1:
@@ -166,25 +166,25 @@ def asked_for(name: str, wanted: Sequence[str]) -> bool:
     return not wanted or folded(name) in heads or folded(name.partition(" (")[0]) in heads
 
 
-def chosen(said: Described, names: Sequence[str]) -> Described:
-    """Return what is said in some columns alone, in the order of `names`; raise UsageError for one that is not there.
+def chosen(described: Described, names: Sequence[str]) -> Described:
+    """Return the descriptions in some columns alone, in the order of `names`; raise UsageError for one that is not there.
 
     `genre` names a column `genre` and what a model predicted of it, `date` the half-centuries of dates.
     """
     found: list[Column] = []
     for name in names:
-        mine = [one for one in said.columns if folded(name) in (folded(one.name), folded(one.name.partition(" (")[0]))]
-        why = next((reason for other, reason in said.left_out.items() if folded(other) == folded(name)), None)
+        mine = [one for one in described.columns if folded(name) in (folded(one.name), folded(one.name.partition(" (")[0]))]
+        why = next((reason for other, reason in described.left_out.items() if folded(other) == folded(name)), None)
         if not mine:
-            there = ", ".join(column.name for column in said.columns) or "none"
+            there = ", ".join(column.name for column in described.columns) or "none"
             raise UsageError(f"`columns={name!r}`: {why or 'there is no such column'}. Categorical columns: {there}.")
         found += [one for one in mine if one not in found]
-    others = {column.name: NOT_ASKED_FOR for column in said.columns if column not in found}
-    return replace(said, columns=tuple(found), left_out={**said.left_out, **others})
+    others = {column.name: NOT_ASKED_FOR for column in described.columns if column not in found}
+    return replace(described, columns=tuple(found), left_out={**described.left_out, **others})
 
 
 def _column(
-    name: str, tables: Sequence[Said], works: int, makers: Artists, artists: ArtistsFile | None
+    name: str, tables: Sequence[DescriptionTable], works: int, makers: Artists, artists: ArtistsFile | None
 ) -> Column | str:
     key = folded(name)
     if key in TITLE:
@@ -201,8 +201,8 @@ def _column(
     return _why_not(found, known=key in _KINDS) or found
 
 
-def labels_of(name: str, tables: Sequence[Said], works: int) -> Labels:
-    """Return what tables say of the works in the columns of a name, however it is spelled."""
+def labels_of(name: str, tables: Sequence[DescriptionTable], works: int) -> Labels:
+    """Return the labels of the works in the columns of a name, however it is spelled."""
     task = folded(name) if folded(name) in ("genre", "style") else name
     there = (table.column(own) for table in tables for own in table.column_names if folded(own) == folded(name))
     return one_spelling(labels_in(task, there, works))
@@ -222,17 +222,17 @@ def one_spelling(labels: Labels) -> Labels:
 
 
 def _why_not(column: Column, *, known: bool) -> str | None:
-    said = int((column.codes >= 0).sum())
-    if not said:
+    described = int((column.codes >= 0).sum())
+    if not described:
         return "it is empty"
     if len(column.terms) == 1:
-        return "it says the same of every work"
+        return "every work has the same value"
     if known:
         return None
     numbers = sum(_NUMBER.fullmatch(term) is not None for term in column.terms)
     if numbers > 0.95 * len(column.terms) and len(column.terms) > MEASURES:
         return "its values are measures"
-    if len(column.terms) * REPEATS > said:
+    if len(column.terms) * REPEATS > described:
         return "nearly every work has a value of its own"
     if sum(map(len, column.terms)) > LETTERS * len(column.terms):
         return "its values are prose"
@@ -258,19 +258,19 @@ def _years(term: str) -> list[int]:
 
 
 def _with_facts(column: Column, makers: Artists, artists: ArtistsFile) -> Column:
-    """Fill a column with what the artists file says of the artists, where the works' own column says nothing."""
+    """Fill a column from the artists file, where the works' own column has no value."""
     facts = [artists.by_key.get(key) for key in makers.keys]
-    said: list[str | None] = [None if fact is None else getattr(fact, folded(column.name)) for fact in facts]
+    known: list[str | None] = [None if fact is None else getattr(fact, folded(column.name)) for fact in facts]
     of_works = np.where(makers.own, makers.codes, -1)
-    merged = filled_by(Labels(column.terms, column.codes.astype(np.int64), {}, 0), said, of_works)
+    merged = filled_by(Labels(column.terms, column.codes.astype(np.int64), {}, 0), known, of_works)
     return Column(column.name, "given", merged.terms, merged.codes.astype(np.int32))
 
 
-def _artist_in(table: Said) -> str | None:
+def _artist_in(table: DescriptionTable) -> str | None:
     return next((name for known in ARTIST for name in table.column_names if folded(name) == known), None)
 
 
-def _titles(tables: Sequence[Said], works: int) -> Texts:
+def _titles(tables: Sequence[DescriptionTable], works: int) -> Texts:
     """Return for each work the first value in columns of titles."""
     there = [
         table.column(name)

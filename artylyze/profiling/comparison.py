@@ -24,7 +24,7 @@ from artylyze.collection.scan import is_table
 from artylyze.errors import InputError, UsageError, check_seed
 from artylyze.extraction.vectors import Vectors, read_vectors
 from artylyze.profiling.columns import labels_of
-from artylyze.profiling.works import said_of
+from artylyze.profiling.works import join_descriptions
 from artylyze.tables import DEFAULT_READING, Reading, check_options
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _row(
     one: Vectors, algorithm: str, matrix: NDArray[np.float32], fit: Fit, labels: Mapping[str, Labels], seed: int
 ) -> Row:
     (silhouette,) = silhouettes(matrix, [fit.labels], seed)
-    agreement = {name: agree(fit.labels, said.codes) for name, said in labels.items()}
+    agreement = {name: agree(fit.labels, known.codes) for name, known in labels.items()}
     return Row(
         one.source,
         one.method,
@@ -156,7 +156,7 @@ def _row(
         silhouette.value,
         davies_bouldin(matrix, fit),
         agreement,
-        "agreement" if any(told.images for told in agreement.values()) else "silhouette",
+        "agreement" if any(pair.images for pair in agreement.values()) else "silhouette",
     )
 
 
@@ -195,7 +195,7 @@ def _labels(request: CompareRequest, found: Sequence[Vectors], ids: pa.Array, wa
     table = request.labels if request.labels and is_table(request.labels) else None
     catalog = request.labels if table is None else None
     rows = _rows(catalog or next((one.catalog for one in found if one.catalog), None), found[0], ids)
-    tables, notes = said_of(rows, [table] if table else [], request.id_column, request.reading)
+    tables, notes = join_descriptions(rows, [table] if table else [], request.id_column, request.reading)
     for note in notes:
         watcher.say(note)
     there = {folded(own) for one in tables for own in one.column_names}
@@ -247,9 +247,9 @@ def tables(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
     label = f"{row.method} (random weights, not ranked)" if row.random_weights else row.method
-    told = [row.agreement[name] for name in names]
+    agreements = [row.agreement[name] for name in names]
     figures = [
-        f"{one:.3f}" if pair.images else "-" for pair in told for one in (pair.adjusted_mutual_information, pair.purity)
+        f"{one:.3f}" if pair.images else "-" for pair in agreements for one in (pair.adjusted_mutual_information, pair.purity)
     ]
     rank = "" if row.rank is None else str(row.rank)
     return [rank, label, f"{row.dim:,}", f"{row.silhouette:.3f}", f"{row.davies_bouldin:.3f}", *figures]

@@ -44,7 +44,7 @@ def picture(influences: Influences) -> bytes:
 
     Of many clusters and near-duplicates the first are drawn. Returns a PNG.
     """
-    title = influences.works.said.titles[influences.rows[0]] or influences.record
+    title = influences.works.described.titles[influences.rows[0]] or influences.record
     title = f"What runs through {' '.join(title.split())[:80]} ({influences.record})"
     clusters, duplicates = influences.found[:_CLUSTERS], list(influences.duplicates)
     heights = [2.9, *(2.55 for _ in clusters), *([2.1] if duplicates else [])]

@@ -179,7 +179,7 @@ def describe(influences: Influences) -> str:
 
 
 def _named(works: Works, row: int) -> str:
-    names = filter(None, (works.said.titles[row], works.said.artists[row]))
+    names = filter(None, (works.described.titles[row], works.described.artists[row]))
     return ", ".join(names) or str(works.table.column("image_id")[row].as_py())
 
 

@@ -84,7 +84,7 @@ def _files(profiled: Profiled, watcher: Watcher) -> Iterator[tuple[str, bytes]]:
     for name, columns, rows in _tables(profiled):
         yield f"{name}.csv", _csv(columns, rows)
         yield f"{name}.parquet", _parquet(columns, rows)
-    for number, column in enumerate(profiled.works.said.columns, 1):
+    for number, column in enumerate(profiled.works.described.columns, 1):
         watcher.say(f"Drawing {column.name}")
         yield f"column-{number:02d}-{_slug(column.name)}.png", _column_plot(profiled, column)
     shown = [row for profile in profiled.profiles for row in (*profile.typical, *profile.marginal)]
@@ -113,7 +113,7 @@ def _tables(profiled: Profiled) -> Iterator[tuple[str, dict[str, pa.DataType], l
             named = {**number, "column": column.column, "kind": column.kind}
             terms += [{**named, **asdict(share), "marks": share.marks} for share in column.terms]
             if column.other:
-                share = column.other / column.said
+                share = column.other / column.images
                 terms.append({**named, "images": column.other, "share": share, "marks": False})
         for kind in ("typical", "marginal"):
             for rank, row in enumerate(getattr(profile, kind), 1):

@@ -56,11 +56,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Distribution:
-    """One column in one cluster: `said` images have a value, of which `other` have one of `other_terms` not named."""
+    """One column in one cluster: `images` images have a value, of which `other` have one of `other_terms` not named."""
 
     column: str
     kind: str
-    said: int
+    images: int
     terms: tuple[Share, ...]
     other: int
     other_terms: int
@@ -84,7 +84,7 @@ class Profile:
         images: in it.
         share: of all clustered images.
         marks: terms that mark it: those that people gave, then those that were predicted, the best proven first.
-        distributions: one for each column of which something is said.
+        distributions: one for each column in which an image of the cluster has a value.
         typical: rows of its most typical works, one of each record.
         marginal: rows of its most marginal works, the farthest first.
     """
@@ -113,7 +113,7 @@ def profile(
         k: number of clusters.
         distance: float (n,), how far each image is from the middle of its cluster.
         records: the record of each image: a record is shown once.
-        columns: what is said of the images.
+        columns: descriptions of the images.
         works: how many typical and how many marginal works are named.
     """
     found: list[list[Distribution]] = [[] for _ in range(k)]
@@ -121,7 +121,7 @@ def profile(
     for column in columns:
         for cluster, shares in enumerate(_shares(members, k, column)):
             distribution = _distribution(column, shares)
-            if distribution.said:
+            if distribution.images:
                 found[cluster].append(distribution)
             marks[cluster] += [Mark(column.name, column.kind, share) for share in shares if share.marks]
     sizes = np.bincount(members[members >= 0], minlength=k)
@@ -178,7 +178,7 @@ def _shares(members: Members, k: int, column: Column) -> list[list[Share]]:
     """The terms that occur in each cluster, the most frequent first."""
     table = counts(members, k, column)
     evidence = log_likelihood_ratio(table)
-    said = table.sum(axis=1)
+    described = table.sum(axis=1)
     overall = table.sum(axis=0) / max(1, int(table.sum()))
     found = []
     for cluster in range(k):
@@ -189,9 +189,9 @@ def _shares(members: Members, k: int, column: Column) -> list[list[Share]]:
                 Share(
                     column.terms[term],
                     int(table[cluster, term]),
-                    float(table[cluster, term] / said[cluster]),
+                    float(table[cluster, term] / described[cluster]),
                     float(overall[term]),
-                    float(table[cluster, term] / said[cluster] / overall[term]),
+                    float(table[cluster, term] / described[cluster] / overall[term]),
                     float(evidence[cluster, term]),
                 )
                 for term in there
@@ -203,12 +203,12 @@ def _shares(members: Members, k: int, column: Column) -> list[list[Share]]:
 def _distribution(column: Column, shares: Sequence[Share]) -> Distribution:
     proven = sorted((share for share in shares[TOP:] if share.marks), key=lambda share: -share.evidence)[:MARKS]
     named = [*shares[:TOP], *proven]
-    said, told = (sum(share.images for share in some) for some in (shares, named))
-    return Distribution(column.name, column.kind, said, tuple(named), said - told, len(shares) - len(named))
+    images, in_named = (sum(share.images for share in some) for some in (shares, named))
+    return Distribution(column.name, column.kind, images, tuple(named), images - in_named, len(shares) - len(named))
 
 
 def _rank(mark: Mark) -> tuple[bool, float, str, str]:
-    """What people said comes first: a model that made the features agrees with their clusters by making."""
+    """Descriptions by people come first: a model that made the features agrees with their clusters by construction."""
     return mark.kind == "predicted", -mark.share.evidence, mark.column, mark.share.term
 
 

@@ -21,8 +21,8 @@ from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.workers.fetching import Source
 
 Algorithm = Literal["kmeans", "gmm"]
-NOTHING_SAID = (
-    "Nothing is said of the works by which the clusters could be described: give `labels=FILE`, or scan with "
+NO_DESCRIPTION = (
+    "The works have no metadata by which the clusters could be described: give `labels=FILE`, or scan with "
     "metadata, `artylyze scan --metadata FILE`. The typical and marginal works are shown."
 )
 
@@ -52,8 +52,8 @@ class Profiled:
 
     @property
     def note(self) -> str | None:
-        """A sentence where nothing is said of the works, else None."""
-        return None if self.works.said.columns else NOTHING_SAID
+        """A sentence where the works have no descriptions, else None."""
+        return None if self.works.described.columns else NO_DESCRIPTION
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON values, works by their ids."""
@@ -61,8 +61,8 @@ class Profiled:
             "clusters": self.clusters.folder,
             "catalog": self.works.catalog,
             "algorithm": self.algorithm,
-            "columns": [column.name for column in self.works.said.columns],
-            "left_out": dict(self.works.said.left_out),
+            "columns": [column.name for column in self.works.described.columns],
+            "left_out": dict(self.works.described.left_out),
             "note": self.note,
             "profiles": [
                 asdict(of_cluster)
@@ -115,7 +115,7 @@ def profiled(clusters: Clusters, works: Works, algorithm: Algorithm) -> Profiled
         k = len(clusters.mixture.weights)
     records = Texts(works.table.column("record_id"))
     members, distance = counted_clusters(clusters, algorithm, works), _distance(clusters, works, algorithm)
-    profiles = profile(members, k, distance, records, works.said.columns, (_TYPICAL, _MARGINAL))
+    profiles = profile(members, k, distance, records, works.described.columns, (_TYPICAL, _MARGINAL))
     return Profiled(clusters, algorithm, works, profiles)
 
 
@@ -130,7 +130,7 @@ def counted_clusters(clusters: Clusters, algorithm: Algorithm, works: Works) -> 
 def identify(works: Works, row: int) -> dict[str, Any]:
     """Return the ids, title and artist of a work, as JSON values."""
     ids = {name: works.table.column(name)[row].as_py() for name in ("image_id", "record_id")}
-    return ids | {"title": works.said.titles[row], "artist": works.said.artists[row]}
+    return ids | {"title": works.described.titles[row], "artist": works.described.artists[row]}
 
 
 def read_pictures(works: Works, rows: Sequence[int]) -> dict[int, Thumbnail]:
@@ -142,8 +142,8 @@ def read_pictures(works: Works, rows: Sequence[int]) -> dict[int, Thumbnail]:
 
 def caption(works: Works, row: int, picture: Thumbnail, *lines: str) -> list[str]:
     """Return the lines below a work: its title (or its record), its artist, further ones, why it could not be read."""
-    title = works.said.titles[row] or works.table.column("record_id")[row].as_py()
-    return [title, works.said.artists[row] or "", *lines] + ([picture.why] if picture.why else [])
+    title = works.described.titles[row] or works.table.column("record_id")[row].as_py()
+    return [title, works.described.artists[row] or "", *lines] + ([picture.why] if picture.why else [])
 
 
 def describe_marks(profile: Profile) -> str:

@@ -50,7 +50,7 @@ class Rows:
         return self._taken(table.column(name) for table in self._pieces([name]))
 
     def field(self, name: str) -> pa.ChunkedArray:
-        """Read a field of the metadata as text, dictionary encoded, null where nothing is said."""
+        """Read a field of the metadata as text, dictionary encoded, null where there is no value."""
         with open_database() as database:
             return self._taken(
                 _as_text(database, _field(table, name, self.metadata)) for table in self._pieces([f"metadata.{name}"])

@@ -1,4 +1,4 @@
-"""The works of a clustering: its images joined to their catalog rows, and to all that is said of them."""
+"""The works of a clustering: its images joined to their catalog rows and descriptions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from artylyze.collection.manifest import COLUMNS
 from artylyze.datasets.sources import Wanted, join
 from artylyze.duplication.store import read_groups
 from artylyze.errors import InputError, UsageError
-from artylyze.profiling.columns import Described, Said, asked_for, chosen, describe
+from artylyze.profiling.columns import Described, DescriptionTable, asked_for, chosen, describe
 from artylyze.profiling.rows import Rows, locate
 from artylyze.tables import DEFAULT_READING, Reading, check_options, load_table, open_database
 
@@ -31,12 +31,12 @@ _OURS = ("recordid", "described")
 
 @dataclass(frozen=True, eq=False)
 class Works:
-    """The clustered images and what is said of them.
+    """The clustered images and their descriptions.
 
     Attributes:
         catalog: address of the catalog they are rows of.
         table: image_id, record_id (n rows), in the order of the assignments.
-        said: what catalogues and the model say of them.
+        described: their descriptions by catalogues and the model.
         rows: theirs in the catalog, from which is read what is needed of few.
         notes: sentences on how tables of labels were read, and what of them did not match.
         repeated: bool (n,), images of a work of which another image counts; None: each image counts.
@@ -44,7 +44,7 @@ class Works:
 
     catalog: str
     table: pa.Table
-    said: Described
+    described: Described
     rows: Rows
     notes: tuple[str, ...] = ()
     repeated: npt.NDArray[np.bool_] | None = None
@@ -52,7 +52,7 @@ class Works:
 
 @dataclass(frozen=True, eq=False)
 class _Metadata:
-    """What the catalog's own metadata say of its clustered images: a column is read when it is asked for."""
+    """The catalog's own metadata of its clustered images: a column is read when it is asked for."""
 
     rows: Rows
     column_names: Sequence[str]
@@ -107,23 +107,23 @@ def read_works(
             f"{ids[int(absent[0])].as_py()!r}: give the catalog that was clustered, or cluster this one."
         )
     notes: tuple[str, ...] = ()
-    tables: Sequence[Said] = own_metadata(rows)
+    tables: Sequence[DescriptionTable] = own_metadata(rows)
     if labels:
         tables, notes = _joined(rows, labels, id_column, reading)
     known = None if artists is None else read_artists(artists)
 
-    def said(wanted: Sequence[str]) -> Described:
+    def described(wanted: Sequence[str]) -> Described:
         predicted = {task: rows.column(task) for task in tasks if asked_for(task, wanted)}
         return describe(tables, len(ids), predicted, known, wanted)
 
     table = pa.table({"image_id": ids, "record_id": rows.records})
     repeated = None if duplicates is None else _repeated(ids, duplicates)
     if not columns:
-        return Works(catalog, table, said(()), rows, notes, repeated)
+        return Works(catalog, table, described(()), rows, notes, repeated)
     try:
-        return Works(catalog, table, chosen(said(columns), columns), rows, notes, repeated)
+        return Works(catalog, table, chosen(described(columns), columns), rows, notes, repeated)
     except UsageError:  # it is to say which columns there are
-        return Works(catalog, table, chosen(said(()), columns), rows, notes, repeated)
+        return Works(catalog, table, chosen(described(()), columns), rows, notes, repeated)
 
 
 def _repeated(ids: pa.ChunkedArray, folder: str) -> npt.NDArray[np.bool_]:
@@ -138,7 +138,7 @@ def _repeated(ids: pa.ChunkedArray, folder: str) -> npt.NDArray[np.bool_]:
     return repeated
 
 
-def own_metadata(rows: Rows) -> list[Said]:
+def own_metadata(rows: Rows) -> list[DescriptionTable]:
     """Return the catalog's own metadata of its rows as one table, whose columns are read when needed, or none."""
     names = _different([] if rows.metadata is None else [field.name for field in rows.metadata])
     return [_Metadata(rows, names)] if names else []
@@ -149,7 +149,7 @@ def _joined(
 ) -> tuple[list[pa.Table], tuple[str, ...]]:
     """What tables say, then the metadata: all of it is read, for the join to find the image of each row."""
     whole = read_catalog(rows.catalog, [*_NAMES, "metadata"])  # without metadata there is no such column
-    return said_of(whole.take(pa.array(rows.places)), labels, id_column, reading)
+    return join_descriptions(whole.take(pa.array(rows.places)), labels, id_column, reading)
 
 
 def _different(names: Sequence[str]) -> list[str]:
@@ -160,7 +160,7 @@ def _different(names: Sequence[str]) -> list[str]:
     return [name for key, name in unlike.items() if key not in _OURS]
 
 
-def said_of(
+def join_descriptions(
     rows: pa.Table, labels: Sequence[str], id_column: str | None = None, reading: Reading = DEFAULT_READING
 ) -> tuple[list[pa.Table], tuple[str, ...]]:
     """Return what each table says of catalog rows, as text, then what their metadata say.

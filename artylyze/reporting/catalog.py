@@ -112,8 +112,8 @@ def _review(rows: pa.Table, task: str, waiting: int, images: int) -> Review:
     works = []
     for row, thumbnail in zip(least, pictures, strict=True):
         alt = f"Work {row['record_id']}, {thumbnail.why or f'tagged {row[task]}'}"
-        said = f"{row[task]}, score {row[f'{task}_score']:.2f}"
-        works.append(Work(picture_of(thumbnail, alt), row["record_id"], (said,)))
+        tag = f"{row[task]}, score {row[f'{task}_score']:.2f}"
+        works.append(Work(picture_of(thumbnail, alt), row["record_id"], (tag,)))
     return Review(task, waiting, waiting / max(1, images), tuple(works))
 
 

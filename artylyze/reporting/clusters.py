@@ -95,18 +95,18 @@ def _cluster(one: Profile, works: Works, pictures: Mapping[int, Thumbnail]) -> C
 
 def _counts(one: Profile, each: Distribution) -> Counts:
     rows = [Row(term.term, term.images, term.share, f"x {term.lift:.1f}") for term in each.terms[:_TERMS]]
-    images = each.said - sum(row.count for row in rows)
+    images = each.images - sum(row.count for row in rows)
     terms = len(each.terms) - len(rows) + each.other_terms
     if terms:
-        rows.append(Row(f"{terms:,} other terms", images, images / each.said))
-    return Counts(f"{each.column} in cluster {one.cluster} ({each.said:,} have one)", "term", "lift", tuple(rows))
+        rows.append(Row(f"{terms:,} other terms", images, images / each.images))
+    return Counts(f"{each.column} in cluster {one.cluster} ({each.images:,} have one)", "term", "lift", tuple(rows))
 
 
 def _work(works: Works, row: int, thumbnail: Thumbnail, *lines: str) -> Work:
     record = works.table.column("record_id")[row].as_py()
-    title, artist = works.said.titles[row] or record, works.said.artists[row]
-    said = ", ".join(one for one in (title, artist, thumbnail.why) if one)
-    return Work(picture_of(thumbnail, said), title, (*([artist] if artist else []), *lines))
+    title, artist = works.described.titles[row] or record, works.described.artists[row]
+    caption = ", ".join(one for one in (title, artist, thumbnail.why) if one)
+    return Work(picture_of(thumbnail, caption), title, (*([artist] if artist else []), *lines))
 
 
 def _scores(scores: Mapping[str, Any]) -> Figures | None:
@@ -166,7 +166,7 @@ def _example(found: Influences) -> Example:
         for one in found.found
     )
     return Example(
-        works.said.titles[found.rows[0]] or found.record,
+        works.described.titles[found.rows[0]] or found.record,
         tuple(_work(works, row, pictures[row], f"record {found.record}") for row in found.rows),
         Counts(_CAPTION, "cluster", "marked by", tuple(rows)),
         currents,

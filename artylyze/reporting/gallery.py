@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from artylyze.catalog.snapshot import Snapshot, read_parts
 from artylyze.drawing.thumbnails import read_thumbnails
 from artylyze.profiling.columns import describe
-from artylyze.profiling.works import said_of
+from artylyze.profiling.works import join_descriptions
 from artylyze.reporting.content import Work, picture_of
 from artylyze.workers.fetching import Source
 
@@ -28,7 +28,7 @@ def gallery(catalog: str, snapshot: Snapshot) -> tuple[Work, ...]:
     if not snapshot.ok:
         return ()
     rows = _spread(catalog, snapshot)
-    described = describe(said_of(rows, ())[0], rows.num_rows, {}, None)
+    described = describe(join_descriptions(rows, ())[0], rows.num_rows, {}, None)
     pictures = read_thumbnails([Source(row["uri"], row["validator"]) for row in rows.to_pylist()])
     works = []
     for row, title, artist, thumbnail in zip(

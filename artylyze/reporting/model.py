@@ -36,11 +36,11 @@ def model(bundle: str | None, evaluation: str | None) -> Model | None:
     """
     if bundle is None and evaluation is None:
         return None
-    told, figures, pictures, notes = None, [], [], []
+    described, figures, pictures, notes = None, [], [], []
     if bundle is not None:
         loaded = load(bundle)
         training = [(name, loaded.training.get(name)) for name in ("mode", "learning_rate", "epochs", "seed")]
-        told = facts(
+        described = facts(
             "The model",
             [
                 ("bundle", bundle),
@@ -64,7 +64,7 @@ def model(bundle: str | None, evaluation: str | None) -> Model | None:
             figures.append(_of_evaluation(task, of_task, str(found.get("kind", "images"))))
             drawn = (plot(evaluation, f"{task}-{name}", f"{task}, {what}") for name, what in _PICTURES.items())
             pictures += [one for one in drawn if one is not None]
-    return Model(told, tuple(figures), tuple(pictures), tuple(notes))
+    return Model(described, tuple(figures), tuple(pictures), tuple(notes))
 
 
 def _read(evaluation: str) -> dict[str, Any]:

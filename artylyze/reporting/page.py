@@ -37,7 +37,7 @@ class ReportRequest:
         evaluation: what `artylyze evaluate` wrote.
         labels: tables that say more of the images.
         artists: a table of artists.
-        columns: those of the metadata that clusters are told by; none: all that are categorical.
+        columns: columns of the metadata that describe clusters; none: all that are categorical.
         record: the example of an influence; None: the most mixed work.
         id_column: of a table of labels, that names an image or its record; None: it is found.
         reading: how tables of labels are to be read.
@@ -84,7 +84,7 @@ def write_report(request: ReportRequest, watcher: Watcher) -> int:
 def gather(request: ReportRequest, watcher: Watcher) -> Content:
     """Gather what the report shows."""
     snapshot = read_snapshot(request.catalog)
-    told = model(request.bundle, request.evaluation)
+    described = model(request.bundle, request.evaluation)
     watcher.say("Reading the tags, and the works that a person should look at")
     failed = snapshot.rows - snapshot.ok
     lead = f"{snapshot.rows:,} images, {snapshot.ok:,} of them read"
@@ -113,7 +113,7 @@ def gather(request: ReportRequest, watcher: Watcher) -> Content:
         failures=of_catalog.failures(snapshot),
         tags=of_catalog.tags(request.catalog, snapshot),
         reviews=of_catalog.reviews(request.catalog, snapshot),
-        model=told,
+        model=described,
         clustering=found,
         version=__version__,
     )

@@ -93,7 +93,7 @@ def open_index(
         snapshot: of it; None reads the current one.
         build: whether an index may be made or mended.
         rebuild: whether it is made anew, whatever is there.
-        watcher: hears what is done.
+        watcher: receives progress.
 
     Raises:
         InputError: if there is no catalog, if its embeddings are of two models, if a part is damaged; without `build`

@@ -70,7 +70,7 @@ def write_lance(catalog: str, address: str, *, rebuild: bool = False, watcher: W
         catalog: its address.
         address: of the database, a folder or in object storage.
         rebuild: whether the table is made anew, whatever is there.
-        watcher: hears what is done.
+        watcher: receives progress.
 
     Raises:
         InputError: without LanceDB, if there is no catalog, or a part of it is damaged.

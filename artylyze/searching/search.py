@@ -117,7 +117,7 @@ class Searcher:
     Attributes:
         catalog: its address.
         snapshot: of it.
-        watcher: hears how an index is made.
+        watcher: receives the progress of an index that is made.
     """
 
     catalog: str

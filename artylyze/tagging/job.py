@@ -93,7 +93,7 @@ def _plan_and_connect(request: TagRequest, watcher: Watcher, folder: str) -> tup
     from artylyze.tagging.ray_engine import RayEngine
 
     if planned.done():
-        planned.result()  # a mistake that was found while Ray was imported is told before Ray starts
+        planned.result()  # an error in the plan is raised before Ray starts
     engine = RayEngine()
     prepared = planned.result()
     if prepared is not None:

@@ -102,7 +102,7 @@ def finetune(
     Args:
         request: with mode finetune.
         dataset: that it names.
-        reporter: hears of each epoch.
+        reporter: receives each epoch's figures.
         on_epoch: is given `epoch`, `score` and the last value of each curve after each epoch, in another thread.
         cores: of the cluster that the workers may use together; None: all.
 

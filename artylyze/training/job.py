@@ -44,7 +44,7 @@ class Job:
         examples: of the whole dataset.
         train: rows of the examples' table that are learned from, ascending.
         validation: rows that the curves are drawn for and the epoch is chosen by, ascending.
-        held_out: rows that scores are calibrated on and told of, ascending: apart from the others, or the same.
+        held_out: rows that scores are calibrated on and reported for, ascending: apart from the others, or the same.
         method: how the latter were chosen, in words.
         recipe: its batch size is that of all workers together.
     """

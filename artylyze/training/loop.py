@@ -130,7 +130,7 @@ class Loop:
         self.student.standardise(mean, (sums[1] / count - mean.square()).clamp(min=0).sqrt())
 
     def train(self, epoch: int, advance: Callable[[int], None]) -> Sums:
-        """Learn from every image once; `advance` is told how many were seen since."""
+        """Learn from every image once; `advance` is called with the number seen since the last call."""
         random = torch.Generator().manual_seed(_seed(self._recipe.seed, epoch, self._rank))
         torch.manual_seed(_seed(self._recipe.seed, epoch, self._rank))  # of dropout
         self.student.learning(frozen_norms=not self._recipe.from_scratch)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from artylyze.training.request import TrainRequest
 
 STUDY_SIZE = 180
-"""Side of the images that fine-tuning sees unless told otherwise, pixels: that of the study this follows."""
+"""Side of the images that fine-tuning sees by default, pixels: that of the study this follows."""
 
 
 def starting_backbone(request: TrainRequest) -> Backbone:

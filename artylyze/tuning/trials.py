@@ -36,7 +36,7 @@ def run(request: TuneRequest, trial: Trial, watcher: Watcher, on_score: OnScore,
     Args:
         request: the sweep.
         trial: of it.
-        watcher: hears how it goes.
+        watcher: receives progress.
         on_score: is given the epoch and the held-out score, after each epoch but the last in finetune mode, and once
             at the end.
         cores: of the cluster that fine-tuning may use; None: all.

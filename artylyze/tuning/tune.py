@@ -41,7 +41,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file for each trial
     "TUNE_GLOBAL_CHECKPOINT_S": "1",  # what is stopped shall stay so after a kill
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints on stdout whatever it is told
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints on stdout whatever `verbose` says
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a dataset may name its images from where the command was given
 }
 """Of Ray Tune, in this process."""

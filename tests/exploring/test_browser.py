@@ -376,6 +376,16 @@ def test_scores_years_words_and_colour_filter(page: Page, folder: Path) -> None:
 
 
 @needs_browser
+def test_words_may_be_spelled_a_little_otherwise(page: Page) -> None:
+    counts = []
+    for text in ("river bridge", "rivvers bridges"):
+        page.open(f"q={text}")
+        page.wait("return document.querySelector('.works').textContent.includes(' of ')")
+        counts.append(page.works())
+    assert counts[0] == counts[1] > 0
+
+
+@needs_browser
 def test_what_nothing_matches_is_said_and_can_be_undone(page: Page) -> None:
     page.open("q=nosuchword")
     assert page.works() == 0

@@ -43,7 +43,7 @@ def test_what_repeats_is_a_kind_and_what_does_not_is_left_out() -> None:
         "number": "its values are measures",
         "height": "its values are measures",
         "empty": "it is empty",
-        "owner": "it says the same of every work",
+        "owner": "every work has the same value",
         "text": "its values are prose",
     }
 
@@ -111,7 +111,7 @@ def test_columns_can_be_chosen_by_name() -> None:
     only = chosen(every, ["genre (predicted)"])
     assert list(named(only)) == ["genre (predicted)"]
     assert only.left_out["Genre"] == "it was not asked for"
-    with pytest.raises(UsageError, match=r"`columns='owner'`: it says the same of every work\. .*Genre"):
+    with pytest.raises(UsageError, match=r"`columns='owner'`: every work has the same value\. .*Genre"):
         chosen(every, ["owner"])
     with pytest.raises(UsageError, match="`columns='style'`: there is no such column"):
         chosen(every, ["genre", "style"])

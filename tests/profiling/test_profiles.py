@@ -28,7 +28,7 @@ def test_lift_is_the_share_over_that_of_the_collection() -> None:
         ("artist 1", 1, 0.25),
     ]
     assert told.terms[0].lift == pytest.approx(0.75 / (3 / 7))
-    assert second.distributions[0].said == 3, "what is not said is not counted"
+    assert second.distributions[0].images == 3, "what is not said is not counted"
 
 
 def test_evidence_is_the_likelihood_ratio_of_the_two_by_two_table() -> None:

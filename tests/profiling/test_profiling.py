@@ -22,7 +22,7 @@ from artylyze.duplication.store import GROUP_SCHEMA
 from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.profiling.influences import influences
 from artylyze.profiling.profile_files import write_profiles
-from artylyze.profiling.profiling import NOTHING_SAID, make_profiles
+from artylyze.profiling.profiling import NO_DESCRIPTION, make_profiles
 from artylyze.profiling.works import read_works
 from tests.fixtures import Quiet
 from tests.pictures import FORMULA, Gallery, Painted, clustered, collection, painting, paintings
@@ -81,14 +81,14 @@ def test_more_labels_can_be_given(gallery: Gallery, tmp_path: Path) -> None:
         "file,Technique\n" + "".join(f"k{n % 3}-{n}.png,{'oil' if n % 3 else 'pastel'}\n" for n in range(8))
     )
     found = make_profiles(gallery.clusters, labels=[str(table)])
-    assert "Technique" in [column.name for column in found.works.said.columns]
+    assert "Technique" in [column.name for column in found.works.described.columns]
 
 
 def test_without_metadata_works_are_shown_and_a_sentence_says_why(tmp_path: Path) -> None:
     images = {f"{n}.png": Painted(painting(n), (10.0 * (n % 2), 0, 0.1 * n)) for n in range(5)}
     found = make_profiles(clustered(tmp_path, collection(tmp_path, images), images))
     files = write_profiles(found, Quiet())
-    assert found.note == NOTHING_SAID
+    assert found.note == NO_DESCRIPTION
     assert "profiles/kmeans/cluster-000-works.png" in files
     assert not any("columns" in name for name in files)
 
@@ -167,7 +167,7 @@ def test_the_column_that_names_the_images_can_be_said(gallery: Gallery, tmp_path
     table = tmp_path / "more.csv"
     table.write_text("a,b,mood\nk0-1,k0-2,calm\nk0-2,k0-3,calm\nk0-3,k0-4,wild\nk0-4,k0-5,wild\n")
     found = make_profiles(gallery.clusters, labels=[str(table)], columns=["mood"], id_column="b")
-    (mood,) = found.works.said.columns
+    (mood,) = found.works.described.columns
     records = found.works.table.column("record_id").to_pylist()
     assert {records[row]: mood.terms[code] for row, code in enumerate(mood.codes) if code >= 0} == {
         "k0-2": "calm",

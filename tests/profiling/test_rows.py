@@ -15,7 +15,7 @@ from artylyze.clustering.store import read_clusters
 from artylyze.profiling import rows as module
 from artylyze.profiling.columns import describe
 from artylyze.profiling.rows import locate
-from artylyze.profiling.works import read_works, said_of
+from artylyze.profiling.works import read_works, join_descriptions
 from tests.pictures import Painted, clustered, collection, painting
 from tests.pieces import Cut, catalogs, few_examples
 
@@ -48,7 +48,7 @@ def test_rows_read_in_pieces_are_those_of_the_whole(cut: Cut, data: st.DataObjec
         if found.metadata is None:
             return
         whole = read_catalog(catalog).take(pa.array(found.places))
-        for table in said_of(whole, ())[0]:  # the join that tables of labels go through
+        for table in join_descriptions(whole, ())[0]:  # the join that tables of labels go through
             for name in table.column_names:
                 assert found.field(name).to_pylist() == table.column(name).to_pylist()
 
@@ -90,7 +90,7 @@ def test_columns_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
 
     whole = module.Rows.field
     with patch.object(module.Rows, "field", field):
-        found = read_works(clusters, columns=["genre"]).said
+        found = read_works(clusters, columns=["genre"]).described
     assert read == ["genre"]
     assert [column.name for column in found.columns] == ["genre"]
     assert found.left_out == {"owner": "it was not asked for"}

@@ -1,6 +1,6 @@
 /** A collection: its index, and columns, works, texts, neighbours, colours and thumbnails, each read when it is first needed. */
 
-import { similarity } from "./engine.js";
+import { similarity } from "./spelling.js";
 
 /** @typedef {import("./types").Column} Column */
 /** @typedef {import("./types").Index} Index */

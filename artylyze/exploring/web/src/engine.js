@@ -1,6 +1,7 @@
 /** Filters and counts over columns: plain loops over typed arrays, so that a click on a facet is answered at once. */
 
 import { LEAST, nearness } from "./colour.js";
+import { alike, normalised } from "./spelling.js";
 
 /** @typedef {import("./types").State} State */
 /** @typedef {import("./types").Column} Column */
@@ -10,30 +11,7 @@ import { LEAST, nearness } from "./colour.js";
 /** Name under which works without any term are chosen in a facet. */
 export const NONE = "(none)";
 export const UNKNOWN_YEAR = -32768;
-
-/** @type {Record<string, string>} Letters that have no accent to lose; as in `searching/words.py`. */
-const PLAIN = { ß: "ss", ø: "o", ł: "l", đ: "d", ð: "d", þ: "th", æ: "ae", œ: "oe", ı: "i" };
-
-/**
- * Text without accents, in lower case, as the collection's texts are kept.
- * @param {string} text
- */
-export function normalised(text) {
-  const plain = text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-  return plain.replace(/[ßøłđðþæœı]/g, (letter) => PLAIN[letter]);
-}
-
-/** Groups of three letters of a text, with two spaces before it and one behind. @param {string} text */
-function trigrams(text) {
-  const padded = `  ${normalised(text)} `;
-  return new Set(Array.from({ length: padded.length - 2 }, (_, k) => padded.slice(k, k + 3)));
-}
-
-/** How alike two texts are spelled, 0 to 1: twice the common trigrams over those of both. @param {string} one @param {string} other */
-export function similarity(one, other) {
-  const [mine, its] = [trigrams(one), trigrams(other)];
-  return (2 * [...mine].filter((three) => its.has(three)).length) / (mine.size + its.size);
-}
+const NO_WORD = /[^\p{L}\p{N}]+/u;
 
 /**
  * The part of a state that says which works are shown.
@@ -58,27 +36,20 @@ export function createEngine(collection, picked) {
   let numbers = new Map();
   /** @type {{text: string, mask: Uint8Array} | null} */
   let texts = null;
+  /** @type {Set<string> | null} Words of all works. */
+  let vocabulary = null;
   /** @type {{colour: string, near: Float32Array} | null} */
   let tones = null;
 
   /** @param {string} text */
   async function matchTexts(text) {
     if (texts?.text === text) return;
-    const words = normalised(text).split(/\s+/).filter(Boolean);
+    const chunks = await collection.texts();
+    vocabulary ??= new Set(chunks.flatMap((chunk) => [...new Set(chunk.flatMap((one) => one.split(NO_WORD)))]));
+    const spellings = normalised(text).split(/\s+/).filter(Boolean).map((word) => [word, ...alike(word, vocabulary ?? [])]);
     const mask = new Uint8Array(n);
     let row = 0;
-    for (const chunk of await collection.texts()) {
-      for (const one of chunk) {
-        let all = 1;
-        for (const word of words) {
-          if (!one.includes(word)) {
-            all = 0;
-            break;
-          }
-        }
-        mask[row++] = all;
-      }
-    }
+    for (const chunk of chunks) for (const one of chunk) mask[row++] = Number(spellings.every((words) => words.some((word) => one.includes(word))));
     texts = { text, mask };
   }
 

@@ -1,7 +1,8 @@
 /** The side panel of filters: facets with counts, scores, years and colour. */
 
 import { fill, h, settled } from "./dom.js";
-import { NONE, UNKNOWN_YEAR, normalised } from "./engine.js";
+import { NONE, UNKNOWN_YEAR } from "./engine.js";
+import { normalised } from "./spelling.js";
 import { facetLabel, label, number, percent, t, termLabel } from "./words.js";
 
 /** @typedef {import("./app").Context} Context */
