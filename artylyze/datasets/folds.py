@@ -104,7 +104,7 @@ def hold_out(examples: Examples, rows: NDArray[np.int64], folds: int, seed: int)
 def halve(
     examples: Examples, held_out: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """Split rows that are held out into those that choose the epoch and those that scores are calibrated and reported on.
+    """Split held-out rows into those that choose the epoch and those that scores are calibrated and reported on.
 
     What is chosen by images flatters on them. Groups are kept apart. Where that leaves a half with fewer than `HALF`
     images of a task, all rows do both; the third value says whether the two are apart.

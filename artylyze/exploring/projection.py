@@ -149,9 +149,7 @@ def _tsne(vectors: Vectors, near: NDArray[np.int32], seed: int) -> NDArray[np.fl
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     near, distances = _distances(vectors, near)
-    kinds = PerplexityBasedNN(
-        perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(near, distances), n_jobs=1
-    )
+    kinds = PerplexityBasedNN(perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(near, distances), n_jobs=1)
     places = TSNEEmbedding(_start(vectors, 1e-4), kinds, random_state=seed, n_jobs=1)
     places.optimize(250, exaggeration=12, momentum=0.5, inplace=True)
     places.optimize(500, momentum=0.8, inplace=True)

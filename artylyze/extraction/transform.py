@@ -123,7 +123,8 @@ def blocks(
 ) -> Iterator[tuple[slice, Matrix]]:
     """Images, all or those at `places`, a block at a time: where the block lies among them, and its rows as of `flat`.
 
-    `advance` is called with the number of rows done since the last call. The rows are the caller's, to change as it likes.
+    `advance` is called with the number of rows done since the last call. The rows are the
+    caller's, to change as it likes.
     """
     step = max(1, BLOCK // (4 * prod(pixels.shape[1:])))
     count = len(pixels) if places is None else len(places)

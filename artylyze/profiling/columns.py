@@ -167,13 +167,17 @@ def asked_for(name: str, wanted: Sequence[str]) -> bool:
 
 
 def chosen(described: Described, names: Sequence[str]) -> Described:
-    """Return the descriptions in some columns alone, in the order of `names`; raise UsageError for one that is not there.
+    """Return the descriptions in some columns alone, in the order of `names`; raise UsageError for an unknown one.
 
     `genre` names a column `genre` and what a model predicted of it, `date` the half-centuries of dates.
     """
     found: list[Column] = []
     for name in names:
-        mine = [one for one in described.columns if folded(name) in (folded(one.name), folded(one.name.partition(" (")[0]))]
+        mine = [
+            column
+            for column in described.columns
+            if folded(name) in (folded(column.name), folded(column.name.partition(" (")[0]))
+        ]
         why = next((reason for other, reason in described.left_out.items() if folded(other) == folded(name)), None)
         if not mine:
             there = ", ".join(column.name for column in described.columns) or "none"

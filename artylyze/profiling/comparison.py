@@ -249,7 +249,9 @@ def _cells(row: Row, names: Sequence[str]) -> list[str]:
     label = f"{row.method} (random weights, not ranked)" if row.random_weights else row.method
     agreements = [row.agreement[name] for name in names]
     figures = [
-        f"{one:.3f}" if pair.images else "-" for pair in agreements for one in (pair.adjusted_mutual_information, pair.purity)
+        f"{figure:.3f}" if pair.images else "-"
+        for pair in agreements
+        for figure in (pair.adjusted_mutual_information, pair.purity)
     ]
     rank = "" if row.rank is None else str(row.rank)
     return [rank, label, f"{row.dim:,}", f"{row.silhouette:.3f}", f"{row.davies_bouldin:.3f}", *figures]

@@ -326,7 +326,8 @@ def test_text_is_searched_without_accents_and_case(tmp_path: Path) -> None:
     told[1] |= {"title": "  Ölbild,  ÉTÉ ﬁn ", "artist": "P. S. Krøyer", "place": "Weiße Stadt"}
     written(museum(tmp_path / "catalog", 40, metadata=told), tmp_path / "page")
 
-    assert loaded(tmp_path / "page", "data/text/0.json")[1] == "olbild, ete fin | p. s. kroyer | 000001 | c. 1601 | weisse stadt"
+    text = loaded(tmp_path / "page", "data/text/0.json")[1]
+    assert text == "olbild, ete fin | p. s. kroyer | 000001 | c. 1601 | weisse stadt"
 
 
 @pytest.mark.parametrize(

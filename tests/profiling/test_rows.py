@@ -15,7 +15,7 @@ from artylyze.clustering.store import read_clusters
 from artylyze.profiling import rows as module
 from artylyze.profiling.columns import describe
 from artylyze.profiling.rows import locate
-from artylyze.profiling.works import read_works, join_descriptions
+from artylyze.profiling.works import join_descriptions, read_works
 from tests.pictures import Painted, clustered, collection, painting
 from tests.pieces import Cut, catalogs, few_examples
 
