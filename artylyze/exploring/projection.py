@@ -111,9 +111,9 @@ def fit(vectors: Vectors, near: NDArray[np.int32], *, seed: int = 0) -> tuple[ND
 
 def _distances(vectors: Vectors, near: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the nearest of each work, the first again where there are fewer, and how far they are: (m, k) each."""
-    near = np.where(near >= 0, near, near[:, :1]).astype(np.int64)
+    filled: NDArray[np.int64] = np.where(near >= 0, near, near[:, :1]).astype(np.int64)
     rows = vectors.coordinates
-    return near, np.stack([np.linalg.norm(rows - rows[column], axis=1) for column in near.T], axis=1)
+    return filled, np.stack([np.linalg.norm(rows - rows[column], axis=1) for column in filled.T], axis=1)
 
 
 def _start(vectors: Vectors, deviation: float) -> NDArray[np.float64]:
@@ -148,8 +148,8 @@ def _tsne(vectors: Vectors, near: NDArray[np.int32], seed: int) -> NDArray[np.fl
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    near, distances = _distances(vectors, near)
-    kinds = PerplexityBasedNN(perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(near, distances), n_jobs=1)
+    others, distances = _distances(vectors, near)
+    kinds = PerplexityBasedNN(perplexity=near.shape[1] / 3, knn_index=PrecomputedNeighbors(others, distances), n_jobs=1)
     places = TSNEEmbedding(_start(vectors, 1e-4), kinds, random_state=seed, n_jobs=1)
     places.optimize(250, exaggeration=12, momentum=0.5, inplace=True)
     places.optimize(500, momentum=0.8, inplace=True)
