@@ -386,6 +386,21 @@ def test_words_may_be_spelled_a_little_otherwise(page: Page) -> None:
 
 
 @needs_browser
+def test_where_no_work_has_all_words_those_with_some_come_the_best_first(page: Page) -> None:
+    page.open("q=river bridge")
+    page.wait("return document.querySelector('.works').textContent.includes(' of ')")
+    assert page.js("return document.querySelector('.shown .quiet').hidden")
+    page.open("q=nosuchword river bridge")
+    page.wait("return !document.querySelector('.shown .quiet').hidden")
+    page.wait("return document.querySelectorAll('.tile').length > 3")
+    first = page.js("return [...document.querySelectorAll('.tile')].slice(0, 3).map(one => Number(one.dataset.row))")
+    assert all({"river", "bridge"} <= set(explorer_data.title(row).lower().split()) for row in first)
+    page.js("document.querySelector('.tools select').value = 'collection'")
+    page.js("document.querySelector('.tools select').dispatchEvent(new Event('change'))")
+    page.wait("return location.hash.includes('sort=collection')")
+
+
+@needs_browser
 def test_what_nothing_matches_is_said_and_can_be_undone(page: Page) -> None:
     page.open("q=nosuchword")
     assert page.works() == 0

@@ -104,6 +104,7 @@ function build(root, collection) {
   const search = h("input", { type: "search", placeholder: t("search.hint"), "aria-label": t("search.label"), autocomplete: "off", spellcheck: "false" });
   search.addEventListener("input", settled(180, () => store.set({ text: search.value }, { replace: true })));
   const count = h("strong", { class: "works" });
+  const some = h("span", { class: "quiet", hidden: true }, t("search.some"));
   const chips = h("div", { class: "chips" });
   const sort = h("select", { "aria-label": t("sort.label") });
   sort.addEventListener("change", () => store.set({ sort: sort.value === usual(store.get()) ? "" : sort.value }));
@@ -119,7 +120,7 @@ function build(root, collection) {
   const opener = h("button", { type: "button", class: "opener", "aria-expanded": "false", "aria-controls": "panel", on: { click: () => drawer(panel.dataset.open === undefined) } }, icon("filter"), h("span", {}, t("filter.title")));
   const done = h("button", { type: "button", class: "done", on: { click: () => drawer(false) } });
   panel.append(h("div", { class: "foot" }, done));
-  const bar = h("div", { class: "bar" }, opener, h("p", { class: "shown" }, count), all, chips, chosen, tools);
+  const bar = h("div", { class: "bar" }, opener, h("p", { class: "shown" }, count, some), all, chips, chosen, tools);
   const stage = h("div", { class: "stage" }, ...Object.values(views).map((view) => view.element));
   const main = h("main", { id: "main", tabindex: "-1" }, h("h2", { class: "voice" }), bar, stage);
   fill(
@@ -235,10 +236,10 @@ function build(root, collection) {
       engine.run(state);
       applied = filters;
     }
-    const arrangement = JSON.stringify([state.sort, state.like, state.colour]);
+    const arrangement = JSON.stringify([state.sort, state.like, state.colour, state.text.trim()]);
     const again = arrangement !== arranged;
     if (again) {
-      keys = state.sort || state.like || state.colour ? await keysOf(collection, engine, state, like) : null;
+      keys = state.sort || state.like || state.colour || state.text.trim() ? await keysOf(collection, engine, state, like) : null;
       if (store.get() !== state) return;
       arranged = arrangement;
     }
@@ -253,8 +254,9 @@ function build(root, collection) {
   function show(state, fresh) {
     const found = order.length === collection.n ? t("works", { n: order.length }) : t("works.of", { n: order.length, all: collection.n });
     count.textContent = found;
+    some.hidden = !engine.some(state);
     done.textContent = t("filter.show", { n: order.length });
-    if (fresh && started) context.say(found);
+    if (fresh && started) context.say(some.hidden ? found : `${found}. ${some.textContent}`);
     all.textContent = t("select.all");
     all.hidden = order.length === 0 || !["gallery", "map"].includes(state.view);
     tools.hidden = state.view !== "gallery";

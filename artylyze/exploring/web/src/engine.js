@@ -34,7 +34,7 @@ export function createEngine(collection, picked) {
   let rows = everything;
   /** @type {Map<string, number>} Number of each facet's filter. */
   let numbers = new Map();
-  /** @type {{text: string, mask: Uint8Array} | null} */
+  /** @type {{text: string, mask: Uint8Array, best: Float32Array, some: boolean} | null} */
   let texts = null;
   /** @type {Set<string> | null} Words of all works. */
   let vocabulary = null;
@@ -47,10 +47,25 @@ export function createEngine(collection, picked) {
     const chunks = await collection.texts();
     vocabulary ??= new Set(chunks.flatMap((chunk) => [...new Set(chunk.flatMap((one) => one.split(NO_WORD)))]));
     const spellings = normalised(text).split(/\s+/).filter(Boolean).map((word) => [word, ...alike(word, vocabulary ?? [])]);
+    const whole = chunks.flat();
+    const matched = spellings.map((words) => Uint8Array.from(whole, (one) => Number(words.some((word) => one.includes(word)))));
+    const weights = matched.map((has) => Math.log((n + 1) / (has.reduce((sum, one) => sum + one, 0) + 0.5)));
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const best = new Float32Array(n);
     const mask = new Uint8Array(n);
-    let row = 0;
-    for (const chunk of chunks) for (const one of chunk) mask[row++] = Number(spellings.every((words) => words.some((word) => one.includes(word))));
-    texts = { text, mask };
+    let full = false;
+    for (let row = 0; row < n; row++) {
+      let words = 0;
+      matched.forEach((has, k) => {
+        words += has[row];
+        best[row] += has[row] ? weights[k] / total : 0;
+      });
+      mask[row] = words;
+      full ||= words === matched.length;
+    }
+    const least = full ? matched.length : 1;
+    for (let row = 0; row < n; row++) mask[row] = Number(mask[row] >= least);
+    texts = { text, mask, best, some: !full && mask.includes(1) };
   }
 
   /** @param {string} colour */
@@ -86,6 +101,10 @@ export function createEngine(collection, picked) {
       return rows;
     },
     nearness: () => tones?.near ?? null,
+    /** How well each work has the words of the text that was matched last, 0 to 1: rare words count more. */
+    matches: () => texts?.best ?? null,
+    /** Whether no work has all words of a text, so that those with some of them pass. @param {State} state */
+    some: (state) => texts?.text === state.text.trim() && texts.some,
 
     /** Read what the filters of a state need. @param {State} state */
     async prepare(state) {

@@ -23,7 +23,7 @@ export function sorted(rows, keys) {
 }
 
 /**
- * Orders that a collection has: collection, score:TASK, date, artist, cluster, colour; likeness where a work is given.
+ * Orders that a collection has: collection, score:TASK, date, artist, cluster, colour; likeness where a work is given, words where a text is.
  * @param {Collection} collection
  * @param {State} state
  */
@@ -31,6 +31,7 @@ export function orders(collection, state) {
   const { index, facets } = collection;
   return [
     ...(state.like ? ["likeness"] : []),
+    ...(state.text.trim() ? ["words"] : []),
     "collection",
     ...index.tasks.filter(({ name }) => collection.has(`${name}_score`)).map(({ name }) => `score:${name}`),
     ...(collection.has("year") ? ["date"] : []),
@@ -43,7 +44,8 @@ export function orders(collection, state) {
 /** The order of a state, where it names none. @param {State} state */
 export function usual(state) {
   if (state.like) return "likeness";
-  return state.colour ? "colour" : "collection";
+  if (state.colour) return "colour";
+  return state.text.trim() ? "words" : "collection";
 }
 
 /**
@@ -68,6 +70,10 @@ export async function keysOf(collection, engine, state, like) {
     const [terms, codes] = await Promise.all([collection.terms(name), collection.column(name)]);
     const ranks = sort === "artist" ? alphabetical(terms) : Uint16Array.from({ length: terms.length + 1 }, (_, k) => (k ? k : LAST));
     for (let row = 0; row < keys.length; row++) keys[row] = ranks[codes[row]];
+  } else if (sort === "words") {
+    const best = engine.matches();
+    if (!best) return null;
+    for (let row = 0; row < keys.length; row++) keys[row] = Math.round((1 - best[row]) * (LAST - 1));
   } else if (sort === "likeness" && like >= 0) {
     await byLikeness(collection, like, keys);
   } else if (sort === "colour") {

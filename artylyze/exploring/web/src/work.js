@@ -139,7 +139,7 @@ export function createWorkView(context, left) {
       if (store.get().work !== state.work) return;
       element.hidden = false;
       behind(true);
-      select.hidden = like.hidden = found < 0;
+      select.hidden = like.hidden = viewer.element.hidden = found < 0;
       if (found < 0) {
         fill(heading, t("work.missing", { id: state.work }));
         fill(line);
