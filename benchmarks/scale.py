@@ -261,7 +261,10 @@ def _update(scene: Scene) -> None:
         catalog, read_snapshot(catalog), scene.path("later.parquet"), target, size=lambda _: 1024, retry_failed=False
     )
     Path(target).unlink()
-    if (found.tagged, found.removed) != (scene.rows // 400 * 3, scene.rows // 400):
+    changed, gone, new = (
+        len(range(*each)) for each in ((0, scene.rows, 200), (1, scene.rows, 400), (3, scene.rows, 400))
+    )
+    if (found.tagged, found.removed) != (changed + new, gone):
         raise RuntimeError(f"{found.tagged:,} to tag and {found.removed:,} removed of {scene.rows:,}")
 
 
