@@ -330,7 +330,7 @@ def _panels(results: Sequence[Result]) -> list[Panel]:
     for result in results:
         figures = result["contestants"]
         if result["benchmark"] == "scale":  # of each command those at the most rows
-            figures = {report.SCALE_NAMES[who]: one[max(one, key=int)] for who, one in figures.items()}
+            figures = {report.SCALE_NAMES.get(who, who): one[max(one, key=int)] for who, one in figures.items()}
         rates = any("per_second" in one for one in figures.values())  # of unlike numbers of images: seconds mislead
         for field in PANELS:
             bars = {NAMES.get(who, who): one[field] for who, one in figures.items() if one.get(field)}

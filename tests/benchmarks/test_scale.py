@@ -48,11 +48,11 @@ def test_a_table_goes_between_its_marks() -> None:
 
 
 def test_commands_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), "--rows", "1200", "--only", "update,status"]
+    command = [sys.executable, str(SCRIPT), "--rows", "1350", "--only", "update,status"]
     folders = ["--out", str(tmp_path), "--scratch", str(tmp_path)]
     done = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "scale.json").read_text())
     assert list(found["contestants"]) == ["update", "status"]
-    assert all(one["1200"]["peak_mib"] > 10 for one in found["contestants"].values())
+    assert all(one["1350"]["peak_mib"] > 10 for one in found["contestants"].values())
     assert [path.name for path in tmp_path.iterdir()] == ["scale.json"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from artylyze.errors import ArtylyzeError, UsageError
-from benchmarks import report, suite, tag
+from benchmarks import report, scale, suite, tag
 from benchmarks.cluster_stream import Silent
 from benchmarks.measure import ARTYLYZE, not_installed
 from benchmarks.suite import SuiteRequest
@@ -82,6 +82,16 @@ def test_an_installed_package_brings_its_benchmarks(tmp_path: Path) -> None:
     assert refused.returncode == 3
     assert "The benchmarks are not installed" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_every_command_of_scale_has_a_bar() -> None:
+    figures = {"1000": {"seconds": 1.0, "peak_mib": 10.0}, "10000": {"seconds": 9.0, "peak_mib": 11.0}}
+    result = {"benchmark": "scale", "contestants": dict.fromkeys(scale.WORK, figures)}
+
+    panels = suite._panels([result])
+
+    assert [len(panel.bars) for panel in panels] == [len(scale.WORK)] * 2
+    assert set(panels[0].bars.values()) == {9.0}
 
 
 @pytest.mark.slow
