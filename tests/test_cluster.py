@@ -105,6 +105,19 @@ def test_what_exceeds_the_spot_nodes_runs_on_demand_and_nothing_exceeds_the_boun
     assert sum(launch(filled(cluster), {"CPU": 1}, 1000).values()) == cluster["max_workers"]
 
 
+def test_a_node_type_that_ec2_refuses_keeps_its_rank_as_the_file_warns() -> None:
+    from ray.autoscaler.v2.instance_manager.subscribers.cloud_resource_monitor import CloudResourceMonitor
+    from ray.core.generated.instance_manager_pb2 import Instance, InstanceUpdateEvent  # type: ignore[attr-defined]
+
+    def ranks(status: int) -> dict[str, float]:
+        monitor = CloudResourceMonitor()
+        monitor.notify([InstanceUpdateEvent(instance_id="1", instance_type=SPOT[0], new_instance_status=status)])
+        return monitor.get_recoverable_resource_availabilities()
+
+    assert ranks(Instance.ALLOCATION_FAILED) == {}
+    assert ranks(Instance.ALLOCATION_TIMEOUT) == {SPOT[0]: 0.0}
+
+
 def test_gpu_nodes_run_cpu_work_only_when_all_others_are_taken(cluster: Config) -> None:
     assert not any(name.startswith("gpu") for name in launch(filled(cluster), {"CPU": 1}, 32 * 16))
     assert launch(filled(cluster), {"CPU": 1}, 33 * 16)["gpu-spot"] == 1
