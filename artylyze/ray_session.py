@@ -1,4 +1,7 @@
-"""Joins a Ray cluster, or starts Ray on this machine, without its console output; lists the cluster's resources."""
+"""Joins a Ray cluster, or starts Ray on this machine, without its console output; lists the cluster's resources.
+
+Ray is imported when a function needs it: which cluster RAY_ADDRESS names is asked by commands that start without Ray.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,45 @@ import os
 import signal
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
-
-import ray
-import ray.data
+from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import ArtylyzeError
 
+if TYPE_CHECKING:
+    from artylyze.progress import Watcher
 
-def connect() -> str:
+
+def cluster_address(watcher: Watcher | None = None) -> str | None:
+    """Return the address of the cluster that RAY_ADDRESS names; None if it is unset, empty or that of a dashboard.
+
+    A dashboard takes jobs and cannot be joined. Ray's own commands want it in the same variable, so it does not keep
+    others from running on this machine; `watcher` is told that they do.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if not address or not address.startswith(("http://", "https://")):
+        return address or None
+    if watcher is not None:
+        watcher.say(
+            f"RAY_ADDRESS={address} is a dashboard, which takes jobs: this command runs on this machine. To run it on "
+            "the cluster, submit it: artylyze submit -- COMMAND."
+        )
+    return None
+
+
+def connect(watcher: Watcher | None = None) -> str:
     """Join the cluster that the environment names, or start Ray on this machine; return the folder of its logs.
+
+    `watcher` is told if RAY_ADDRESS is a dashboard, which is not joined.
 
     Raises:
         ArtylyzeError: if Ray does not start, as on a machine that is too busy.
     """
+    import ray
+    import ray.data
+
     if not ray.is_initialized():
         handler: Any = signal.getsignal(signal.SIGTERM)
-        _start()
+        _start(watcher)
         signal.signal(signal.SIGTERM, handler)  # Ray's handler ends the process before a run can report its state
         # Ray prints events of nodes on stdout, where `--json` prints one object; they are in its logs, too.
         ray._private.worker._worker_logs_enabled = False
@@ -42,9 +67,12 @@ def connect() -> str:
     return str(Path(session.get_logs_dir_path())) if session else "/tmp/ray/session_latest/logs"  # noqa: S108
 
 
-def _start() -> None:
+def _start(watcher: Watcher | None) -> None:
+    import ray
+
+    address = "local" if not cluster_address(watcher) and os.environ.get("RAY_ADDRESS") else None
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (OSError, ValueError):  # an address that is invalid or does not answer: the message says so
         raise
     except Exception as error:  # of no type: a node took longer than 30 seconds, for example
@@ -61,6 +89,7 @@ def end_actors(names: Collection[str]) -> int:
     Ray Data lets its actors go when a run ends, and Ray ends those; but one that was being started anew at that moment,
     in the place of a dead one, stays for as long as the driver, and with it the CPUs that it holds.
     """
+    import ray
     from ray._private.state import actors
 
     job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
@@ -76,15 +105,19 @@ def end_actors(names: Collection[str]) -> int:
 
 
 def may_grow() -> bool:
-    """Whether RAY_ADDRESS names a cluster, which may autoscale; an empty variable counts as unset."""
-    return bool(os.environ.get("RAY_ADDRESS"))
+    """Whether RAY_ADDRESS names a cluster, which may autoscale."""
+    return cluster_address() is not None
 
 
 def resources() -> dict[str, float]:
     """Return the current resources of the cluster (CPU, GPU, memory) by Ray's names."""
+    import ray
+
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
 def living_nodes() -> set[str]:
     """Return the ids of the nodes that are alive; the cluster notices a lost node within a minute."""
+    import ray
+
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]

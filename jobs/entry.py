@@ -1,5 +1,7 @@
 """What the jobs share: each runs one command of artylyze with its own arguments, answers and exit codes.
 
+They are short forms; `ray job submit --working-dir . -- python -m artylyze COMMAND` runs any command so.
+
 artylyze need not be installed: it is found beside this folder, in the working directory that was submitted.
 """
 

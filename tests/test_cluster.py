@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from tests.autoscaler import launch
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+
+SPOT = ("decode-spot-c7i", "decode-spot-c6i", "decode-spot-c6a")
 
 Config = dict[str, Any]
 
@@ -36,24 +40,18 @@ def workers(cluster: Config) -> dict[str, Config]:
     return {name: kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]}
 
 
-def launch(cluster: Config, demand: dict[str, int], count: int) -> dict[str, int]:
-    """Ask Ray's scheduler which nodes it would start for so many of a demand, with the head already there."""
-    from functools import partial
-
-    from ray.autoscaler._private.node_provider_availability_tracker import NodeAvailabilitySummary
-    from ray.autoscaler._private.resource_demand_scheduler import _default_utilization_scorer, get_nodes_for
-
-    found = {"gpu-spot": {"CPU": 16, "GPU": 1}}  # what EC2 says of the instance types
+def filled(cluster: Config) -> Config:
+    """The file as `ray up` gives it to the head: with the resources that EC2 reports of the instance types."""
+    memory = 24 * 2**30
+    found = {
+        "c": {"CPU": 16, "memory": memory},
+        "g": {"CPU": 16, "memory": 2 * memory, "GPU": 1, "accelerator_type:L4": 1},
+    }
     kinds = {
-        name: {**kind, "resources": kind["resources"] or found.get(name, {"CPU": 16})}
+        name: {**kind, "resources": kind["resources"] or found[kind["node_config"]["InstanceType"][0]]}
         for name, kind in cluster["available_node_types"].items()
     }
-    head = cluster["head_node_type"]
-    demands: list[Any] = [demand] * count
-    scorer: Any = partial(_default_utilization_scorer, node_availability_summary=NodeAvailabilitySummary({}))
-    nodes, unmet = get_nodes_for(kinds, {head: 1}, head, cluster["max_workers"], demands, scorer)
-    assert not unmet
-    return dict(nodes)
+    return {**cluster, "available_node_types": kinds}
 
 
 def test_rays_own_check_accepts_it(cluster: Config) -> None:
@@ -84,7 +82,7 @@ def test_the_head_takes_no_work(cluster: Config) -> None:
 
 def test_no_worker_waits_at_anyones_cost(cluster: Config) -> None:
     assert all(kind["min_workers"] == 0 for kind in workers(cluster).values())
-    assert sum(kind["max_workers"] for kind in workers(cluster).values()) <= cluster["max_workers"]
+    assert sum(kind["max_workers"] for kind in workers(cluster).values()) == cluster["max_workers"]
     assert cluster["idle_timeout_minutes"] <= 15
     assert cluster["provider"]["cache_stopped_nodes"] is False
 
@@ -95,17 +93,47 @@ def test_workers_are_spot_unless_their_name_says_otherwise(cluster: Config) -> N
         assert spot is not name.endswith("on-demand"), name
 
 
-def test_cpu_work_starts_cpu_nodes_and_gpu_work_gpu_nodes(cluster: Config) -> None:
-    assert launch(cluster, {"CPU": 1}, 40) == {"decode-spot": 3}
-    assert launch(cluster, {"CPU": 1, "GPU": 1}, 2) == {"gpu-spot": 2}
+def test_cpu_work_starts_spot_nodes_of_several_markets_and_gpu_work_gpu_nodes(cluster: Config) -> None:
+    assert launch(filled(cluster), {"CPU": 1}, 9 * 16) == dict.fromkeys(SPOT, 3)
+    assert launch(filled(cluster), {"CPU": 1, "GPU": 1}, 2) == {"gpu-spot": 2}
 
 
-def test_on_demand_comes_after_spot(cluster: Config) -> None:
-    kinds = cluster["available_node_types"]
-    bounds = {"decode-spot": 2, "decode-on-demand": 8}
-    moved = {name: {**kinds[name], "max_workers": bound} for name, bound in bounds.items()}
-    both = {**cluster, "available_node_types": {**kinds, **moved}}
-    assert launch(both, {"CPU": 1}, 80) == {"decode-spot": 2, "decode-on-demand": 3}
+def test_what_exceeds_the_spot_nodes_runs_on_demand_and_nothing_exceeds_the_bound(cluster: Config) -> None:
+    assert launch(filled(cluster), {"CPU": 1}, 24 * 16) == dict.fromkeys(SPOT, 8)
+    assert launch(filled(cluster), {"CPU": 1}, 26 * 16) == {**dict.fromkeys(SPOT, 8), "decode-on-demand": 2}
+    assert launch(filled(cluster), {"CPU": 1, "GPU": 1}, 3) == {"gpu-spot": 2, "gpu-on-demand": 1}
+    assert sum(launch(filled(cluster), {"CPU": 1}, 1000).values()) == cluster["max_workers"]
+
+
+def test_a_node_type_that_ec2_refuses_keeps_its_rank_as_the_file_warns() -> None:
+    from ray.autoscaler.v2.instance_manager.subscribers.cloud_resource_monitor import CloudResourceMonitor
+    from ray.core.generated.instance_manager_pb2 import Instance, InstanceUpdateEvent  # type: ignore[attr-defined]
+
+    def ranks(status: int) -> dict[str, float]:
+        monitor = CloudResourceMonitor()
+        monitor.notify([InstanceUpdateEvent(instance_id="1", instance_type=SPOT[0], new_instance_status=status)])
+        return monitor.get_recoverable_resource_availabilities()
+
+    assert ranks(Instance.ALLOCATION_FAILED) == {}
+    assert ranks(Instance.ALLOCATION_TIMEOUT) == {SPOT[0]: 0.0}
+
+
+def test_gpu_nodes_run_cpu_work_only_when_all_others_are_taken(cluster: Config) -> None:
+    assert not any(name.startswith("gpu") for name in launch(filled(cluster), {"CPU": 1}, 32 * 16))
+    assert launch(filled(cluster), {"CPU": 1}, 33 * 16)["gpu-spot"] == 1
+
+
+def test_the_quotas_it_asks_for_are_those_of_its_bounds(cluster: Config) -> None:
+    def cores(*names: str) -> int:
+        return sum(16 * cluster["available_node_types"][name]["max_workers"] for name in names)
+
+    head = 4
+    needed = (cores(*SPOT), cores("decode-on-demand") + head, cores("gpu-spot"), cores("gpu-on-demand"))
+    said = re.search(
+        r"bounds below: (\d+) of \"All Standard Spot.*?, (\d+) of \"Running On-Demand.*?, (\d+) each", TEXT, re.DOTALL
+    )
+    assert said is not None
+    assert tuple(map(int, (*said.groups(), said[3]))) == needed
 
 
 def test_every_node_uses_an_instance_profile_and_no_key(written: Config) -> None:
@@ -159,11 +187,20 @@ def test_every_command_is_a_shell_command(cluster: Config) -> None:
             subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
-def test_nodes_install_what_the_constraints_pin_with_torch_for_cuda(written: Config) -> None:
+def test_nodes_install_what_the_constraints_pin_with_torch_for_cuda_where_there_is_a_gpu(
+    written: Config, tmp_path: Path
+) -> None:
     for local in written["file_mounts"].values():
         assert (ROOT / local).is_file()
     install = next(command for command in written["setup_commands"] if "uv pip install" in command)
     assert "--compile-bytecode" in install
     assert "--constraint ~/artylyze/constraints.txt" in install
+    for program, backend in (("true", []), ("false", ["--torch-backend=cpu"])):
+        tools = tmp_path / program
+        tools.mkdir()
+        (tools / "nvidia-smi").symlink_to(f"/bin/{program}")
+        echo = install.replace("~/env/bin/uv", "echo")
+        said = subprocess.run(["bash", "-c", f"PATH={tools}:$PATH; {echo}"], check=True, capture_output=True, text=True)
+        assert [word for word in said.stdout.split() if word.startswith("--torch")] == backend
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert re.search(r"^torch==[\d.]+$", pins, re.MULTILINE)  # no local version such as +cpu: PyPI's build, with CUDA

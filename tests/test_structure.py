@@ -17,9 +17,10 @@ PACKAGE = Path(__file__).parents[1] / "artylyze"
 FLOORS = """
     errors wording
     progress cache
+    ray_session
     storage
     images
-    models ray_session
+    models
     workers
     drawing tables
     collection

@@ -211,6 +211,9 @@ def tune(
     image_size: int | None = None,
     taps: Sequence[int] = (),
     workers: int = 1,
+    concurrent: int | None = None,
+    cpus_per_trial: int | None = None,
+    gpus_per_trial: float | None = None,
     device: str = "auto",
     precision: float = 0.85,
     seed: int = 0,
@@ -236,6 +239,11 @@ def tune(
         image_size: Pixels a side; None is 180 for finetune and the backbone's own for frozen.
         taps: Numbers of the backbones' stages whose channel statistics join the features.
         workers: Processes that fine-tune together, in each trial.
+        concurrent: Trials at the same time; None is as many as the machines that are there have room for. A cluster
+            that grows with its work has none at first, which is one trial.
+        cpus_per_trial: Cores that a trial reserves; None is those of a machine, or 1 where no machine is there yet.
+        gpus_per_trial: GPUs that a trial reserves in frozen mode, such as 0.5 or 1; None is 1 if there are any, or if
+            `device` is cuda. Fine-tuning takes one for each of `workers`.
         device: auto, cpu or cuda.
         precision: Precision, above 0 and at most 1, of what is not flagged for review.
         seed: Of every random choice.
@@ -275,6 +283,9 @@ def tune(
         image_size=image_size,
         taps=tuple(taps),
         workers=workers,
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
         device=device,
         precision_target=precision,
         seed=seed,

@@ -16,6 +16,7 @@ from artylyze.cli.groups import Grouped
 from artylyze.cli.interruption import Interruption, over_echo
 from artylyze.cli.publish import commands as publish_commands
 from artylyze.cli.searching import commands as searching_commands
+from artylyze.cli.submission import commands as submission_commands
 from artylyze.cli.training import commands as training_commands
 from artylyze.cli.upkeep import commands as upkeep_commands
 from artylyze.errors import ArtylyzeError, InterruptedRunError, StorageError
@@ -37,6 +38,7 @@ app.add_typer(training_commands)
 app.add_typer(clustering_commands)
 app.add_typer(publish_commands)
 app.add_typer(upkeep_commands)
+app.add_typer(submission_commands)
 
 _WHEN_REPEATED = {
     "tag": "resumes where it stopped",
@@ -44,6 +46,7 @@ _WHEN_REPEATED = {
     "tune": "resumes with the trials and epochs that are complete",
     "demo": "resumes at the interrupted step",
     "sample": "draws the missing images",
+    "submit": "submits it again; the submitted job goes on, until `ray job stop`",
     "explore": "writes the missing files and serves the explorer again",
 }
 """What a repeated command does after an interruption; the others start again."""

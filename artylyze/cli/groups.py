@@ -13,6 +13,7 @@ GROUPS = {
     "Look at a catalog": ("report", "features", "cluster", "profiles", "influences", "compare-features"),
     "Train on your own labels": ("curate", "train", "tune", "evaluate"),
     "Look after catalogs and disks": ("compact", "gc", "cache", "bench"),
+    "Use a cluster": ("submit",),
 }
 """Every command, under its heading."""
 

@@ -249,6 +249,16 @@ def tune(
     image_size: ImageSize = None,
     taps: Taps = None,
     workers: Annotated[int, typer.Option(help="Processes that fine-tune together, in each trial.")] = 1,
+    concurrent: Annotated[
+        int | None, typer.Option(help="Trials at the same time. Default: as many as the nodes now there have room for.")
+    ] = None,
+    cpus_per_trial: Annotated[
+        int | None,
+        typer.Option(help="Cores that a trial reserves. Default: those of a node, or 1 if none is there yet."),
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="GPUs that a frozen trial reserves, such as 0.5. Default: 1 if there are any.")
+    ] = None,
     device: Device = "auto",
     precision: Precision = 0.85,
     seed: Seed = 0,
@@ -281,6 +291,9 @@ def tune(
             image_size=image_size,
             taps=parse_taps(taps),
             workers=workers,
+            concurrent=concurrent,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
             device=device,
             precision=precision,
             seed=seed,

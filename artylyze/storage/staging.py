@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from artylyze.cache import cache_folder, exclusive
 from artylyze.errors import InputError, StorageError, UsageError
+from artylyze.ray_session import cluster_address
 from artylyze.storage import Store, is_url, open_store
 
 
@@ -67,7 +68,7 @@ def local_file(output: str) -> Iterator[Path]:
 
 def refuse_cluster(output: str) -> None:
     """Raise InputError for an address when training on a Ray cluster, whose machines need a shared folder."""
-    if is_url(output) and os.environ.get("RAY_ADDRESS"):
+    if is_url(output) and cluster_address():
         raise InputError(
             f"`output={output!r}`: training on a Ray cluster keeps its checkpoints in a folder that all machines can "
             "reach. Give a folder on a shared file system and copy the result, or unset RAY_ADDRESS to train on this "

@@ -6,12 +6,12 @@ protocol alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from artylyze.errors import ArtylyzeError, ImageError, StorageError
+from artylyze.ray_session import cluster_address
 
 if TYPE_CHECKING:
     from artylyze.catalog.parts import Receipt
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from artylyze.catalog.run import RunSpec
     from artylyze.models.bundle import Bundle
     from artylyze.models.runtimes import Device
+    from artylyze.progress import Watcher
     from artylyze.tagging.shard import ShardSettings
 
 ENGINES = ("auto", "local", "ray")
@@ -72,11 +73,14 @@ class Engine(Protocol):
         """
 
 
-def choose_engine(engine: str) -> Literal["local", "ray"]:
-    """Resolve `auto`: Ray where RAY_ADDRESS names a cluster, as in every Ray job; else this machine alone."""
-    if engine == "auto":
-        return "ray" if os.environ.get("RAY_ADDRESS") else "local"
-    return "ray" if engine == "ray" else "local"
+def choose_engine(engine: str, watcher: Watcher | None = None) -> Literal["local", "ray"]:
+    """Resolve `auto`: Ray where RAY_ADDRESS names a cluster, as in every Ray job; else this machine alone.
+
+    `watcher` is told if RAY_ADDRESS is a dashboard, which is not joined.
+    """
+    if engine == "local":
+        return "local"
+    return "ray" if cluster_address(watcher) or engine == "ray" else "local"
 
 
 def as_run_error(error: BaseException) -> ArtylyzeError | None:

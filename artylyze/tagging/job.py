@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,6 +35,7 @@ from artylyze.collection.manifest import Manifest, copy_manifest, open_manifest,
 from artylyze.errors import ErrorCode, ImageError, StorageError, TooManyErrorsError
 from artylyze.models.runtimes import resolve_precision
 from artylyze.progress import Watcher
+from artylyze.ray_session import cluster_address
 from artylyze.storage import Store, fetch, is_url, open_store
 from artylyze.tagging.engine import Engine, choose_engine
 from artylyze.tagging.planning import Plan, check, nothing_to_do, plan
@@ -69,7 +69,7 @@ def run(request: TagRequest, watcher: Watcher) -> Outcome:
     check(request)
     conditional = probe_conditional(open_store(request.output))
     source = request.source or request.output
-    local = choose_engine(request.engine) == "local"
+    local = choose_engine(request.engine, watcher) == "local"
     starting = "loading the model" if local else f"loading the model, and {_starting_ray()}"
     watcher.say(f"Reading what there is in {source}, {starting} ...")
     with TemporaryDirectory(prefix="artylyze-") as folder:
@@ -102,7 +102,7 @@ def _plan_and_connect(request: TagRequest, watcher: Watcher, folder: str) -> tup
 
 
 def _starting_ray() -> str:
-    address = os.environ.get("RAY_ADDRESS")
+    address = cluster_address()
     return f"joining the Ray cluster {address}" if address else "starting Ray on this machine"
 
 

@@ -190,7 +190,7 @@ def _fit(request: TrainRequest, job: Job, folder: Path, listener: Listener, core
 
     from artylyze.ray_session import connect
 
-    listener.watcher.say(f"Ray's own logs: {connect()}")
+    listener.watcher.say(f"Ray's own logs: {connect(listener.watcher)}")
     device, threads = _room(request, cores)
     channel = Queue(actor_options={"num_cpus": 0})
     recipe = replace(job.recipe, half=device == "cuda")
@@ -233,7 +233,7 @@ def _room(request: TrainRequest, cores: int | None) -> tuple[str, int]:
     gpu = request.device == "cuda" or (request.device == "auto" and gpus >= request.workers)
     threads = threads_of(nodes, request.workers, gpu=gpu)
     if not threads and may_grow():
-        threads = 1
+        threads = max(1, (cores or 1) // request.workers)
     if not threads:
         has = f"{sum(count for count, _ in nodes):g} cores" + (f" and {gpus:g} GPUs" if gpu else "")
         raise UsageError(f"`workers={request.workers}`: this Ray has {has}; ask for fewer.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from artylyze.errors import InputError, UsageError
 from artylyze.extraction.pixels import images_folder, read_images
 from artylyze.models import cnn3
 from artylyze.models.runtimes import resolve_device
+from artylyze.ray_session import cluster_address
 from artylyze.training.loop import Part, Recipe
 from artylyze.training.start import starting_backbone
 from artylyze.workers.fetching import Source
@@ -65,7 +65,7 @@ class Job:
 
 def prepare(request: TrainRequest, dataset: Dataset, watcher: Watcher) -> Job:
     """Plan a training. Raises UsageError and InputError for all that can be known to be wrong by now."""
-    if request.device == "cuda" and not os.environ.get("RAY_ADDRESS"):
+    if request.device == "cuda" and not cluster_address():
         resolve_device("cuda")
     examples = examples_of(dataset, request.tasks)
     rows = examples.labelled[examples.train[examples.labelled]]

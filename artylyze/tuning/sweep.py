@@ -22,7 +22,10 @@ RANDOM = "random"
 DIGITS = 4
 """Significant digits of a learning rate that was drawn."""
 
-_UNIMPORTANT = ("output", "workers", "device", "dataset")  # the same sweep whatever they are
+_UNIMPORTANT = (  # the same sweep whatever they are
+    *("output", "workers", "device", "dataset"),
+    *("concurrent", "cpus_per_trial", "gpus_per_trial"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,12 @@ class TuneRequest(CommonOptions):
         weights: backbone -> file of its weights, or `random`; others begin with those that are published.
         scheduler: `asha` stops trials that do worse than others did at the same epoch (finetune only), `none` lets all
             end; None: asha for finetune.
+        concurrent: trials at the same time; None: as many as the machines that are there have room for. A cluster that
+            grows with its work has none at first: one.
+        cpus_per_trial: cores that a trial reserves; None: those of a machine, or its share of them. Where no machine is
+            there yet: 1.
+        gpus_per_trial: GPUs that a trial reserves in frozen mode, a fraction or a whole number; None: 1 if there are
+            GPUs or `device` is cuda. Fine-tuning takes one for each of its `workers`.
     """
 
     rates: tuple[float, ...] | None = None
@@ -71,6 +80,9 @@ class TuneRequest(CommonOptions):
     backbones: tuple[str, ...] = ()
     weights: Mapping[str, str] = field(default_factory=dict)
     scheduler: Scheduler | None = None
+    concurrent: int | None = None
+    cpus_per_trial: int | None = None
+    gpus_per_trial: float | None = None
 
     def __post_init__(self) -> None:
         if not self.output:
@@ -79,6 +91,7 @@ class TuneRequest(CommonOptions):
         if self.scheduler is not None and self.scheduler not in get_args(Scheduler):
             raise UsageError(f"`scheduler={self.scheduler!r}`: choose asha or none.")
         self._check_rates()
+        self._check_resources()
         if len(set(self.backbones)) != len(self.backbones):
             raise UsageError("`backbone`: name each backbone once, such as vgg16,densenet121.")
         if foreign := [name for name in self.weights if name not in self.models]:
@@ -102,6 +115,19 @@ class TuneRequest(CommonOptions):
             raise UsageError("`lr_range`: give the lower rate first, for example `lr_range=(1e-5, 1e-2)`.")
         if self.rates is not None and len(set(self.rates)) != len(self.rates):
             raise UsageError("`lr`: give each learning rate once.")
+
+    def _check_resources(self) -> None:
+        for name in ("concurrent", "cpus_per_trial"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise UsageError(f"`{name}={number}`: it must be at least 1.")
+        if (gpus := self.gpus_per_trial) is None:
+            return
+        if self.mode == "finetune":
+            raise UsageError("`gpus_per_trial`: fine-tuning takes a GPU for each of its processes, give `workers`.")
+        if self.device == "cpu":
+            raise UsageError(f"`gpus_per_trial={gpus}` and `device='cpu'` do not go together.")
+        if not 0 < gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
+            raise UsageError(f"`gpus_per_trial={gpus}`: give a fraction such as 0.5, or a whole number.")
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artylyze.errors import ArtylyzeError, InputError
+from artylyze.errors import ArtylyzeError, InputError, UsageError
+from artylyze.ray_session import cluster_address
 from artylyze.storage.staging import local_output, refuse_cluster
 from artylyze.training.messages import relayed
 from artylyze.tuning import trials
@@ -85,7 +86,8 @@ def _tune(request: TuneRequest, reporter: Watcher) -> Board:
     lost: dict[int, str] = {}
     before = trials.read(folder / JSON)
     if before is None or any(row["state"] == FAILED for row in before["rows"]):
-        lost = _run_here(request, plan[0], reporter) if _alone(request, plan) else _run(request, folder, plan, reporter)
+        alone = _alone(request, plan, reporter)
+        lost = _run_here(request, plan[0], reporter) if alone else _run(request, folder, plan, reporter)
     board = leaderboard(request, plan, lost)
     if not board.complete:
         raise next((error for trial in plan if (error := trials.error_of(trial.folder))), None) or ArtylyzeError(
@@ -105,7 +107,7 @@ def _checked(request: TuneRequest) -> str:
     examples = examples_of(dataset, request.tasks)
     if examples.table.column("uri").take(examples.labelled).null_count:
         raise InputError("The dataset names no images: make it again with `artylyze curate --images`.")
-    if request.device == "cuda" and not os.environ.get("RAY_ADDRESS"):
+    if request.device == "cuda" and not cluster_address():
         from artylyze.models.runtimes import resolve_device
 
         resolve_device("cuda")
@@ -147,12 +149,12 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _alone(request: TuneRequest, plan: list[Trial]) -> bool:
+def _alone(request: TuneRequest, plan: list[Trial], watcher: Watcher) -> bool:
     """Whether there is one trial, for this machine, that starts no workers: Ray would only cost the time of its start.
 
     Starting Ray, its worker and what both import took 7 s of a sweep of 26 s, which trained 12 rates on 243 images.
     """
-    return request.mode == "frozen" and len(plan) == 1 and not os.environ.get("RAY_ADDRESS")
+    return request.mode == "frozen" and len(plan) == 1 and not cluster_address(watcher)
 
 
 def _run_here(request: TuneRequest, trial: Trial, watcher: Watcher) -> dict[int, str]:
@@ -180,7 +182,7 @@ def _run(request: TuneRequest, folder: Path, plan: list[Trial], watcher: Watcher
     done = sum(trials.read(trial.folder / trials.RESULT) is not None for trial in plan)
     if done:
         watcher.say(f"Going on: {done:,} of {len(plan):,} trials are complete already.")
-    watcher.say(f"Ray's own logs: {connect()}")
+    watcher.say(f"Ray's own logs: {connect(watcher)}")
     _explain_asha(request, watcher)
     nodes = [
         (float(node["Resources"].get("CPU", 0)), float(node["Resources"].get("GPU", 0)))
@@ -188,6 +190,10 @@ def _run(request: TuneRequest, folder: Path, plan: list[Trial], watcher: Watcher
         if node["Alive"]
     ]
     share = share_resources(nodes, request)
+    if cluster_address() is None:
+        _check_room(nodes, share)
+    elif request.concurrent is None and len(plan) > share.together:
+        watcher.say(f"Trials at the same time: {share.together}. `concurrent` sets another number.")
     channel = Queue(actor_options={"num_cpus": 0})
     work = ray_tune.with_parameters(
         _trial, request=request, channel=channel, cores=share.cores, alone=min(share.together, len(plan)) == 1
@@ -204,9 +210,14 @@ def _tuner(work: Any, request: TuneRequest, folder: Path, count: int, share: Sha
     from ray import tune as ray_tune
 
     state = folder / RAY
+    tuner = None
     with suppress(Exception):  # Ray's own kinds, of any sort: its state was not written whole
         if ray_tune.Tuner.can_restore(str(state)):
-            return ray_tune.Tuner.restore(str(state), trainable=work, resume_unfinished=True, restart_errored=True)
+            tuner = ray_tune.Tuner.restore(str(state), trainable=work, resume_unfinished=True, restart_errored=True)
+    if tuner is not None:
+        restored: Any = tuner._local_tuner
+        restored._tune_config.max_concurrent_trials = share.together  # not the number of the earlier attempt
+        return tuner
     shutil.rmtree(state, ignore_errors=True)
     epochs = request.training(request.plan()[0]).epoch_count
     scheduler = None
@@ -227,19 +238,38 @@ def _tuner(work: Any, request: TuneRequest, folder: Path, count: int, share: Sha
 def share_resources(nodes: list[tuple[float, float]], request: TuneRequest) -> Share:
     """What trials of `request` get where machines have (cores, GPUs) each.
 
-    A frozen trial has a machine, or a GPU with its share of the cores. One that fine-tunes waits for its workers, which
-    take what they need: as many trials run together as have GPUs, or machines, for all their workers.
+    A frozen trial reserves a machine, or a GPU with its share of the cores; where more of them run together than there
+    are machines, each reserves its share. One that fine-tunes waits for its workers, which take what they need: as many
+    trials run together as have GPUs, or machines, for all their workers.
     """
-    gpus = 0 if request.device == "cpu" else int(sum(count for _, count in nodes))
-    if request.mode == "frozen":
-        if gpus:
-            share = min(cpu // count for cpu, count in nodes if count)
-            return Share({"CPU": max(1, int(share)), "GPU": 1}, gpus)
-        machines = [int(cpu) for cpu, _ in nodes if cpu >= 1] or [1]
-        return Share({"CPU": min(machines)}, len(machines))
-    together = max(1, (gpus or len(nodes)) // request.workers)
-    cores = max(1, int(sum(cpu for cpu, _ in nodes)) // together) if together > 1 else None
-    return Share({"memory": 1}, together, cores)  # Tune demands that a trial holds something: a byte
+    machines = [(cpu, gpu) for cpu, gpu in nodes if cpu >= 1]
+    gpus = 0 if request.device == "cpu" else int(sum(gpu for _, gpu in machines))
+    if request.mode == "finetune":
+        together = request.concurrent or max(1, (gpus or len(machines)) // request.workers)
+        cores = int(sum(cpu for cpu, _ in machines)) // together
+        share = max(1, cores) if together > 1 and machines else None
+        held = {"memory": 1}  # Tune demands that a trial holds something: a byte
+        return Share(held, together, request.cpus_per_trial or share)
+    gpu = request.gpus_per_trial or float(gpus > 0 or request.device == "cuda")
+    if gpu:
+        rooms = [(cpu, int(count / gpu)) for cpu, count in machines if count >= gpu]
+        together = request.concurrent or sum(room for _, room in rooms) or 1
+    else:
+        together = request.concurrent or len(machines) or 1
+        rooms = [(cpu, -(-together // len(machines))) for cpu, _ in machines]
+    cpu = request.cpus_per_trial or max(1, min((int(cpu // room) for cpu, room in rooms), default=1))
+    return Share({"CPU": cpu} | ({"GPU": gpu} if gpu else {}), together)
+
+
+def _check_room(nodes: list[tuple[float, float]], share: Share) -> None:
+    """Raise UsageError where no trial would ever begin."""
+    cpus, gpus = share.resources.get("CPU", 0), share.resources.get("GPU", 0)
+    if not any(cpu >= cpus and gpu >= gpus for cpu, gpu in nodes):
+        has = f"{max(cpu for cpu, _ in nodes):g} cores and {max(gpu for _, gpu in nodes):g} GPUs"
+        raise UsageError(
+            f"A trial would reserve {cpus:g} cores and {gpus:g} GPUs, this machine has {has}: ask for less with "
+            "`cpus_per_trial` or `gpus_per_trial`."
+        )
 
 
 class _Relay:

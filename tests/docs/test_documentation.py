@@ -31,8 +31,9 @@ def commands(page: Path) -> Iterator[list[str]]:
         for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             for place, word in enumerate(words):
-                if Path(word).name == "artylyze" and place == 0:
-                    yield words[place + 1 :]
+                if Path(word).name == "artylyze" and (place == 0 or words[place - 1] == "-m"):
+                    before, _, submitted = (" ".join(words[place + 1 :])).partition(" -- ")
+                    yield from (part.split() for part in (before, submitted) if part)
                 elif word.startswith("jobs/"):
                     name = {"benchmark": "bench"}.get(Path(word).stem, Path(word).stem)
                     yield [name, *words[place + 1 :]]

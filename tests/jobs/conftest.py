@@ -54,27 +54,35 @@ def cluster(bundles: None) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # Unix sockets: short paths
         environment = private_environment(Path(folder))
         subprocess.run([BIN / "ray", "get-auth-token", "--generate"], env=environment, check=True, capture_output=True)
-        with ExitStack() as stack:
-            gcs, dashboard, *others = free_ports(7)
-            names = (
-                "dashboard-agent-listen",
-                "dashboard-agent-grpc",
-                "runtime-env-agent",
-                "metrics-export",
-                "ray-client-server",
-            )
-            command: list[str | Path] = [
-                BIN / "ray",
-                *("start", "--head", "--block", f"--temp-dir={Path(folder, 'ray')}"),
-                *(f"--port={gcs}", f"--dashboard-port={dashboard}", "--min-worker-port=0", "--max-worker-port=0"),
-                *(f"--{name}-port={port}" for name, port in zip(names, others, strict=True)),
-                *("--num-cpus=2", f"--object-store-memory={300 * 2**20}", "--disable-usage-stats"),
-            ]
-            log = stack.enter_context(Path(folder, "ray.log").open("w+b"))
-            process = stack.enter_context(running(command, environment, log.fileno()))
-            url = f"http://127.0.0.1:{dashboard}"
-            _wait_for(url, process, Path(folder, "ray.log"))
+        url, options = private_head(Path(folder))
+        with heading([BIN / "ray", "start", "--head", "--num-cpus=2", *options], environment, url, Path(folder)):
             yield Cluster(url, environment)
+
+
+def private_head(folder: Path) -> tuple[str, list[str]]:
+    """Return the address of a head's dashboard, and the options of `ray start` that keep it from every other Ray."""
+    gcs, dashboard, *others = free_ports(7)
+    names = (
+        "dashboard-agent-listen",
+        "dashboard-agent-grpc",
+        "runtime-env-agent",
+        "metrics-export",
+        "ray-client-server",
+    )
+    return f"http://127.0.0.1:{dashboard}", [
+        *("--block", f"--temp-dir={folder / 'ray'}", "--disable-usage-stats"),
+        *(f"--port={gcs}", f"--dashboard-port={dashboard}", "--min-worker-port=0", "--max-worker-port=0"),
+        *(f"--{name}-port={port}" for name, port in zip(names, others, strict=True)),
+        f"--object-store-memory={300 * 2**20}",
+    ]
+
+
+@contextmanager
+def heading(command: list[str | Path], environment: dict[str, str], url: str, folder: Path) -> Iterator[None]:
+    """Run the command that starts a head, from when its dashboard answers."""
+    with (folder / "ray.log").open("w+b") as log, running(command, environment, log.fileno()) as process:
+        _wait_for(url, process, folder / "ray.log")
+        yield
 
 
 def private_environment(folder: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from artylyze.extraction.pixels import read_images
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load
 from artylyze.models.taps import extract
-from artylyze.training.finetune import finetune
+from artylyze.training.finetune import _room, finetune
 from artylyze.training.request import TrainRequest
 from artylyze.training.train import train
 from tests.small import Listener, collection
@@ -193,3 +193,14 @@ def test_images_that_are_all_gone_end_it_without_another_try(
 def test_more_workers_than_the_cluster_has_room_for_are_refused(request_: TrainRequest, dataset: Dataset) -> None:
     with pytest.raises(UsageError, match="this Ray has 2 cores"):
         finetune(replace(request_, workers=3), dataset, Listener())
+
+
+def test_workers_that_wait_for_a_cluster_to_grow_get_the_cores_that_were_asked_for(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = TrainRequest("dataset.parquet", "bundle", mode="finetune", workers=5, device="cpu")
+    with pytest.raises(UsageError, match="ask for fewer"):
+        _room(request, None)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert _room(request, None) == ("cpu", 1)
+    assert _room(request, 20) == ("cpu", 4)

@@ -67,6 +67,7 @@ def test_what_makes_a_sweep_are_its_settings_and_not_where_or_on_what_it_runs() 
     found = request.settings("abc")
     assert json.loads(json.dumps(found)) == found
     assert replace(request, output="other", workers=2, device="cpu").settings("abc") == found
+    assert replace(request, concurrent=4, cpus_per_trial=8, gpus_per_trial=0.5).settings("abc") == found
     assert replace(request, seed=1).settings("abc") != found
     assert request.settings("def") != found
 
@@ -99,6 +100,12 @@ def test_paths_are_absolute_and_addresses_stay() -> None:
         ({"backbones": ("cnn3",)}, "`mode='finetune'`"),
         ({"backbones": ("cnn3",), "mode": "finetune", "weights": {"cnn3": "random"}}, "leave it out of `weights`"),
         ({"epochs": 0}, "`epochs"),
+        ({"concurrent": 0}, "`concurrent=0`: it must be at least 1"),
+        ({"cpus_per_trial": 0}, "`cpus_per_trial=0`: it must be at least 1"),
+        ({"gpus_per_trial": 0.0}, "give a fraction"),
+        ({"gpus_per_trial": 1.5}, "give a fraction"),
+        ({"gpus_per_trial": 1.0, "device": "cpu"}, "do not go together"),
+        ({"gpus_per_trial": 1.0, "mode": "finetune"}, "give `workers`"),
     ],
 )
 def test_what_does_not_go_together_is_refused(wrong: dict[str, Any], sentence: str) -> None:

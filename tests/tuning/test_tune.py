@@ -28,7 +28,7 @@ from artylyze.models.runtimes import resolve_device
 from artylyze.training.request import Mode
 from artylyze.tuning.sweep import TuneRequest
 from artylyze.tuning.trials import PROGRESS, RESULT
-from artylyze.tuning.tune import Share, share_resources, tune
+from artylyze.tuning.tune import Share, _check_room, share_resources, tune
 from tests.small import Listener, collection
 
 ARTYLYZE = str(Path(sys.executable).parent / "artylyze")
@@ -287,3 +287,33 @@ def test_trials_share_the_cluster_so_that_all_find_room() -> None:
     assert share_resources([(16, 4)], tuned) == Share({"memory": 1}, 4, 4)
     assert share_resources([(16, 4)], replace(tuned, workers=3)) == Share({"memory": 1}, 1)
     assert share_resources([(8, 0), (8, 0)], tuned) == Share({"memory": 1}, 2, 8)
+
+
+def test_as_many_trials_run_together_as_are_asked_for_and_each_reserves_its_share() -> None:
+    frozen = TuneRequest("d", "s", rates=(1e-3,), concurrent=4)
+    assert share_resources([(16, 0)], frozen) == Share({"CPU": 4}, 4)
+    assert share_resources([(16, 0), (16, 0), (16, 0)], frozen) == Share({"CPU": 8}, 4)
+    assert share_resources([(16, 0)], replace(frozen, cpus_per_trial=2)) == Share({"CPU": 2}, 4)
+    assert share_resources([(16, 1)], replace(frozen, gpus_per_trial=0.25)) == Share({"CPU": 4, "GPU": 0.25}, 4)
+    assert share_resources([(16, 1)], replace(frozen, concurrent=None, gpus_per_trial=0.5)) == Share(
+        {"CPU": 8, "GPU": 0.5}, 2
+    )
+    tuned = replace(frozen, mode="finetune")
+    assert share_resources([(16, 0)], tuned) == Share({"memory": 1}, 4, 4)
+    assert share_resources([(16, 0)], replace(tuned, cpus_per_trial=3)) == Share({"memory": 1}, 4, 3)
+
+
+def test_a_cluster_that_is_its_head_alone_is_asked_for_what_the_trials_need() -> None:
+    frozen, head = TuneRequest("d", "s", rates=(1e-3,)), [(0.0, 0.0)]
+    assert share_resources(head, frozen) == Share({"CPU": 1}, 1)
+    assert share_resources(head, replace(frozen, device="cuda")) == Share({"CPU": 1, "GPU": 1}, 1)
+    eight = replace(frozen, concurrent=8, cpus_per_trial=16)
+    assert share_resources(head, eight) == Share({"CPU": 16}, 8)
+    assert share_resources(head, replace(eight, mode="finetune")) == Share({"memory": 1}, 8, 16)
+    assert share_resources([*head, (16.0, 0.0)], replace(frozen, mode="finetune")) == Share({"memory": 1}, 1)
+
+
+def test_a_trial_that_this_machine_could_never_begin_is_refused() -> None:
+    _check_room([(2, 0)], Share({"CPU": 2}, 1))
+    with pytest.raises(UsageError, match="would reserve 4 cores and 0 GPUs, this machine has 2 cores and 0 GPUs"):
+        _check_room([(2, 0)], Share({"CPU": 4}, 1))
