@@ -6,7 +6,6 @@ storage, and sends back nothing but its assignments. Elsewhere this process read
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,6 +30,7 @@ from artylyze.clustering.store import (
 )
 from artylyze.errors import InputError, UsageError
 from artylyze.extraction.vectors import Pieces, open_pieces, read_piece
+from artylyze.ray_session import cluster_address
 from artylyze.workers.supervision import end_with_parent
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def assign_pieces(
     by_ray: bool | None = None,
 ) -> int:
     """Write the assignments of all usable vectors to a local file, in image_id order; return their number."""
-    by_ray = bool(os.environ.get("RAY_ADDRESS")) if by_ray is None else by_ray
+    by_ray = cluster_address(watcher) is not None if by_ray is None else by_ray
     tables = (_assigned_by_ray if by_ray else _assigned_here)(pieces, centroids, mixture)
     watcher.start(pieces.rows, 0, "Assigning")
     rows, last, ordered = 0, "", True
