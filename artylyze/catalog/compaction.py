@@ -6,6 +6,7 @@ The old parts stay for readers that still use the earlier snapshot, until `artyl
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 from bisect import bisect_left, bisect_right
@@ -142,7 +143,7 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
 
     def read(part: Part) -> Source:
         footer = read_footer(store, part.path)
-        if footer is None or footer.num_rows != part.rows or part.path not in sizes:
+        if footer is None or footer.num_rows != part.rows:
             raise InputError(f"{store.uri(part.path)} is damaged or missing: rebuild the catalog.")
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         column = footer.schema.names.index("image_id")
@@ -153,10 +154,16 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
             ids = _read_ids(store, part.path)
             first, last = ids[0], ids[-1]
         in_memory = sum(group.total_byte_size for group in groups)
-        return Source(part, first, last, max(sizes[part.path], in_memory // MEMORY_RATIO))
+        size = sizes.get(part.path) or _size(store, part.path)  # a store may list late what it has
+        return Source(part, first, last, max(size, in_memory // MEMORY_RATIO))
 
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(read, snapshot.parts))
+
+
+def _size(store: Store, path: str) -> int:
+    with store.open(path) as file:
+        return file.seek(0, io.SEEK_END)
 
 
 def plan_targets(store: Store, sources: Sequence[Source], part_bytes: int) -> list[Target]:
@@ -287,9 +294,7 @@ def _check_once(rows: pa.Table, runs: Store) -> None:
 
 def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targets: Sequence[Target]) -> Snapshot:
     """Write _SUCCESS.json from the committed parts, and return the new snapshot."""
-    receipts = read_receipts(runs, spec.run_id, spec.shards)
-    if len(receipts) < len(spec.shards):
-        raise StorageError(f"{runs.url} lacks parts after the compaction. Run the same command again.")
+    receipts = read_receipts(runs, spec.run_id, spec.shards, committed=True)
     new = tuple(Part.committed(spec.run_id, receipts[shard.index]) for shard in spec.shards)
     own = replace(snapshot, run_id=spec.run_id, operation="compact", parts=new)
     waiting = iter(new)
