@@ -27,6 +27,7 @@ from artylyze.catalog.snapshot import Part, Snapshot, read_parts, read_snapshot,
 from artylyze.errors import InputError, StorageError
 from artylyze.progress import Watcher
 from artylyze.storage import Store, open_store
+from artylyze.storage.contract import first_line
 from artylyze.wording import counted
 
 PART_BYTES = 128 * 10**6
@@ -208,8 +209,11 @@ def _whole(pieces: Sequence[Slice], parts: dict[str, Part]) -> Part | None:
 
 
 def _read_ids(store: Store, path: str) -> list[str]:
-    with pq.ParquetFile(store.open(path)) as file:
-        ids: list[str] = file.read(columns=["image_id"]).column("image_id").to_pylist()
+    try:
+        with pq.ParquetFile(store.open(path), page_checksum_verification=True) as file:
+            ids: list[str] = file.read(columns=["image_id"]).column("image_id").to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{store.uri(path)} is damaged ({first_line(error)}): rebuild the catalog.") from error
     if any(first >= second for first, second in itertools.pairwise(ids)):
         raise InputError(f"{store.uri(path)} is not sorted by image_id, or repeats an image: rebuild the catalog.")
     return ids

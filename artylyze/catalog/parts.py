@@ -120,7 +120,12 @@ def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
     schema = table.schema.with_metadata({_RECEIPT: json.dumps(asdict(receipt)).encode()})
     plain = [name for name in table.column_names if name not in ("embedding", "colors", "thumbnail")]
     with pq.ParquetWriter(
-        sink, schema, compression="zstd", use_dictionary=plain, write_statistics=["image_id"]
+        sink,
+        schema,
+        compression="zstd",
+        use_dictionary=plain,
+        write_statistics=["image_id"],
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table.cast(schema), row_group_size=max(ROW_GROUP, -(-len(table) // GROUPS)))
     return memoryview(sink.getvalue()).cast("B")  # obstore takes no signed bytes
