@@ -31,7 +31,7 @@ def _poison_pillow() -> None:
             time.sleep(3600)
         taken = []
         while GREEDY in data:
-            taken.append(bytearray(1 << 28))
+            taken.append(bytes(1 << 28))  # which is not written to
         return honest(fp, *args, **kwargs)
 
     Image.open = fatal
