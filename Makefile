@@ -70,7 +70,7 @@ test-all: $(VENV)/.dev $(VENV)/.cuml browser ## Run all tests
 	$(BIN)/python -m compileall -q artylyze benchmarks
 	$(BIN)/python -m pytest $(PARALLEL)
 
-faults: $(VENV)/.dev ## Break what can break around a run, and damage files of each kind (FUZZ=10000)
+faults: $(VENV)/.dev ## Break what can break around a run, and damage images and files (FUZZ=10000)
 	ARTYLYZE_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/faults tests/jobs/test_lost_nodes.py
 
 docs: $(VENV)/.dev ## Build the documentation into build/docs
