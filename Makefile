@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,bench,docs
 DATA ?= ../shared/data
 MINUTES ?= 60
+FUZZ ?= 10000
 # Each process starts one Ray and one server of each kind; a file of tests stays together, so that its fixtures are made once.
 PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 WEB := artylyze/exploring/web
@@ -44,7 +45,7 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: browser explorer gpu-check demo test test-all docs lint format bench soak starter pictures constraints clean help
+.PHONY: browser explorer gpu-check demo test test-all faults docs lint format bench soak starter pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -68,6 +69,9 @@ test: $(VENV)/.dev $(VENV)/.cuml browser ## Run the tests, but for those marked 
 test-all: $(VENV)/.dev $(VENV)/.cuml browser ## Run all tests
 	$(BIN)/python -m compileall -q artylyze benchmarks
 	$(BIN)/python -m pytest $(PARALLEL)
+
+faults: $(VENV)/.dev ## Break what can break around a run, and damage images and files (FUZZ=10000)
+	ARTYLYZE_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/faults tests/jobs/test_lost_nodes.py
 
 docs: $(VENV)/.dev ## Build the documentation into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/docs

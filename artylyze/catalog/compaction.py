@@ -6,6 +6,7 @@ The old parts stay for readers that still use the earlier snapshot, until `artyl
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 from bisect import bisect_left, bisect_right
@@ -26,6 +27,7 @@ from artylyze.catalog.snapshot import Part, Snapshot, read_parts, read_snapshot,
 from artylyze.errors import InputError, StorageError
 from artylyze.progress import Watcher
 from artylyze.storage import Store, open_store
+from artylyze.storage.contract import first_line
 from artylyze.wording import counted
 
 PART_BYTES = 128 * 10**6
@@ -142,7 +144,7 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
 
     def read(part: Part) -> Source:
         footer = read_footer(store, part.path)
-        if footer is None or footer.num_rows != part.rows or part.path not in sizes:
+        if footer is None or footer.num_rows != part.rows:
             raise InputError(f"{store.uri(part.path)} is damaged or missing: rebuild the catalog.")
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         column = footer.schema.names.index("image_id")
@@ -153,10 +155,16 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
             ids = _read_ids(store, part.path)
             first, last = ids[0], ids[-1]
         in_memory = sum(group.total_byte_size for group in groups)
-        return Source(part, first, last, max(sizes[part.path], in_memory // MEMORY_RATIO))
+        size = sizes.get(part.path) or _size(store, part.path)  # a store may list late what it has
+        return Source(part, first, last, max(size, in_memory // MEMORY_RATIO))
 
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(read, snapshot.parts))
+
+
+def _size(store: Store, path: str) -> int:
+    with store.open(path) as file:
+        return file.seek(0, io.SEEK_END)
 
 
 def plan_targets(store: Store, sources: Sequence[Source], part_bytes: int) -> list[Target]:
@@ -201,8 +209,11 @@ def _whole(pieces: Sequence[Slice], parts: dict[str, Part]) -> Part | None:
 
 
 def _read_ids(store: Store, path: str) -> list[str]:
-    with pq.ParquetFile(store.open(path)) as file:
-        ids: list[str] = file.read(columns=["image_id"]).column("image_id").to_pylist()
+    try:
+        with pq.ParquetFile(store.open(path), page_checksum_verification=True) as file:
+            ids: list[str] = file.read(columns=["image_id"]).column("image_id").to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{store.uri(path)} is damaged ({first_line(error)}): rebuild the catalog.") from error
     if any(first >= second for first, second in itertools.pairwise(ids)):
         raise InputError(f"{store.uri(path)} is not sorted by image_id, or repeats an image: rebuild the catalog.")
     return ids
@@ -287,9 +298,7 @@ def _check_once(rows: pa.Table, runs: Store) -> None:
 
 def _publish(catalog: str, runs: Store, snapshot: Snapshot, spec: RunSpec, targets: Sequence[Target]) -> Snapshot:
     """Write _SUCCESS.json from the committed parts, and return the new snapshot."""
-    receipts = read_receipts(runs, spec.run_id, spec.shards)
-    if len(receipts) < len(spec.shards):
-        raise StorageError(f"{runs.url} lacks parts after the compaction. Run the same command again.")
+    receipts = read_receipts(runs, spec.run_id, spec.shards, committed=True)
     new = tuple(Part.committed(spec.run_id, receipts[shard.index]) for shard in spec.shards)
     own = replace(snapshot, run_id=spec.run_id, operation="compact", parts=new)
     waiting = iter(new)

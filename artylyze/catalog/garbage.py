@@ -53,6 +53,7 @@ def find_garbage(catalog: str, *, interrupted: bool = False) -> Garbage:
     """
     snapshot = read_snapshot(catalog)
     needed = {part.path for part in snapshot.parts}
+    needed_runs = {path.split("/")[1] for path in needed} | {snapshot.run_id}
     by_run: dict[str, list[Entry]] = defaultdict(list)
     for entry in open_store(catalog).list("runs/"):
         by_run[entry.key.split("/")[1]].append(entry)
@@ -60,8 +61,7 @@ def find_garbage(catalog: str, *, interrupted: bool = False) -> Garbage:
     whole: list[str] = []
     resumable: list[str] = []
     for run_id, entries in sorted(by_run.items()):
-        listed = run_id == snapshot.run_id or any(entry.key in needed for entry in entries)
-        state = _state(catalog, run_id, snapshot.run_id, listed=listed)
+        state = _state(catalog, run_id, snapshot.run_id, needed=run_id in needed_runs)
         if state == "running":
             continue
         if state == "resumable" and not interrupted:
@@ -96,13 +96,13 @@ def remove_garbage(catalog: str, garbage: Garbage) -> None:
                     folder.rmdir()
 
 
-def _state(catalog: str, run_id: str, current: str, *, listed: bool) -> str:
+def _state(catalog: str, run_id: str, current: str, *, needed: bool) -> str:
     """Return whether a run is `running`, `needed` by the snapshot, `resumable` or `obsolete`."""
     store = run_store(catalog, run_id)
     status, spec = read_status(store), read_spec(store)
     if status is not None and status.alive(time.time()):
         return "running"
-    if listed:
+    if needed:
         return "needed"
     if spec is None:  # killed before run.json, or half removed: nothing to resume
         return "obsolete"

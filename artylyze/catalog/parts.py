@@ -120,7 +120,12 @@ def serialise(table: pa.Table, receipt: Receipt) -> memoryview:
     schema = table.schema.with_metadata({_RECEIPT: json.dumps(asdict(receipt)).encode()})
     plain = [name for name in table.column_names if name not in ("embedding", "colors", "thumbnail")]
     with pq.ParquetWriter(
-        sink, schema, compression="zstd", use_dictionary=plain, write_statistics=["image_id"]
+        sink,
+        schema,
+        compression="zstd",
+        use_dictionary=plain,
+        write_statistics=["image_id"],
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table.cast(schema), row_group_size=max(ROW_GROUP, -(-len(table) // GROUPS)))
     return memoryview(sink.getvalue()).cast("B")  # obstore takes no signed bytes
@@ -150,14 +155,21 @@ def read_receipt(store: Store, key: str) -> Receipt | None:
         return None
 
 
-def read_receipts(store: Store, run_id: str, shards: Sequence[Shard]) -> dict[int, Receipt]:
+def read_receipts(store: Store, run_id: str, shards: Sequence[Shard], *, committed: bool = False) -> dict[int, Receipt]:
     """Return the receipts of the shards that are committed, by shard index.
 
+    Args:
+        store: of the run's folder.
+        run_id: of the run.
+        shards: of its plan.
+        committed: whether all of these are, and need not be listed: a store may list late what it has.
+
     Raises:
-        StorageError: if another run wrote a part under one of their keys.
+        StorageError: if another run wrote a part under one of their keys, or a committed one is not there.
     """
     by_key = {shard.key: shard for shard in shards}
-    listed = [by_key[entry.key] for entry in store.list("parts/part-") if entry.key in by_key]
+    keys = by_key if committed else (entry.key for entry in store.list("parts/part-"))
+    listed = [by_key[key] for key in keys if key in by_key]
     with ThreadPoolExecutor(32) as pool:
         receipts = dict(
             zip((s.index for s in listed), pool.map(lambda s: read_receipt(store, s.key), listed), strict=True)

@@ -101,8 +101,20 @@ class Status:
         return f"process {words[2]} on {words[0].partition('/')[0]}" if len(words) == 6 else self.owner
 
     def alive(self, now: float) -> bool:
-        """Whether the run is being executed: its heartbeat is fresh and, on this host, its process exists."""
-        return self.state == "running" and now - self.heartbeat < DEAD_AFTER and not _has_ended(self.owner)
+        """Whether the run is being executed: its heartbeat is fresh and, on this host, its process exists.
+
+        A heartbeat far in the future is not fresh: the clock of one of the two machines is wrong.
+        """
+        return self.may_live and abs(now - self.heartbeat) < DEAD_AFTER
+
+    @property
+    def may_live(self) -> bool:
+        """Whether the process that executes the run may exist, whatever the age of its heartbeat."""
+        return self.state == "running" and not _has_ended(self.owner)
+
+
+_held: set[str] = set()
+"""The owners of the leases that this process holds."""
 
 
 def make_run_id(**determinants: Any) -> str:
@@ -155,9 +167,12 @@ def write_success(store: Store, summary: Mapping[str, Any]) -> None:
 
 
 def read_success(store: Store) -> dict[str, Any] | None:
-    """Read _SUCCESS.json; None while the run is not complete."""
+    """Read _SUCCESS.json; None while the run is not complete. Raises InputError if it cannot be read."""
     data = store.read("_SUCCESS.json")
-    return None if data is None else dict(json.loads(data))
+    try:
+        return None if data is None else dict(json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{store.url}/_SUCCESS.json cannot be read ({error}). Delete it, then run again.") from error
 
 
 def probe_conditional(store: Store) -> bool:
@@ -165,10 +180,10 @@ def probe_conditional(store: Store) -> bool:
     key = f"probe-{uuid.uuid4().hex}"
     try:
         store.put(key, b"artylyze was here", if_absent=True)
-        try:
-            store.put(key, b"artylyze was here twice", if_absent=True)
-        except ConflictError:
-            return True
+        store.put(key, b"artylyze was here twice", if_absent=True)
+    except ConflictError:  # of the first put too, if it succeeded and the answer was lost
+        return True
+    else:
         return False
     finally:
         with suppress(StorageError):  # permission to write need not include deleting
@@ -194,9 +209,19 @@ class Lease:
         self.status = Status("running", self._owner, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, rows)
 
     def __enter__(self) -> Self:
+        _held.add(self._owner)
+        try:
+            self._take()
+        except BaseException:
+            _held.discard(self._owner)
+            raise
+        self._thread.start()
+        return self
+
+    def _take(self) -> None:
         self._version = self._store.version("status.json")
         status = read_status(self._store)
-        if status is not None and status.alive(time.time()):
+        if status is not None and (status.alive(time.time()) or (status.may_live and self._beats())):
             raise StorageError(self._refusal(status))
         try:
             self._write()
@@ -207,8 +232,6 @@ class Lease:
             status = read_status(self._store)
             if status is not None and status.owner != self._owner:
                 raise StorageError(self._refusal(status))
-        self._thread.start()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
@@ -218,6 +241,7 @@ class Lease:
         if self.lost is None:
             with suppress(StorageError, ConflictError):  # the outcome of the run matters more than this last heartbeat
                 self._write()
+        _held.discard(self._owner)
 
     def check(self) -> None:
         """Raise StorageError if another process has taken over the run.
@@ -235,6 +259,11 @@ class Lease:
         """Change the status that the next heartbeat writes."""
         with self._lock:
             self.status = replace(self.status, **changes)
+
+    def _beats(self) -> bool:
+        """Whether the process whose heartbeat seems old writes another one: the clocks of two machines may differ."""
+        time.sleep(2 * HEARTBEAT)
+        return self._store.version("status.json") != self._version
 
     def _refusal(self, status: Status | None) -> str:
         return (
@@ -287,8 +316,10 @@ def owner_token() -> str:
 
 def _has_ended(owner: str) -> bool:
     words = owner.split()
-    if len(words) != 6 or words[0] != _host():
+    if len(words) != 6 or words[0] != _host() or not words[2].isdecimal():
         return False
+    if int(words[2]) == os.getpid() and owner not in _held:
+        return True  # a lease of this process whose end could not be written
     return _started(int(words[2])) != words[4]
 
 

@@ -161,9 +161,9 @@ def read_parts_with_schemas(
 
     def read(part: Part) -> tuple[pa.Schema, pa.Table]:
         try:
-            with pq.ParquetFile(store.open(part.path)) as file:
+            with pq.ParquetFile(store.open(part.path), page_checksum_verification=True) as file:
                 schema, table = file.schema_arrow, file.read(columns=None if columns is None else list(columns))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
             raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {REPAIR}") from error
         if table.num_rows != part.rows:
             raise InputError(f"{store.uri(part.path)} holds {table.num_rows:,} rows, not {part.rows:,}. {REPAIR}")

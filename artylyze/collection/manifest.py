@@ -66,7 +66,7 @@ def write_manifest(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target:
     with TemporaryDirectory(prefix="artylyze-") as temporary:
         path = Path(temporary, "manifest.parquet")
         rows = 0
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
             for table in _in_groups(batches, schema):
                 writer.write_table(table, row_group_size=ROW_GROUP)
                 rows += table.num_rows
@@ -123,8 +123,8 @@ def open_rows(url: str) -> pq.ParquetFile:
     if store.version(name) is None:
         raise InputError(f"There is no file {url}.{did_you_mean(url)}")
     try:
-        return pq.ParquetFile(store.open(name))
-    except (pa.ArrowInvalid, OSError) as error:
+        return pq.ParquetFile(store.open(name), page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(url, error) from error
 
 
@@ -143,8 +143,10 @@ def read_rows(file: pq.ParquetFile, start: int, stop: int) -> pa.Table:
 
 def _batches(url: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     try:
-        yield from file.iter_batches(batch_size=ROW_GROUP)
-    except (pa.ArrowException, OSError) as error:
+        for batch in file.iter_batches(batch_size=ROW_GROUP):
+            batch.validate(full=True)  # text that is not UTF-8
+            yield batch
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(url, error) from error
 
 

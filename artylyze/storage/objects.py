@@ -10,7 +10,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +36,10 @@ OBJECT_SECONDS = 900.0
 
 RANGE_BYTES = 2**20
 """Bytes that a ranged request asks for at least."""
+
+AGAIN = (0.2, 0.5, 1.0, 2.0)
+"""Seconds before each other try of what obstore tries once: a conditional put whose connection broke (it may have
+succeeded, and then the next finds its own object and is a conflict), and an error message that broke off."""
 
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(minutes=3)}  # none after an object has used up its time
 _HELP = {
@@ -259,7 +263,7 @@ class ObjectStore:
         name = self._name(key)
         with self._storage_errors():
             try:
-                return bytes(obstore.get(self.bucket.store, name).bytes())
+                return bytes(_repeated(lambda: obstore.get(self.bucket.store, name)).bytes())
             except FileNotFoundError as error:
                 if _code(error) == "NoSuchBucket":
                     raise
@@ -301,7 +305,7 @@ class ObjectStore:
         mode: Any = "create" if if_absent else {"e_tag": if_match} if if_match else "overwrite"
         with self._storage_errors():
             try:
-                result = obstore.put(self.bucket.store, name, data, mode=mode, use_multipart=False)
+                result = _repeated(lambda: obstore.put(self.bucket.store, name, data, mode=mode, use_multipart=False))
             except (AlreadyExistsError, PreconditionError) as error:
                 raise ConflictError(key) from error
         return result["e_tag"] or ""
@@ -360,7 +364,8 @@ class ObjectStore:
             return StorageError(f"{self.url}: access denied ({code or first_line(error)}). {_HELP[scheme]}")
         if isinstance(error, FileNotFoundError):
             return StorageError(f"{self.url}: {first_line(error)}")
-        what = first_line(error).rstrip(".")
+        what = first_line(error).rstrip(".: ")
+        what += f" ({code})" if code and code not in what else ""
         return StorageError(f"{self.url} gave no valid answer: {what}. Check {_WHERE[scheme]}.")
 
 
@@ -419,6 +424,20 @@ def _body(stream: Any, size: int) -> memoryview:
     return memoryview(data)
 
 
+def _repeated(call: Callable[[], Any]) -> Any:
+    """Return what a request gives; ask again while its connection breaks and obstore has not asked again itself."""
+    from obstore.exceptions import GenericError
+
+    for wait in AGAIN:
+        try:
+            return call()
+        except GenericError as error:
+            if "HTTP error" not in str(error) or re.search(r"after \d+ retries", str(error)):
+                raise
+            time.sleep(wait)
+    return call()
+
+
 def _with_parents(folder: str) -> Iterator[str]:
     """Yield the parents of a folder from the top, and the folder itself."""
     names = folder.split("/")
@@ -448,7 +467,8 @@ def _code_class(code: str) -> ErrorCode | None:
     if code == "InvalidObjectState":
         return ErrorCode.ARCHIVED
     denied = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403")
-    return ErrorCode.DENIED if code in denied or code.startswith(("AllAccess", "Account")) else None
+    clock = "RequestTimeTooSkewed"  # that of this machine is wrong
+    return ErrorCode.DENIED if code in (*denied, clock) or code.startswith(("AllAccess", "Account")) else None
 
 
 def _image_error(error: Exception) -> ImageError:

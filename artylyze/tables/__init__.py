@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from artylyze.errors import InputError, UsageError
+from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.storage import open_store, split_target
+from artylyze.storage.contract import first_line
 from artylyze.storage.nearest import did_you_mean
 from artylyze.tables.delimited import Delimited, find_header, read_delimited
 from artylyze.tables.spreadsheets import is_spreadsheet, read_sheet
@@ -88,16 +91,27 @@ THREADS = 8
 
 @contextmanager
 def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty DuckDB that spills to disk above MEMORY, and delete it at the end. Rows keep their order."""
+    """Open an empty DuckDB that spills to disk above MEMORY, and delete it at the end. Rows keep their order.
+
+    Raises:
+        StorageError: if the disk of temporary files is full.
+    """
     import duckdb
 
-    with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/tables.duckdb") as database:
-        database.execute("SET preserve_insertion_order = true")
-        database.execute(f"SET memory_limit = '{MEMORY}'")
-        database.execute(f"SET threads = {min(THREADS, cores())}")
-        database.execute(f"SET temp_directory = {literal(f'{folder}/spill')}")
-        database.execute("SET enable_progress_bar = false")
-        yield database
+    try:
+        with TemporaryDirectory(prefix="artylyze-") as folder, duckdb.connect(f"{folder}/tables.duckdb") as database:
+            database.execute("SET preserve_insertion_order = true")
+            database.execute(f"SET memory_limit = '{MEMORY}'")
+            database.execute(f"SET threads = {min(THREADS, cores())}")
+            database.execute(f"SET temp_directory = {literal(f'{folder}/spill')}")
+            database.execute("SET enable_progress_bar = false")
+            yield database
+    except duckdb.Error as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise StorageError(
+            f"{first_line(error).rstrip('.')}. Make room there, or set TMPDIR to a folder on another disk."
+        ) from error
 
 
 def load_table(database: duckdb.DuckDBPyConnection, address: str, reading: Reading = DEFAULT_READING) -> Loaded:
@@ -141,7 +155,7 @@ def _load_parquet(database: duckdb.DuckDBPyConnection, address: str, data: bytes
             rows = database.read_parquet(str(path))
             names = list(rows.columns)
             rows.project(f"(row_number() OVER ()) - 1 AS row, {_struct(names)} AS metadata").create("catalogue")
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:  # RuntimeError: names that are not UTF-8
             raise _unreadable(address, "it is not a valid Parquet file") from error
     return names
 

@@ -191,7 +191,7 @@ def drive(request: TagRequest, plan: Plan, engine: Engine, watcher: Watcher, *, 
             watcher.start(spec.rows, resumed, "Tagging")
             with closing(engine.tag_shards(settings, plan.bundle, pending, workers)) as receipts:
                 _follow(receipts, lease, list(there.values()), watcher)
-            there |= read_receipts(store, spec.run_id, pending)
+            there |= read_receipts(store, spec.run_id, pending, committed=True)
         else:
             watcher.say(f"The run {spec.run_id} is complete already: every image of it is committed.")
         lease.check()
@@ -245,11 +245,6 @@ def _follow(receipts: Iterable[Receipt], lease: Lease, there: Sequence[Receipt],
 
 def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there: Mapping[int, Receipt]) -> Snapshot:
     """Write _SUCCESS.json from what is stored, and return the snapshot that follows."""
-    missing = [shard.index for shard in spec.shards if shard.index not in there]
-    if missing:
-        raise StorageError(
-            f"{len(missing)} parts of the run {store.url} are not there after it. Run the same command again."
-        )
     receipts = [there[shard.index] for shard in spec.shards]
     new = tuple(Part.committed(spec.run_id, receipt) for receipt in receipts)
     snapshot = Snapshot(

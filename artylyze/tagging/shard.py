@@ -205,7 +205,7 @@ def _with_copies(catalog: str, planned: pa.Table, tagged: pa.Table) -> pa.Table:
     """Return the rows of a rewritten part: what was tagged now, and the old rows under today's names and metadata."""
     copied = planned.filter(planned.column("row").is_valid())
     path = copied.column("part")[0].as_py()
-    with pq.ParquetFile(open_store(catalog).open(path)) as file:
+    with pq.ParquetFile(open_store(catalog).open(path), page_checksum_verification=True) as file:
         old = _take_rows(file, copied.column("row").to_numpy())
     columns: dict[str, Any] = {name: old.column(name) for name in tagged.column_names if name in old.column_names}
     for field in tagged.schema:  # a part of an earlier version may lack columns of this one

@@ -199,8 +199,9 @@ class _Talk:
     """What parent and child say about the images of one shard.
 
     The parent sends images in batches; the child answers each batch with the headers of all, and then the rows of those
-    that could be decoded. If the child dies over a batch, its images are sent again one by one, and the one over which
-    it dies again is to blame: what others cause, the system's want of memory for instance, costs no image.
+    that could be decoded. If the child dies over a batch, even of one image, its images are sent again one by one, and
+    the one over which it dies again is to blame: what others cause, the system's want of memory for instance, costs no
+    image. An image alone that is not decoded in time is to blame at once.
     """
 
     def __init__(
@@ -224,6 +225,7 @@ class _Talk:
         self._sent: deque[list[_Image]] = deque()  # or about to be, and not yet answered
         self._unsent: deque[bytes | memoryview] = deque()  # of them, what the socket had no room for
         self._again: deque[list[_Image]] = deque()  # what a dead child left
+        self._suspects: set[int] = set()  # rows of batches over which a child died
         self._died_later = 0
 
     def run(self) -> None:
@@ -287,8 +289,9 @@ class _Talk:
             self._died_later += 1
             if self._died_later > 1:
                 raise RuntimeError(f"the process of the model ends while it tags: {error.detail}")
-        elif len(first) == 1:
+        elif len(first) == 1 and (error.code is ErrorCode.TIMEOUT or first[0].row in self._suspects):
             self._outcomes[first.pop().row] = error
+        self._suspects |= {image.row for image in first}
         self._again.extendleft(reversed([*([image] for image in first), *rest]))
         self._sent.clear()
         self._unsent.clear()

@@ -236,6 +236,7 @@ class TestLease:
         self, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conditional: bool, taken: bool
     ) -> None:
         monkeypatch.setattr(run, "DEAD_AFTER", 0.2)
+        monkeypatch.setattr(run, "HEARTBEAT", 0.05)
         monkeypatch.setattr(run, "SETTLE", 0.05)
         command = [sys.executable, "-c", SUSPENDED, str(tmp_path), "conditional" if conditional else "plain"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -248,6 +249,15 @@ class TestLease:
             tell(process)
             process.send_signal(signal.SIGCONT)
             assert ("Another process has taken over" in line(process)) is taken
+
+    def test_a_lease_whose_end_could_not_be_written_is_free_in_the_same_process(self, store: LocalStore) -> None:
+        with Lease(store, 4, conditional=True) as lease:
+            held = store.read("status.json") or b""
+        assert b'"running"' in held
+        store.put("status.json", held)
+        assert lease.lost is None
+        with Lease(store, 4, conditional=True):
+            pass
 
     def test_it_is_free_again_afterwards(self, store: LocalStore) -> None:
         for _ in range(2):
@@ -346,6 +356,35 @@ class TestTakeover:
         store.put("status.json", status_of("elsewhere/0 process 1 since 2 abcd", age=DEAD_AFTER + 1))
         with Lease(store, 4, conditional=conditional):
             pass
+
+    @pytest.mark.parametrize("ahead", [-3600, 3600])
+    @pytest.mark.parametrize("conditional", [True, False])
+    @pytest.mark.usefixtures("beating")
+    def test_whose_clock_is_wrong_is_replaced_if_it_is_dead(
+        self, store: LocalStore, ahead: int, conditional: bool
+    ) -> None:
+        store.put("status.json", status_of("elsewhere/0 process 1 since 2 abcd", age=-ahead))
+        with Lease(store, 4, conditional=conditional):
+            pass
+
+    @pytest.mark.parametrize("ahead", [-3600, 3600])
+    @pytest.mark.parametrize("conditional", [True, False])
+    def test_whose_clock_is_wrong_is_respected_if_it_lives(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch, ahead: int, conditional: bool
+    ) -> None:
+        def beat() -> None:
+            while not ended.wait(0.01):
+                store.put("status.json", status_of("elsewhere/0 process 1 since 2 abcd", age=-ahead))
+
+        monkeypatch.setattr(run, "HEARTBEAT", 0.5)
+        store.put("status.json", status_of("elsewhere/0 process 1 since 2 abcd", age=-ahead))
+        ended = threading.Event()
+        thread = threading.Thread(target=beat)
+        thread.start()
+        with pytest.raises(StorageError, match="elsewhere"), Lease(store, 4, conditional=conditional):
+            pass
+        ended.set()
+        thread.join()
 
     @pytest.mark.parametrize("state", ["done", "interrupted", "failed"])
     def test_a_run_that_has_ended_is_free(self, store: LocalStore, state: str) -> None:

@@ -1,4 +1,4 @@
-"""Valid JPEGs that kill or hang the decoder child, or kill its parent, when `PLUGINS` is on PYTHONPATH.
+"""Valid JPEGs that kill, hang or exhaust the decoder child, or kill its parent, when `PLUGINS` is on PYTHONPATH.
 
 They do no harm elsewhere.
 """
@@ -21,6 +21,11 @@ def segv_jpeg() -> bytes:
 def hang_jpeg() -> bytes:
     """Keeps the process that decodes it asleep for ever."""
     return _jpeg(b"artylyze-test:HANG")
+
+
+def greedy_jpeg() -> bytes:
+    """Takes all the memory that the process which decodes it may have."""
+    return _jpeg(b"artylyze-test:GREEDY")
 
 
 def worker_killing_jpeg() -> bytes:

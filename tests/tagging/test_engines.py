@@ -23,7 +23,7 @@ from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardReader, commit_rows
 from artylyze.workers.process import TaggerProcess
 from artylyze.workers.supervision import ChildStartError
-from tests.faults.poison import PLUGINS, hang_jpeg, segv_jpeg
+from tests.faults.poison import PLUGINS, greedy_jpeg, hang_jpeg, segv_jpeg
 from tests.tagging.conftest import Quiet, fill
 
 BOTH = pytest.mark.parametrize("separate", [False, True])
@@ -67,6 +67,7 @@ def test_a_poisoned_collection_gives_one_row_for_each_image(
     images = tmp_path / "images"
     (images / "0007.jpg").write_bytes(segv_jpeg())
     (images / "0023.jpg").write_bytes(hang_jpeg())
+    (images / "0031.jpg").write_bytes(greedy_jpeg())
     (images / "0040.jpg").write_bytes(b"")
     (images / "0059.jpg").write_bytes(b"no image at all")
     outcome = run(request, watcher)
@@ -76,10 +77,11 @@ def test_a_poisoned_collection_gives_one_row_for_each_image(
     assert codes == {
         "0007.jpg": "crashed_decoder",
         "0023.jpg": "timeout",
+        "0031.jpg": "too_large",
         "0040.jpg": "empty",
         "0059.jpg": "unsupported",
     }
-    assert dict(outcome.snapshot.errors) == {"crashed_decoder": 1, "empty": 1, "timeout": 1, "unsupported": 1}
+    assert dict(outcome.snapshot.errors) == dict.fromkeys(sorted(codes.values()), 1)
     assert all(row["embedding"] is None and row["genre"] is None for row in rows if row["status"] == "error")
 
 

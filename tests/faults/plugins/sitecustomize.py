@@ -12,6 +12,7 @@ import time
 SEGV = b"artylyze-test:SEGV"
 HANG = b"artylyze-test:HANG"
 WORKER = b"artylyze-test:WORKER"
+GREEDY = b"artylyze-test:GREEDY"
 
 
 def _poison_pillow() -> None:
@@ -28,6 +29,9 @@ def _poison_pillow() -> None:
             time.sleep(3600)
         while HANG in data:
             time.sleep(3600)
+        taken = []
+        while GREEDY in data:
+            taken.append(bytes(1 << 28))  # which is not written to
         return honest(fp, *args, **kwargs)
 
     Image.open = fatal
