@@ -28,8 +28,8 @@ from artylyze.wording import counted
 if TYPE_CHECKING:
     from types import TracebackType
 
-LINE_EVERY = 5.0
-"""Seconds between two JSON lines."""
+LINE_EVERY, SAME_LINE_EVERY = 5.0, 60.0
+"""Seconds between two JSON lines, and between two where nothing was done meanwhile."""
 
 WIDTH, REFRESH = 30, 0.2
 """A bar in a notebook: its characters, and the seconds between two updates."""
@@ -135,8 +135,11 @@ class Reporter:
             self._bar.update(self._task, completed=self._count.done, errors=counted(self._count.errors, "error"))
 
     def _lines(self) -> None:
+        at, before = time.monotonic(), None
         while not self._stop.wait(LINE_EVERY):
-            if self._count.done < self._count.rows:  # the last line is printed when the count ends
+            same = before == (self._count, self._count.done) and time.monotonic() - at < SAME_LINE_EVERY
+            if self._count.done < self._count.rows and not same:  # the last line is printed when the count ends
+                at, before = time.monotonic(), (self._count, self._count.done)
                 self._line()
 
     def _line(self) -> None:

@@ -1,4 +1,4 @@
-"""Joins a Ray cluster, or starts Ray on this machine, without its console output; lists the cluster's resources.
+"""Joins a Ray cluster, or starts Ray here, without its console output; says what the cluster has, and what it lacks.
 
 Ray is imported when a function needs it: which cluster RAY_ADDRESS names is asked by commands that start without Ray.
 """
@@ -8,11 +8,20 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Collection
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.filesize import decimal
+
 from artylyze.errors import ArtylyzeError
+from artylyze.wording import shortened
+
+LOOK_EVERY = 10.0
+"""Seconds between two looks at what waits for room on the cluster."""
 
 if TYPE_CHECKING:
     from artylyze.progress import Watcher
@@ -121,3 +130,72 @@ def living_nodes() -> set[str]:
     import ray
 
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def reporting_waits(say: Callable[[str], None]) -> Iterator[None]:
+    """While the body runs, say what has no room on the cluster, and again when that changes; a thread calls `say`."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        before = None
+        while not ended.wait(LOOK_EVERY):
+            waiting = describe_waits(cluster_status())
+            if waiting != before and (waiting or before):
+                say(waiting or "The cluster has room for all that was asked for.")
+            before = waiting
+
+    thread = threading.Thread(target=watch, name="artylyze-waits", daemon=True)
+    if may_grow():
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if thread.is_alive():
+            thread.join()
+
+
+def cluster_status() -> Any:
+    """Return what `ray status` prints, as Ray's GetClusterStatusReply."""
+    import ray
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # type: ignore[attr-defined]
+
+    return GetClusterStatusReply.FromString(
+        GcsClient(ray.get_runtime_context().gcs_address).get_cluster_status(timeout_s=5)
+    )
+
+
+def describe_waits(status: Any) -> str | None:
+    """Say what tasks and actors the cluster has no room for, and what its autoscaler does; None if all have room."""
+    demands = [
+        (one.request.resources_bundle, one.count) for one in status.cluster_resource_state.pending_resource_requests
+    ]
+    if not demands:
+        return None
+    scaler = status.autoscaling_state
+    starting = Counter({f"{one.ray_node_type_name} (requested)": one.count for one in scaler.pending_instance_requests})
+    starting.update(f"{one.ray_node_type_name} ({one.details.split(' ')[0]})" for one in scaler.pending_instances)
+    nodes = ", ".join(f"{count} x {name}" for name, count in sorted(starting.items()))
+    wanted = ", ".join(f"{count} x {_bundle(each)}" for each, count in demands)
+    sentences = [
+        f"Waiting for room on the Ray cluster for {wanted}.",
+        f"Its autoscaler is starting {nodes}." if nodes else "Its autoscaler reports no node that is starting.",
+        *(
+            f"It could not start {one.count} x {one.ray_node_type_name}: {shortened(one.reason, 300)}."
+            for one in scaler.failed_instance_requests
+        ),
+    ]
+    if impossible := {_bundle(one.resources_bundle) for one in scaler.infeasible_resource_requests}:
+        sentences.append(f"No node that it may start has room for {', '.join(sorted(impossible))}.")
+    return " ".join(sentences)
+
+
+def _bundle(resources: Mapping[str, float]) -> str:
+    """Resources of one task or actor, such as {CPU: 1, memory: 8.0 GB}."""
+    amounts = {
+        name: decimal(int(amount)) if name in ("memory", "object_store_memory") else f"{amount:g}"
+        for name, amount in sorted(resources.items())
+    }
+    return "{" + ", ".join(f"{name}: {amount}" for name, amount in amounts.items()) + "}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import finding_tables, report, soak_figures, study_table
+from benchmarks import estimate, finding_tables, report, soak_figures, study_table
 
 ROOT = report.ROOT
 README, DOCS = "README.md", "docs/benchmarks"
@@ -241,6 +241,7 @@ SECTIONS = {
     "pixels": Section(SPEED, ("features",), pixels),
     "gpu": Section(SPEED, ("gpu-nvidia-h200",), gpu),
     "scale": Section(SCALE, ("scale",), report.scale_section),
+    "ten-million": Section(SCALE, ("tag-models",), estimate.section),
     "parts": Section(SCALE, ("parts",), parts),
     "search": Section(FINDING, ("search",), finding_tables.search),
     "duplicates": Section(FINDING, ("duplicates", "duplicates-paintings_2"), finding_tables.duplicates),

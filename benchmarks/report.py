@@ -59,6 +59,8 @@ SCALE_NAMES = {
     "report-clusters": "report --clusters",
 }
 
+SHARES = tuple(f"{stage}_share" for stage in ("fetch", "decode", "inference", "commit", "idle", "other"))
+"""Shares of the time of the workers of `tag`."""
 FIELDS = {
     "finetune": ("first_epoch_per_second", "further_epochs_per_second", "peak_mib"),
     "sweep": ("trainings", "seconds"),
@@ -66,6 +68,7 @@ FIELDS = {
     "cluster-gmm": ("seconds", "peak_mib", "log_likelihood"),
     "cluster-elbow": ("seconds", "peak_mib"),
     "startup": ("seconds",),
+    "scaling": ("steady_per_second", "efficiency", *SHARES, "shards_per_second", "build_seconds"),
 }
 """What tables show of other benchmarks than those of `tag`."""
 HEADINGS = {
@@ -76,6 +79,11 @@ HEADINGS = {
     "trainings": "trainings",
     "inertia": "inertia",
     "log_likelihood": "log-likelihood",
+    "steady_per_second": "images/s, start-up left out",
+    "efficiency": "of as many times 1 node",
+    "shards_per_second": "shards/s",
+    "build_seconds": "s before the first",
+    **{share: share.removesuffix("_share") for share in SHARES},
 }
 
 Figures = Mapping[str, Mapping[str, Any]]

@@ -24,7 +24,7 @@ from artylyze.errors import ArtylyzeError, ImageError, InputError, StorageError,
 from artylyze.images import decode
 from artylyze.progress import Watcher
 from artylyze.storage import Store, fetch, open_store
-from benchmarks import cluster, finetune, report, scale, sweep, tag
+from benchmarks import cluster, finetune, report, scale, scaling, sweep, tag
 from benchmarks.measure import ARTYLYZE, ContestantError, run_contestant
 from benchmarks.peers import SIZE
 from benchmarks.picture import Panel, draw
@@ -48,17 +48,14 @@ LEAST = {"cluster": 100, "train": 100}
 """Images without which a benchmark says nothing."""
 PANELS = (
     "steady_per_second",
+    "efficiency",
     "per_second",
     "first_epoch_per_second",
     "further_epochs_per_second",
     "seconds",
     "peak_mib",
 )
-HEADINGS = {
-    "steady_per_second": "images/s, start-up left out",
-    "per_second": "images/s, with start-up",
-    **report.HEADINGS,
-}
+HEADINGS = {"per_second": "images/s, with start-up", **report.HEADINGS}
 
 
 @dataclass(frozen=True)
@@ -285,6 +282,11 @@ def _scale(work: Work) -> list[Result]:
     return [scale.run(work.scratch / "results", rows=rows, scratch=work.scratch)]
 
 
+def _scaling(work: Work) -> list[Result]:
+    """Tagging on Ray nodes of one CPU, all on this machine."""
+    return [scaling.measure(work.images, work.scratch, quick=work.request.quick)]
+
+
 def _cluster(work: Work) -> list[Result]:
     folder, catalog = work.scratch / "images", work.scratch / "catalog"
     folder.mkdir()
@@ -304,6 +306,7 @@ BENCHMARKS: Mapping[str, Callable[[Work], list[Result]]] = {
     "memory": _memory,
     "startup": _startup,
     "scale": _scale,
+    "scaling": _scaling,
 }
 
 

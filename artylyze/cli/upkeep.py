@@ -144,7 +144,8 @@ def cache(
 @commands.command()
 def bench(
     what: Annotated[
-        list[str] | None, typer.Argument(help="tag, train, cluster, memory, startup, scale, or all. Default: all.")
+        list[str] | None,
+        typer.Argument(help="tag, train, cluster, memory, startup, scale, scaling, or all. Default: all."),
     ] = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Where the results go: a folder or s3://, gs://, az://bucket/prefix.")

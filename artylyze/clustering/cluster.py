@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from rich.filesize import decimal
 from artylyze.clustering import choice, em
 from artylyze.clustering.assign import assign_pieces, assignments, left_out
 from artylyze.clustering.draws import read_sample, row_keys
+from artylyze.clustering.gpu_node import PROGRAM, is_needed, on_gpu_node
 from artylyze.clustering.kmeans import Fit, KMeans, kmeans_for
 from artylyze.clustering.request import K_RANGE
 from artylyze.clustering.scores import score_fits
@@ -71,8 +73,30 @@ class Plan:
     seconds_at_most: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """What a fit found.
+
+    Attributes:
+        clusters: with the assignments of the rows that were fitted.
+        picture: elbow.png, None where one k was fitted.
+        pieces: all rows, where those that were fitted are a sample of them.
+    """
+
+    clusters: Clusters
+    picture: bytes | None
+    pieces: Pieces | None
+
+
 def plan(request: ClusterRequest, watcher: Watcher) -> Plan:
-    """Say what a request would do and cost, from the data and a short probe of this machine."""
+    """Say what a request would do and cost, from the data and a short probe of this machine, or of a GPU node."""
+    if is_needed(request.device):
+        memory = _memory_bytes(request, open_pieces(request.source))
+        return on_gpu_node(partial(_plan, replace(request, device="cuda")), memory, watcher)
+    return _plan(request, watcher)
+
+
+def _plan(request: ClusterRequest, watcher: Watcher) -> Plan:
     vectors, pieces = _vectors(request, watcher)
     ks = _ks(request, vectors, watcher, sample=pieces is not None)
     rows, dim = vectors.matrix.shape
@@ -82,19 +106,50 @@ def plan(request: ClusterRequest, watcher: Watcher) -> Plan:
         components, points = len(projection.components), projection.apply(vectors.matrix)
         device = resolve_device(request.device)
         seconds = em.seconds_per_step(points, projection, max(ks), request.covariance, request.seed, device)
-    memory = rows * (2 * dim + (components or 0) * 2 + max(ks) * 2) * 4
+    memory = peak_bytes(rows, dim, components or 0, max(ks))
     return Plan(rows, dim, dict(vectors.left_out), ks, components, memory, seconds, seconds * em.STEPS)
+
+
+def peak_bytes(rows: int, dim: int, components: int, k: int) -> int:
+    """Memory of a fit at its peak, besides the program's own: the matrix, points, shares, and a copy of each."""
+    return rows * (2 * dim + 2 * components + 2 * k) * 4
+
+
+def _memory_bytes(request: ClusterRequest, pieces: Pieces) -> int:
+    """Memory that a fit may take, from what is known before a vector is read."""
+    rows = pieces.vectors if request.sample is None else min(pieces.vectors, 2 * request.sample)  # see read_sample
+    components = request.components if "gmm" in request.algorithms else 0
+    return PROGRAM + peak_bytes(rows, pieces.dim, components, request.k or request.k_range[1])
 
 
 def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     """Cluster, and write the folder.
 
+    Where RAY_ADDRESS names a cluster and this machine has no GPU, as the head of a cluster, `device="cuda"` fits in a
+    task on one of its GPU nodes.
+
     Raises:
         InputError: for a source that cannot be clustered: one image, too few different rows, several models.
         UsageError: for an output that is a file or a catalog.
     """
-    began, device = time.monotonic(), resolve_device(request.device)
+    began = time.monotonic()
     check_folder(request.output)
+    if is_needed(request.device):
+        memory = _memory_bytes(request, open_pieces(request.source))
+        fitted = on_gpu_node(partial(fit, replace(request, device="cuda")), memory, watcher)
+    else:
+        fitted = fit(request, watcher)
+    run = {**fitted.clusters.run, "seconds": round(time.monotonic() - began, 2)}
+    clusters = replace(fitted.clusters, run=run)
+    if fitted.pieces is not None:
+        return _assign_all(clusters, fitted.pieces, fitted.picture, watcher, began)
+    write_clusters(clusters, fitted.picture)
+    return clusters
+
+
+def fit(request: ClusterRequest, watcher: Watcher) -> _Fitted:
+    """Fit on this machine, writing nothing; raise InputError for a source that cannot be clustered."""
+    device = resolve_device(request.device)
     vectors, pieces = _vectors(request, watcher)
     ks = _ks(request, vectors, watcher, sample=pieces is not None)
     matrix, keys = vectors.matrix, row_keys(vectors.ids.to_pylist())
@@ -102,20 +157,20 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
     sketches = _sketches(kmeans, ks, watcher) if len(ks) > 1 else {}
     chosen, why = _elbow(sketches) if sketches else (ks[0], _given(request, ks[0]))
     watcher.say(f"Fitting k = {chosen}: {why}")
-    fit = kmeans.fit(chosen)
-    mixture, bics, em_summary = _mixtures(request, vectors, sketches, fit, device, watcher)
+    best = kmeans.fit(chosen)
+    mixture, bics, em_summary = _mixtures(request, vectors, sketches, best, device, watcher)
     watcher.say("Scoring")
     tried = score_fits(matrix, sketches, bics, request.seed)
     bic = {chosen: em_summary["bic"]} if em_summary else {}
-    final = asdict(score_fits(matrix, {chosen: fit}, bic, request.seed)[chosen])
-    stable = stability(matrix, fit.labels, chosen, keys, request.seed)
+    final = asdict(score_fits(matrix, {chosen: best}, bic, request.seed)[chosen])
+    stable = stability(matrix, best.labels, chosen, keys, request.seed)
     scores = {"chosen": chosen, "why": why, "fitted": final, "stability": asdict(stable) if stable else None}
     scores["preferred"] = choice.preferred(tried, chosen) if len(tried) > 1 else None
     scores["k"] = {str(k): asdict(of_k) for k, of_k in sorted(tried.items())} or {str(chosen): final}
-    kept = fit if "kmeans" in request.algorithms else None
+    kept = best if "kmeans" in request.algorithms else None
     clusters = Clusters(
         request.output,
-        _run(request, vectors, chosen, why, device) | {"em": em_summary, "seconds": round(time.monotonic() - began, 2)},
+        _run(request, vectors, chosen, why, device) | {"em": em_summary},
         assignments(vectors, kept, mixture),
         None if kept is None else kept.centroids,
         mixture,
@@ -125,10 +180,7 @@ def cluster(request: ClusterRequest, watcher: Watcher) -> Clusters:
         " (random weights)" if vectors.random_weights else ""
     )
     picture = choice.draw(title, tried, chosen) if len(tried) > 1 else None
-    if pieces is not None:
-        return _assign_all(clusters, pieces, picture, watcher, began)
-    write_clusters(clusters, picture)
-    return clusters
+    return _Fitted(clusters, picture, pieces)
 
 
 def _assign_all(fitted: Clusters, pieces: Pieces, picture: bytes | None, watcher: Watcher, began: float) -> Clusters:

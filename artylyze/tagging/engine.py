@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from artylyze.errors import ArtylyzeError, ImageError, StorageError
 from artylyze.ray_session import cluster_address
+from artylyze.wording import counted
 
 if TYPE_CHECKING:
     from artylyze.catalog.parts import Receipt
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from artylyze.models.runtimes import Device
     from artylyze.progress import Watcher
     from artylyze.tagging.shard import ShardSettings
+    from artylyze.tagging.stages import Spent
 
 ENGINES = ("auto", "local", "ray")
 
@@ -32,9 +34,11 @@ class Workers:
     Attributes:
         device: `cpu` or `cuda`.
         precision: of inference.
-        taggers: workers that hold the model: one for each GPU, or for each core.
-        readers: workers that fetch and decode, where that is a stage of its own.
+        taggers: workers that hold the model, at most: one for each GPU, or for each core.
+        readers: workers that fetch and decode, at most, where that is a stage of its own.
         separate: whether reading, tagging and committing are three stages, as they are with a GPU.
+        first_taggers: of the taggers, those that the run begins with; more follow as the cluster grows. None: all.
+        first_readers: the same of the readers.
     """
 
     device: str
@@ -42,10 +46,18 @@ class Workers:
     taggers: int
     readers: int
     separate: bool
+    first_taggers: int | None = None
+    first_readers: int | None = None
 
 
 class Engine(Protocol):
-    """Drives the shards of a run."""
+    """Drives the shards of a run.
+
+    Attributes:
+        spent: what its workers spent on the shards that were committed.
+    """
+
+    spent: Spent
 
     def resolve_device(self, device: str) -> Device:
         """Resolve `auto` to what there is."""
@@ -55,8 +67,8 @@ class Engine(Protocol):
 
         Args:
             spec: of the run: device and precision.
-            taggers: workers that hold the model; None: one for each GPU or core that is there.
-            readers: workers that fetch and decode; None: one for each core that is there.
+            taggers: workers that hold the model; None: one for each GPU or core that there is, or that comes.
+            readers: workers that fetch and decode; None: one for each core that there is, or that comes.
             separate: whether the stages are separate; None: with a GPU only.
 
         Raises:
@@ -71,6 +83,14 @@ class Engine(Protocol):
         Raises:
             StorageError: if the storage refuses every image, or what a worker wants to commit.
         """
+
+
+def describe_start(workers: Workers, shards: int) -> str:
+    """Say how many of the workers that hold the model begin with that many shards."""
+    most = min(workers.taggers, shards)
+    first = min(most, workers.first_taggers or most)
+    more = "" if first == most else ", and more as the cluster grows"
+    return f"starting {counted(first, 'worker')}{more}"
 
 
 def choose_engine(engine: str, watcher: Watcher | None = None) -> Literal["local", "ray"]:

@@ -37,10 +37,11 @@ from artylyze.models.runtimes import resolve_precision
 from artylyze.progress import Watcher
 from artylyze.ray_session import cluster_address
 from artylyze.storage import Store, fetch, is_url, open_store
-from artylyze.tagging.engine import Engine, choose_engine
+from artylyze.tagging.engine import Engine, choose_engine, describe_start
 from artylyze.tagging.planning import Plan, check, nothing_to_do, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings, rows_to_read
+from artylyze.tagging.stages import describe as describe_stages
 from artylyze.wording import counted
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ def _plan_and_connect(request: TagRequest, watcher: Watcher, folder: str) -> tup
 
     if planned.done():
         planned.result()  # an error in the plan is raised before Ray starts
-    engine = RayEngine()
+    engine = RayEngine(watcher.say)
     prepared = planned.result()
     if prepared is not None:
         watcher.say(f"Ray's own logs: {engine.logs}")
@@ -185,17 +186,18 @@ def drive(request: TagRequest, plan: Plan, engine: Engine, watcher: Watcher, *, 
             settings = replace(settings, canary=probe_images(settings.manifest))
             workers = engine.choose_workers(spec, request.workers, request.readers, request.separate)
             watcher.say(
-                f"Tagging {counted(spec.rows - resumed, 'image')} in {counted(len(pending), 'shard')}: starting "
-                f"{counted(min(workers.taggers, len(pending)), 'worker')}, each of which loads the model ..."
+                f"Tagging {counted(spec.rows - resumed, 'image')} in {counted(len(pending), 'shard')}: "
+                f"{describe_start(workers, len(pending))}; each loads the model ..."
             )
             watcher.start(spec.rows, resumed, "Tagging")
             with closing(engine.tag_shards(settings, plan.bundle, pending, workers)) as receipts:
                 _follow(receipts, lease, list(there.values()), watcher)
+            watcher.say(describe_stages(engine.spent))
             there |= read_receipts(store, spec.run_id, pending, committed=True)
         else:
             watcher.say(f"The run {spec.run_id} is complete already: every image of it is committed.")
         lease.check()
-        snapshot = _publish(request, plan, spec, store, there)
+        snapshot = _publish(request, plan, spec, store, there, engine)
         write_snapshot(request.output, snapshot, replaces=replaces, conditional=conditional)
         lease.update(state="done")
     return Outcome(spec.run_id, snapshot, spec.rows - resumed, resumed, monotonic() - began)
@@ -243,7 +245,9 @@ def _follow(receipts: Iterable[Receipt], lease: Lease, there: Sequence[Receipt],
         watcher.advance(receipt.rows, receipt.rows - receipt.ok)
 
 
-def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there: Mapping[int, Receipt]) -> Snapshot:
+def _publish(
+    request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there: Mapping[int, Receipt], engine: Engine
+) -> Snapshot:
     """Write _SUCCESS.json from what is stored, and return the snapshot that follows."""
     receipts = [there[shard.index] for shard in spec.shards]
     new = tuple(Part.committed(spec.run_id, receipt) for receipt in receipts)
@@ -261,7 +265,10 @@ def _publish(request: TagRequest, plan: Plan, spec: RunSpec, store: Store, there
             f"Another run has replaced the snapshot of {request.output} since. Run the same command again."
         )
     own = replace(snapshot, parts=new)
-    write_success(store, {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors})
+    write_success(
+        store,
+        {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors, "stages": engine.spent.as_dict()},
+    )
     return snapshot
 
 

@@ -24,6 +24,7 @@ from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
 from artylyze.tagging.engine import Workers, as_run_error
 from artylyze.tagging.shard import Images, Rows, ShardReader, ShardSettings, Tagger, commit_rows, sources, to_tag
+from artylyze.tagging.stages import Clock, Spent, timed
 from artylyze.workers.process import TaggerProcess
 from artylyze.workers.protocol import Seen
 from artylyze.workers.supervision import cores
@@ -43,6 +44,9 @@ POLL = 0.2
 
 class LocalEngine:
     """Drives the shards of a run on this machine."""
+
+    def __init__(self) -> None:
+        self.spent = Spent()
 
     def resolve_device(self, device: str) -> Device:
         """Resolve `auto` to what this machine has."""
@@ -69,13 +73,13 @@ class LocalEngine:
         """Tag shards and yield their receipts as they are committed: see `Engine`."""
         bundle = bundle.for_device(workers.device)
         if not workers.separate:
-            return _through(shards, [_Stage(lambda _: _Fused(settings, bundle), workers.taggers)])
+            return _through(shards, [_Stage(lambda _: _Fused(settings, bundle, self.spent), workers.taggers)])
         return _through(
             shards,
             [
-                _Stage(lambda _: _Read(settings), workers.readers),
-                _Stage(lambda number: _Tag(bundle, workers, number), workers.taggers),
-                _Stage(lambda _: _Commit(settings), COMMITTERS * workers.taggers),
+                _Stage(lambda _: _Read(settings, self.spent), workers.readers),
+                _Stage(lambda number: _Tag(bundle, workers, number, self.spent), workers.taggers),
+                _Stage(lambda _: _Commit(settings, self.spent), COMMITTERS * workers.taggers),
             ],
         )
 
@@ -96,8 +100,9 @@ class _Worker(Protocol):
 class _Fused:
     """Reads, tags and commits shards."""
 
-    def __init__(self, settings: ShardSettings, bundle: Bundle) -> None:
+    def __init__(self, settings: ShardSettings, bundle: Bundle, spent: Spent) -> None:
         self._settings = settings
+        self._spent = spent
         self._rows = Rows(settings)
         self._process = TaggerProcess(
             lambda: bundle,
@@ -113,11 +118,17 @@ class _Fused:
         except BaseException:
             self._process.close()
             raise
+        self._clock = Clock()
 
     def __call__(self, shard: Shard) -> Receipt:
-        planned = self._rows.planned(shard)
-        outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
-        return commit_rows(self._settings, shard, planned, outcomes, outputs)
+        with self._clock.shard() as spent:
+            planned = self._rows.planned(shard)
+            outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
+            spent |= self._process.process.take_seconds()
+            with timed(spent, "commit"):
+                receipt = commit_rows(self._settings, shard, planned, outcomes, outputs)
+        self._spent.add("workers", spent, len(outcomes))
+        return receipt
 
     def stop(self) -> None:
         self._process.stop()
@@ -142,12 +153,17 @@ class _ShardOutputs:
 class _Read:
     """Reads the images of shards."""
 
-    def __init__(self, settings: ShardSettings) -> None:
+    def __init__(self, settings: ShardSettings, spent: Spent) -> None:
         self._rows = Rows(settings)
         self._reader = ShardReader(settings)
+        self._spent, self._clock = spent, Clock()
 
     def __call__(self, shard: Shard) -> _ShardImages:
-        return _ShardImages(shard, self._reader.read(to_tag(self._rows.planned(shard))))
+        with self._clock.shard() as spent:
+            images = self._reader.read(to_tag(self._rows.planned(shard)))
+            spent |= self._reader.take_seconds()
+        self._spent.add("readers", spent, len(images.outcomes))
+        return _ShardImages(shard, images)
 
     def stop(self) -> None:
         self._reader.stop()
@@ -159,15 +175,18 @@ class _Read:
 class _Tag:
     """Tags the images of shards on one device."""
 
-    def __init__(self, bundle: Bundle, workers: Workers, number: int) -> None:
+    def __init__(self, bundle: Bundle, workers: Workers, number: int, spent: Spent) -> None:
         if workers.device == "cuda":
             import torch
 
             torch.cuda.set_device(number)  # of this thread
         self._tagger = Tagger(bundle, workers.device, workers.precision)
+        self._spent, self._clock = spent, Clock("inference")
 
     def __call__(self, item: _ShardImages) -> _ShardOutputs:
-        outputs = self._tagger.tag(item.images.pixels)
+        with self._clock.shard() as seconds:
+            outputs = self._tagger.tag(item.images.pixels)
+        self._spent.add("taggers", seconds)
         return _ShardOutputs(item.shard, item.images.outcomes, outputs)  # without the pixels
 
     def stop(self) -> None: ...
@@ -178,13 +197,17 @@ class _Tag:
 class _Commit:
     """Commits the rows of shards."""
 
-    def __init__(self, settings: ShardSettings) -> None:
+    def __init__(self, settings: ShardSettings, spent: Spent) -> None:
         self._settings = settings
         self._rows = Rows(settings)
+        self._spent, self._clock = spent, Clock("commit")
 
     def __call__(self, item: _ShardOutputs) -> Receipt:
-        planned = self._rows.planned(item.shard)
-        return commit_rows(self._settings, item.shard, planned, item.outcomes, item.outputs)
+        with self._clock.shard() as seconds:
+            planned = self._rows.planned(item.shard)
+            receipt = commit_rows(self._settings, item.shard, planned, item.outcomes, item.outputs)
+        self._spent.add("committers", seconds)
+        return receipt
 
     def stop(self) -> None: ...
 

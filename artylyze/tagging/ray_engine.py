@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from collections.abc import Generator, Sequence
+import sys
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import ray
 import ray.data
+from ray.data._internal.cluster_autoscaler.resource_utilization_gauge import ClusterUtil
 
 from artylyze import errors
 from artylyze.catalog.parts import Receipt
@@ -28,7 +30,7 @@ from artylyze.catalog.run import RunSpec, run_store
 from artylyze.errors import ArtylyzeError, InputError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
-from artylyze.ray_session import connect, end_actors, living_nodes, may_grow, resources
+from artylyze.ray_session import connect, end_actors, living_nodes, may_grow, reporting_waits, resources
 from artylyze.tagging.attempts import Attempts
 from artylyze.tagging.engine import Workers, as_run_error, unreadable
 from artylyze.tagging.shard import (
@@ -40,6 +42,7 @@ from artylyze.tagging.shard import (
     sources,
     to_tag,
 )
+from artylyze.tagging.stages import Clock, Seconds, Spent, timed
 from artylyze.workers.process import TaggerProcess
 from artylyze.workers.supervision import end_with_parent
 
@@ -55,12 +58,24 @@ _RUNNING: list[ray.data.Dataset] = []
 COMMIT_CPUS = 0.1
 """Logical CPUs of each of them."""
 
+MANY_SHARDS = 2_000
+"""Shards that Ray takes seconds to accept, before the first worker starts."""
+
+Pool = tuple[int, int]
+"""Actors of a stage: at first and at most."""
+
 
 class RayEngine:
-    """Drives the shards of a run on the Ray cluster that the environment names, or one that it starts here."""
+    """Drives the shards of a run on the Ray cluster that the environment names, or one that it starts here.
 
-    def __init__(self) -> None:
+    Args:
+        say: is told what the run waits for, by another thread.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
         self.logs = connect()
+        self.spent = Spent()
+        self._say = say
 
     def resolve_device(self, device: str) -> Device:
         """Resolve `auto` to what the cluster has; one that autoscales may still grow the GPUs that are asked for."""
@@ -69,21 +84,30 @@ class RayEngine:
         return resolve_device("cpu" if device == "auto" else device)
 
     def choose_workers(self, spec: RunSpec, taggers: int | None, readers: int | None, separate: bool | None) -> Workers:
-        """Choose a fixed number of workers for the cluster as it stands: see `Engine`.
+        """Choose the number of workers: see `Engine`.
 
-        An autoscaling cluster grows to what is asked for.
+        A number that was given is asked for at once, and an autoscaling cluster grows to it. Where none was given, the
+        workers on such a cluster follow it: they begin with what is there, and Ray Data asks for more and more.
         """
-        there = resources()
-        cpus = max(1, int(there.get("CPU", 1)))
+        there, grows, many = resources(), may_grow(), len(spec.shards)
+        cpus, gpus = max(1, int(there.get("CPU", 1))), int(there.get("GPU", 0))
         if spec.device == "cpu":
-            return Workers(spec.device, spec.precision, taggers or cpus, readers or cpus, bool(separate))
-        gpus = int(there.get("GPU", 0))
-        if not may_grow() and gpus < (taggers or 1):
-            raise InputError(
-                f"The run needs {taggers or 1} GPUs and the Ray cluster has {gpus}. Run where they are; to begin on "
-                "CPUs give `device='cpu'`."
-            )
-        return Workers(spec.device, spec.precision, taggers or max(1, gpus), readers or cpus, separate=True)
+            first = (taggers or cpus, readers or cpus)
+        else:
+            if not grows and gpus < (taggers or 1):
+                raise InputError(
+                    f"The run needs {taggers or 1} GPUs and the Ray cluster has {gpus}. Run where they are; to begin "
+                    "on CPUs give `device='cpu'`."
+                )
+            first_taggers = taggers or max(1, gpus)
+            committing = COMMIT_CPUS * COMMITTERS * first_taggers
+            first = (first_taggers, readers or (max(1, int(cpus - committing)) if grows else cpus))
+        most_taggers, most_readers = (
+            given or (max(least, many) if grows else least)
+            for given, least in zip((taggers, readers), first, strict=True)
+        )
+        in_stages = spec.device != "cpu" or bool(separate)
+        return Workers(spec.device, spec.precision, most_taggers, most_readers, in_stages, *first)
 
     def tag_shards(
         self, settings: ShardSettings, bundle: Bundle, shards: Sequence[Shard], workers: Workers
@@ -95,14 +119,18 @@ class RayEngine:
         """
         if not shards:
             return
-        workers = replace(workers, taggers=min(workers.taggers, len(shards)), readers=min(workers.readers, len(shards)))
+        if len(shards) >= MANY_SHARDS:
+            self._say(f"Handing {len(shards):,} shards to Ray ...")
         dataset = build(settings, ray.put(bundle.for_device(workers.device)), shards, workers)
         _RUNNING.append(dataset)
         try:
-            batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-            for batch in batches:
-                for text in batch.column("receipt").to_pylist():
-                    yield Receipt(**json.loads(text))
+            holds_nodes = may_grow()
+            with reporting_waits(self._say):
+                for number, receipt in enumerate(self._receipts(dataset), 1):
+                    yield receipt
+                    if holds_nodes and len(shards) - number <= resources().get("CPU", 0):
+                        let_idle_nodes_go(dataset)
+                        holds_nodes = False
         except ray.exceptions.RayError as error:
             raise _ours(error) from error
         finally:
@@ -110,9 +138,30 @@ class RayEngine:
             if not _RUNNING and ray.is_initialized():
                 end_actors([stage.__name__ for stage in (FusedStage, ReadStage, TagStage, CommitStage)])
 
+    def _receipts(self, dataset: ray.data.Dataset) -> Generator[Receipt]:
+        batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for batch in batches:
+            for row in batch.to_pylist():
+                for kind, seconds in json.loads(row["spent"]).items():
+                    self.spent.add(kind, seconds)
+                self.spent.images += row["images"]
+                yield Receipt(**json.loads(row["receipt"]))
+
+
+def let_idle_nodes_go(dataset: ray.data.Dataset) -> None:
+    """Take back what Ray Data asks the autoscaler for: twice as much as there is, as long as the cluster is busy.
+
+    Ray Data gives up its idle actors when no shard is left for them, but repeats its last request for as long as the
+    run lasts, for which the autoscaler starts and keeps nodes.
+    """
+    autoscaler: Any = dataset._current_executor._cluster_autoscaler  # type: ignore[union-attr]
+    never = sys.float_info.max
+    autoscaler._cluster_scaling_up_util_threshold = ClusterUtil(never, never, never, never)
+    autoscaler._last_resource_request = []
+
 
 def _reader_cpus(workers: Workers) -> float:
-    """Logical CPUs that each reader asks for: all of them and the committers fit on the cluster as it stands."""
+    """Logical CPUs that each reader asks for: all of them and the committers fit on a cluster that does not grow."""
     if workers.device == "cpu":
         return 0.4
     free = resources().get("CPU", 1) - COMMIT_CPUS * COMMITTERS * workers.taggers
@@ -128,40 +177,62 @@ def build(settings: ShardSettings, bundle: Any, shards: Sequence[Shard], workers
         shards: in the order in which they are to be tagged.
         workers: how to spread them.
     """
-    dataset = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards))
+    dataset = as_dataset(shards)
+
+    def pool(most: int, first: int | None, each: int = 1) -> Pool:
+        most = min(most, len(shards))
+        return each * min(most, first or most), each * most
+
+    taggers = pool(workers.taggers, workers.first_taggers)
     if not workers.separate:
-        return _stage(dataset, FusedStage, workers.taggers, {"num_cpus": 1}, settings, bundle)
+        return stage(dataset, FusedStage, taggers, {"num_cpus": 1}, settings, bundle)
+    readers = pool(workers.readers, workers.first_readers)
+    committers = pool(workers.taggers, workers.first_taggers, COMMITTERS)
     # A GPU's worker asks for no CPU: readers, which are placed first, could leave it none beside its GPU.
     holds_model = {"num_cpus": 0, "num_gpus": 1} if workers.device == "cuda" else {"num_cpus": 0.35}
-    read = _stage(dataset, ReadStage, workers.readers, {"num_cpus": _reader_cpus(workers)}, settings)
-    tagged = _stage(read, TagStage, workers.taggers, holds_model, settings, bundle, workers)
-    committed = _stage(tagged, CommitStage, COMMITTERS * workers.taggers, {"num_cpus": COMMIT_CPUS}, settings)
-    _bound_memory(committed, settings, shards, workers)
+    cpus = _reader_cpus(replace(workers, taggers=taggers[0], readers=readers[0]))
+    read = stage(dataset, ReadStage, readers, {"num_cpus": cpus}, settings)
+    tagged = stage(read, TagStage, taggers, holds_model, settings, bundle, workers)
+    committed = stage(tagged, CommitStage, committers, {"num_cpus": COMMIT_CPUS}, settings)
+    if readers[0] == readers[1] and taggers[0] == taggers[1]:
+        _bound_memory(committed, settings, shards, readers[1] + 2 * taggers[1] + 1)
     return committed
 
 
-def _stage(
-    dataset: ray.data.Dataset, stage: type, count: int, resources: dict[str, Any], *arguments: Any
+def as_dataset(shards: Sequence[Shard]) -> ray.data.Dataset:
+    """Return a dataset with a block of one row for each shard.
+
+    Most of its time is Ray's put of each block; `from_items` took 1.2 times as long. `ray.data.range` reads in tasks of
+    its own, which wait for ever where the actors hold all CPUs.
+    """
+    dataset: ray.data.Dataset = ray.data.from_blocks([pa.Table.from_pylist([asdict(shard)]) for shard in shards])
+    return dataset
+
+
+def stage(
+    dataset: ray.data.Dataset, step: type, pool: Pool, resources: dict[str, Any], *arguments: Any
 ) -> ray.data.Dataset:
+    """Add a stage to a dataset: actors of the class `step`, made with `arguments`, which take blocks of one shard."""
     # Ray Data starts dead actors again, and tries their shards again, without a bound: `Attempts` has one.
     return dataset.map_batches(
-        stage,
+        step,
         fn_constructor_args=arguments,
         batch_size=1,  # a block has one row: one shard
         batch_format="pyarrow",
         zero_copy_batch=True,
-        compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
+        compute=ray.data.ActorPoolStrategy(min_size=pool[0], max_size=pool[1], max_tasks_in_flight_per_actor=2),
         **resources,
     )
 
 
-def _bound_memory(
-    dataset: ray.data.Dataset, settings: ShardSettings, shards: Sequence[Shard], workers: Workers
-) -> None:
-    """Bound the pixels between the stages: each tagger has one shard in hand and one waiting, each reader one."""
+def _bound_memory(dataset: ray.data.Dataset, settings: ShardSettings, shards: Sequence[Shard], held: int) -> None:
+    """Bound the pixels between the stages: each tagger has one shard in hand and one waiting, each reader one.
+
+    Where the pools follow the cluster, Ray Data's own bound does: half of the object stores that there are.
+    """
     shard_bytes = max(shard.rows for shard in shards) * settings.size**2 * 3
-    limit = shard_bytes * (workers.readers + 2 * workers.taggers + 1)
-    dataset.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=limit)
+    limits = ray.data.ExecutionResources(object_store_memory=shard_bytes * held)
+    dataset.context.execution_options.resource_limits = limits
 
 
 class Guard:
@@ -213,14 +284,18 @@ class FusedStage:
                 canary=settings.canary,
             )
             self._process.start()
+        self._clock = Clock()
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard, return its receipt."""
         shard = _shard(block)
-        with self._guard.shard(shard):
+        with self._clock.shard() as spent, self._guard.shard(shard):
             planned = self._rows.planned(shard)
             outcomes, outputs = self._process.read_and_tag(sources(to_tag(planned)))
-            return _receipt(commit_rows(self._settings, shard, planned, outcomes, outputs))
+            spent |= self._process.process.take_seconds()
+            with timed(spent, "commit"):
+                receipt = commit_rows(self._settings, shard, planned, outcomes, outputs)
+        return _receipt(receipt, len(outcomes), {"workers": spent})
 
 
 class ReadStage:
@@ -232,13 +307,17 @@ class ReadStage:
         with self._guard.start():
             self._rows = Rows(settings)
             self._reader = ShardReader(settings)
+        self._clock = Clock()
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard, add what was seen of its images, and their pixels."""
         shard = _shard(block)
-        with self._guard.shard(shard):
+        with self._clock.shard() as spent, self._guard.shard(shard):
             images = self._reader.read(to_tag(self._rows.planned(shard)))
-            return _with(block, outcomes=pickle.dumps(images.outcomes), pixels=images.pixels)
+            spent |= self._reader.take_seconds()
+        return _with(
+            block, outcomes=pickle.dumps(images.outcomes), pixels=images.pixels, readers=json.dumps(spent).encode()
+        )
 
 
 class TagStage:
@@ -250,13 +329,15 @@ class TagStage:
         self._guard = Guard(settings, "tag")
         with self._guard.start():
             self._tagger = Tagger(ray.get(bundle), workers.device, workers.precision)
+        self._clock = Clock("inference")
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard with pixels, put the model's outputs in their place."""
-        with self._guard.shard(_shard(block)):
+        with self._clock.shard() as spent, self._guard.shard(_shard(block)):
             pixels = np.frombuffer(_bytes(block, "pixels"), np.uint8).reshape(-1, self._size, self._size, 3)
             outputs = self._tagger.tag(pixels)
-            return _with(block.drop_columns("pixels"), outputs=pickle.dumps(outputs))
+        block = block.drop_columns("pixels")
+        return _with(block, outputs=pickle.dumps(outputs), taggers=json.dumps(spent).encode())
 
 
 class CommitStage:
@@ -268,22 +349,25 @@ class CommitStage:
         self._guard = Guard(settings, "commit")
         with self._guard.start():
             self._rows = Rows(settings)
+        self._clock = Clock("commit")
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Take a block of one shard with outputs, return its receipt."""
         shard = _shard(block)
-        with self._guard.shard(shard):
+        with self._clock.shard() as spent, self._guard.shard(shard):
             outputs: Outputs = pickle.loads(_bytes(block, "outputs"))  # noqa: S301 - written by TagStage a moment ago
             outcomes = pickle.loads(_bytes(block, "outcomes"))  # noqa: S301 - written by ReadStage
-            return _receipt(commit_rows(self._settings, shard, self._rows.planned(shard), outcomes, outputs))
+            receipt = commit_rows(self._settings, shard, self._rows.planned(shard), outcomes, outputs)
+        before = {kind: json.loads(bytes(_bytes(block, kind))) for kind in ("readers", "taggers")}
+        return _receipt(receipt, len(outcomes), {**before, "committers": spent})
 
 
 def _shard(block: pa.Table) -> Shard:
     return Shard(**{name: block.column(name)[0].as_py() for name in ("index", "start", "stop")})
 
 
-def _receipt(receipt: Receipt) -> pa.Table:
-    return pa.table({"receipt": [json.dumps(asdict(receipt))]})
+def _receipt(receipt: Receipt, images: int, spent: dict[str, Seconds]) -> pa.Table:
+    return pa.table({"receipt": [json.dumps(asdict(receipt))], "images": [images], "spent": [json.dumps(spent)]})
 
 
 def _with(block: pa.Table, **columns: bytes | npt.NDArray[np.uint8]) -> pa.Table:

@@ -130,6 +130,11 @@ class ShardReader:
         self._threads.close()
         self._process.close()
 
+    def take_seconds(self) -> dict[str, float]:
+        """Return what `read` spent on fetching and decoding since the last call."""
+        taken = self._process.take_seconds()
+        return {stage: taken[stage] for stage in ("fetch", "decode")}
+
     def read(self, rows: pa.Table) -> Images:
         """Read the images of manifest rows into one array.
 

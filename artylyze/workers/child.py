@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable
+from time import perf_counter
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from artylyze.errors import ImageError
 from artylyze.images import Decoded, decode
 from artylyze.images.palette import dominant_colors
 from artylyze.images.thumbnail import thumbnail
-from artylyze.workers.protocol import LENGTH, pack_header
+from artylyze.workers.protocol import LENGTH, TIMES, pack_header
 from artylyze.workers.supervision import accept, ready, send, watch
 
 GRACE = 5.0
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> None:
             headers: list[bytes] = []
             rows: list[memoryview] = []
             waiting: list[Decoded] = []
+            began, on_model = perf_counter(), 0.0
             for _ in range(*LENGTH.unpack(count)):
                 image = requests.read(*LENGTH.unpack(requests.read(LENGTH.size)))
                 decoded = _decode(image, size, max_pixels, deadline)
@@ -50,15 +52,19 @@ def main(arguments: list[str]) -> None:
                 if not isinstance(decoded, ImageError):
                     waiting.append(decoded)
                 if len(waiting) == together:
+                    before = perf_counter()
                     rows.append(finish(waiting))
+                    on_model += perf_counter() - before
                     waiting = []
             answer: list[bytes | memoryview] = [LENGTH.pack(sum(map(len, headers))), *headers]
             if waiting:
                 if len(headers) == 1:
                     send(link, answer)  # before the model's turn: the parent sees whose death it would be
                     answer = []
+                before = perf_counter()
                 rows.append(finish(waiting))
-            send(link, [*answer, *rows])
+                on_model += perf_counter() - before
+            send(link, [*answer, *rows, TIMES.pack(perf_counter() - began - on_model, on_model)])
 
 
 def _decode(data: bytes, size: int, max_pixels: int, deadline: float) -> Decoded | ImageError:

@@ -24,7 +24,7 @@ from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs
 from artylyze.workers import child
 from artylyze.workers.fetching import Fetch, Fetches, FetchThreads, Refusals, Source, all_of
-from artylyze.workers.protocol import LENGTH, Seen, read_header
+from artylyze.workers.protocol import LENGTH, TIMES, Seen, read_header
 from artylyze.workers.supervision import LARGEST_FILE, Child, receive, receive_into, send_until_answered
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class ImageProcess:
         payload = bytes if bundle is None else lambda: pickle.dumps(bundle())
         self.child = Child(child.__name__, (size, max_pixels, deadline, int(colors), int(thumbnails)), payload)
         self.deadline = deadline
+        self.seconds = {"fetch": 0.0, "decode": 0.0, "inference": 0.0}
         self._row: tuple[tuple[int, ...], type[np.generic]] = (
             ((size, size, 3), np.uint8) if bundle is None else ((width,), np.float32)
         )
@@ -82,6 +83,11 @@ class ImageProcess:
     def start(self) -> None:
         """Start the child now, not with the first image. Raises ChildStartError."""
         self.child.connect()
+
+    def take_seconds(self) -> dict[str, float]:
+        """Return what was spent since the last call: in `fetch` the child waits for an image that is to come."""
+        taken, self.seconds = self.seconds, dict.fromkeys(self.seconds, 0.0)
+        return taken
 
     def stop(self) -> None:
         """End the child for good, from any thread: a `run` that is going on fails soon."""
@@ -264,6 +270,7 @@ class _Talk:
             rows = self._process.empty(sum(isinstance(header, Seen) for header in headers))
             if len(rows):
                 receive_into(self._link, rows.data.cast("B"), end + self._deadline)
+            decoding, on_model = TIMES.unpack(receive(self._link, TIMES.size, end + self._deadline))
         except TimeoutError:
             self._child.kill()
             error = ImageError(ErrorCode.TIMEOUT, f"not decoded within {self._deadline:g} s")
@@ -274,6 +281,8 @@ class _Talk:
         else:
             self._sent.popleft()
             self._died_later = 0
+            self._process.seconds["decode"] += decoding
+            self._process.seconds["inference"] += on_model
             for image, header in zip(batch, headers, strict=True):
                 self._outcomes[image.row] = header
             if len(rows):
@@ -320,6 +329,7 @@ class _Talk:
             if not (wait or following.group.done()):
                 return None
             self._next_fetch = None
+            began = time.monotonic()
             try:
                 data = following.result()
                 if len(data) > LARGEST_FILE:
@@ -328,6 +338,8 @@ class _Talk:
                 self._outcomes[following.row] = error
                 self._refusals.count(error)
                 continue
+            finally:
+                self._process.seconds["fetch"] += time.monotonic() - began
             self._refusals.count(None)
             return _Image(following.row, data)
         return None

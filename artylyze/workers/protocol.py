@@ -1,8 +1,9 @@
 """What a worker and its child say to each other about images: the parent asks for batches, the child answers each.
 
 A request is a number of images and, for each, its length and its bytes. The answer is the length of all headers, the
-headers in the order of the request, and then a row for each image that could be decoded: its pixels, or what the
-model makes of them. The parent of a child with a model has no pixels: what a catalog keeps of them is in the headers.
+headers in the order of the request, then a row for each image that could be decoded: its pixels, or what the model
+makes of them; and last the times that the batch took. The parent of a child with a model has no pixels: what a catalog
+keeps of them is in the headers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct("!Q")
 """Of what follows: bytes, or images of a batch."""
+
+TIMES = struct.Struct("!dd")
+"""Seconds that the child took to decode a batch, and to run the model on it."""
 
 _HEADER = struct.Struct("!?IIHHI")  # decoded, width, height; bytes of text, colors and thumbnail that follow
 

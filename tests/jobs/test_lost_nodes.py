@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,32 +9,21 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
-from typing import NoReturn
 
 import pytest
 
 from artylyze.catalog.snapshot import read_catalog
-from tests.jobs.conftest import BIN, ROOT, START, free_ports, private_environment, running
+from tests.jobs.conftest import BIN, START, free_ports
+from tests.jobs.nodes import MACHINES, Machine, Nodes, command, ours, runs, send
 from tests.storage.servers import Server, answer, serving
 from tests.tagging.conftest import picture
 
-IMAGES, SHARD_SIZE, MACHINES = 1000, 2, 2
+IMAGES, SHARD_SIZE = 1000, 2
 SLOW = 4.0
 """Seconds that an image takes to come as long as nodes are still to be lost."""
-
-DEAD_AFTER = 12
-"""Seconds after which the cluster gives up a node that does not answer; Ray's own are 65."""
-
-HEALTH = {
-    "health_check_initial_delay_ms": 10_000,
-    "health_check_period_ms": 1000,
-    "health_check_timeout_ms": 1000 * DEAD_AFTER,
-    "health_check_failure_threshold": 1,
-}
 
 SEPARATE = """
 import sys
@@ -50,143 +37,10 @@ with Reporter() as reporter:
 """`artylyze tag` as it runs with GPUs, in three stages, without one; one machine has room for all of them."""
 
 
-WAIT = f"""
-import sys, time, ray
-end = time.monotonic() + {START}
-while time.monotonic() < end:
-    try:
-        ray.init(logging_level="error")
-        while time.monotonic() < end:
-            if sum(node["Alive"] for node in ray.nodes()) == int(sys.argv[1]):
-                sys.exit()
-            time.sleep(0.2)
-    except (ConnectionError, RuntimeError):  # nothing answers yet
-        time.sleep(0.2)
-sys.exit("the cluster is not as it should be")
-"""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """One node: `ray start --block`, and what descends from it."""
-
-    process: subprocess.Popen[bytes]
-
-    @property
-    def raylet(self) -> int:
-        """The process that stands for the node before the rest of the cluster."""
-        return next(pid for pid in children(self.process.pid) if "raylet" in command(pid).partition(" ")[0])
-
-    @property
-    def processes(self) -> list[int]:
-        """All of the node, its workers and their children among them."""
-        return descendants(self.process.pid)
-
-    def works(self) -> bool:
-        """Whether a worker of this node has started the process that decodes."""
-        return any(ours(pid) for pid in self.processes)
-
-
-def command(pid: int) -> str:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    return ""
-
-
-def ours(pid: int) -> bool:
-    """Whether it is a process that a worker of artylyze started."""
-    return "artylyze.workers.child" in command(pid)
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-def children(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(word) for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()]
-    return []
-
-
-def descendants(pid: int) -> list[int]:
-    return [each for child in children(pid) for each in (child, *descendants(child))]
-
-
-def send(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-class Nodes:
-    """A head that takes no work, and machines of one core."""
-
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self._stack, self._folder, self._count = stack, folder, 0
-        patience = {"RAY_raylet_start_wait_time_s": "300", "RAY_agent_register_timeout_ms": "300000"}
-        self.environment = {**private_environment(folder), **patience, "PYTHONPATH": str(ROOT)}
-        generate: list[str | Path] = [BIN / "ray", "get-auth-token", "--generate"]
-        subprocess.run(generate, env=self.environment, check=True, capture_output=True)
-        self._port = free_ports(1)[0]
-        self._start("--head", f"--port={self._port}", "--num-cpus=0", f"--system-config={json.dumps(HEALTH)}")
-        self.environment["RAY_ADDRESS"] = f"127.0.0.1:{self._port}"
-        self.wait_for(1)
-        self.machines: list[Machine] = []
-
-    def complete(self) -> None:
-        """Bring the cluster to MACHINES that are alive."""
-        while len(self.machines) < MACHINES:
-            self.machines.append(self._start(f"--address=127.0.0.1:{self._port}", "--num-cpus=1"))
-        self.wait_for(1 + MACHINES)
-
-    def replace(self, machine: Machine) -> None:
-        """Start another machine in the place of one that ends."""
-        machine.process.terminate()  # it stays where its raylet ended as if it had been asked to
-        machine.process.wait(START)
-        self.machines.remove(machine)
-        self.complete()
-
-    def _start(self, *arguments: str) -> Machine:
-        names = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
-        ports = [f"--{name}-port={port}" for name, port in zip(names, free_ports(4), strict=True)]
-        line: list[str | Path] = [BIN / "ray", "start", "--block", *arguments, *ports]
-        line += ["--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={100 * 2**20}"]
-        line += ["--disable-usage-stats"]
-        if "--head" in arguments:
-            line += [
-                "--include-dashboard=false",
-                f"--temp-dir={self._folder / 'ray'}",
-                f"--ray-client-server-port={free_ports(1)[0]}",
-                "--no-monitor",
-            ]
-        self._count += 1
-        path = self._folder / f"{self._count}.log"
-        with path.open("wb") as log:
-            machine = Machine(self._stack.enter_context(running(line, self.environment, log.fileno())))
-        while b"Ray runtime started" not in path.read_bytes():  # one after the other: an agent has 15 s to start
-            if machine.process.poll() is not None:
-                self._fail()
-            sleep(0.2)
-        return machine
-
-    def wait_for(self, count: int) -> None:
-        """Wait until the cluster says that so many nodes are alive, the head among them."""
-        done = subprocess.run([sys.executable, "-c", WAIT, str(count)], env=self.environment, capture_output=True)
-        if done.returncode:
-            self._fail(done.stderr)
-
-    def _fail(self, error: bytes = b"") -> NoReturn:
-        logs = [*self._folder.glob("*.log"), *self._folder.glob("ray/session_latest/logs/raylet.*")]
-        raise RuntimeError("".join(log.read_text()[-3000:] for log in logs) + error.decode())
-
-
 @pytest.fixture(scope="module")
 def nodes(home: Path) -> Iterator[Nodes]:
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
-        yield Nodes(stack, Path(folder))
+        yield Nodes(stack, Path(folder), free_ports(1)[0])
 
 
 @pytest.fixture

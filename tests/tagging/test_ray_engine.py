@@ -10,11 +10,12 @@ import ray
 
 from artylyze import errors
 from artylyze.catalog.plan import Shard
+from artylyze.catalog.run import RunSpec
 from artylyze.errors import ArtylyzeError, ErrorCode, ImageError, StorageError
 from artylyze.ray_session import resources
-from artylyze.tagging.engine import Workers
+from artylyze.tagging.engine import Workers, describe_start
 from artylyze.tagging.job import run
-from artylyze.tagging.ray_engine import _ours, _stage, build
+from artylyze.tagging.ray_engine import RayEngine, _ours, build, let_idle_nodes_go, stage
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import ShardSettings
 from tests.faults.poison import worker_killing_jpeg
@@ -23,28 +24,71 @@ from tests.tagging.conftest import Quiet, fill
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
-def operators(workers: Workers) -> list[str]:
-    """The physical operators of a plan, the first one first."""
+SHARDS = tuple(Shard(number, 2 * number, 2 * number + 2) for number in range(5))
+
+
+def operators(workers: Workers) -> dict[str, tuple[int, int]]:
+    """The physical operators of a plan, the first one first, with their actors at first and at most."""
     from ray.data._internal.logical.optimizers import get_execution_plan
 
     settings = ShardSettings("catalog", "run", "model", (), 8, 64, 5, conditional=True)
-    dataset = build(settings, ray.put(None), [Shard(0, 0, 2), Shard(1, 2, 4)], workers)
+    dataset = build(settings, ray.put(None), SHARDS, workers)
     operator: Any = get_execution_plan(dataset._logical_plan)[0].dag
-    names = [operator.name]
+    found = {}
     while operator.input_dependencies:
+        (pool,) = operator.get_autoscaling_actor_pools()
+        found[operator.name] = (pool.min_size(), pool.max_size())
         (operator,) = operator.input_dependencies
-        names.insert(0, operator.name)
-    return names
+    return dict(reversed(found.items()))
 
 
 def test_on_cpus_one_stage_does_all() -> None:
-    assert operators(Workers("cpu", "float32", 2, 2, separate=False)) == ["Input", "MapBatches(FusedStage)"]
+    assert operators(Workers("cpu", "float32", 2, 2, separate=False)) == {"MapBatches(FusedStage)": (2, 2)}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_with_gpus_the_stages_stay_apart(device: str) -> None:
-    expected = ["Input", "MapBatches(ReadStage)", "MapBatches(TagStage)", "MapBatches(CommitStage)"]
+    expected = {"MapBatches(ReadStage)": (2, 2), "MapBatches(TagStage)": (1, 1), "MapBatches(CommitStage)": (2, 2)}
     assert operators(Workers(device, "float32", 1, 2, separate=True)) == expected
+
+
+def test_pools_that_follow_the_cluster_have_at_most_an_actor_for_each_shard() -> None:
+    workers = Workers("cuda", "float32", 90, 90, separate=True, first_taggers=1, first_readers=7)
+    expected = {"MapBatches(ReadStage)": (5, 5), "MapBatches(TagStage)": (1, 5), "MapBatches(CommitStage)": (2, 10)}
+    assert operators(workers) == expected
+
+
+def test_without_a_number_workers_follow_a_cluster_that_may_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = RunSpec("run", "tag", None, "model", (), 8, {}, "cpu", "float32", {}, "digest", SHARDS)
+    engine = RayEngine(lambda _: None)
+    here = engine.choose_workers(spec, None, None, None)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    there, asked = (engine.choose_workers(spec, number, None, None) for number in (None, 7))
+    assert (here.first_taggers, here.taggers) == (2, 2)
+    assert (there.first_taggers, there.taggers) == (2, 5)
+    assert (asked.first_taggers, asked.taggers) == (7, 7)
+    assert describe_start(there, 5) == "starting 2 workers, and more as the cluster grows"
+    assert describe_start(there, 1) == "starting 1 worker"
+    assert describe_start(asked, 5) == "starting 5 workers"
+
+
+class Passing:
+    """A stage that passes its blocks on."""
+
+    def __call__(self, block: Any) -> Any:
+        return block
+
+
+def test_at_the_end_nothing_more_is_asked_of_the_autoscaler() -> None:
+    dataset = stage(ray.data.range(8, override_num_blocks=8).materialize(), Passing, (1, 1), {"num_cpus": 1})
+    batches = dataset.iter_batches(batch_size=None, prefetch_batches=0)
+    next(iter(batches))
+    autoscaler: Any = dataset._current_executor._cluster_autoscaler  # type: ignore[union-attr]
+    autoscaler._last_resource_request = [{"CPU": 1.0}] * 64
+    autoscaler._min_gap_between_autoscaling_requests = 0
+    let_idle_nodes_go(dataset)
+    assert autoscaler.try_trigger_scaling() == []
+    list(batches)
 
 
 @pytest.mark.slow
@@ -132,7 +176,7 @@ def test_an_error_of_an_actor_that_starts_is_passed_on_as_it_is() -> None:
 
 
 def test_an_error_of_a_stage_is_passed_on_as_it_is() -> None:
-    dataset = _stage(ray.data.from_items([{"n": 1}]), Raising, 1, {"num_cpus": 1}, raised(ImageError), False)
+    dataset = stage(ray.data.from_items([{"n": 1}]), Raising, (1, 1), {"num_cpus": 1}, raised(ImageError), False)
     with pytest.raises(ray.exceptions.RayError) as caught:
         list(dataset.iter_batches())
     check_passed_on(ImageError, _ours(caught.value))

@@ -28,6 +28,7 @@ from artylyze.tagging.job import drive
 from artylyze.tagging.planning import check, nothing_to_do, plan
 from artylyze.tagging.request import TagRequest
 from artylyze.tagging.shard import Rows, ShardSettings, commit_rows, sources, to_tag
+from artylyze.tagging.stages import Spent
 from artylyze.workers.protocol import Seen
 from tests.tagging.conftest import Quiet
 
@@ -39,6 +40,7 @@ class Counting:
     left: int | None = None
     read: list[str] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
+    spent: Spent = field(default_factory=Spent)
 
     def resolve_device(self, device: str) -> Literal["cpu"]:  # noqa: ARG002 - the interface
         return "cpu"
