@@ -31,7 +31,7 @@ def cluster_address(watcher: Watcher | None = None) -> str | None:
     """Return the address of the cluster that RAY_ADDRESS names; None if it is unset, empty or that of a dashboard.
 
     A dashboard takes jobs and cannot be joined. Ray's own commands want it in the same variable, so it does not keep
-    others from running on this machine; `watcher` is told that they do.
+    others from running on this machine; `watcher` receives a message that they do.
     """
     address = os.environ.get("RAY_ADDRESS")
     if not address or not address.startswith(("http://", "https://")):
@@ -47,7 +47,7 @@ def cluster_address(watcher: Watcher | None = None) -> str | None:
 def connect(watcher: Watcher | None = None) -> str:
     """Join the cluster that the environment names, or start Ray on this machine; return the folder of its logs.
 
-    `watcher` is told if RAY_ADDRESS is a dashboard, which is not joined.
+    `watcher` receives a message if RAY_ADDRESS is a dashboard, which is not joined.
 
     Raises:
         ArtylyzeError: if Ray does not start, as on a machine that is too busy.

@@ -1,4 +1,4 @@
-"""What RAY_ADDRESS names: a cluster to join, or a dashboard, which is not joined; and what a cluster has no room for."""
+"""What RAY_ADDRESS names, a cluster to join or a dashboard, and what a cluster has no room for."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def on_gpu_node(work: Callable[[Watcher], T], memory: int, watcher: Watcher) -> 
         work: given a watcher, whose calls reach `watcher`. It raises an ArtylyzeError for whatever a user can mend.
         memory: bytes that the task asks Ray for, and that it must not exceed by much: Ray ends tasks of a node that
             runs out of memory.
-        watcher: hears also what the task waits for.
+        watcher: receives also what the task waits for.
 
     Raises:
         ArtylyzeError: what `work` raises, or that the task was lost.

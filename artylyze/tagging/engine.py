@@ -96,7 +96,7 @@ def describe_start(workers: Workers, shards: int) -> str:
 def choose_engine(engine: str, watcher: Watcher | None = None) -> Literal["local", "ray"]:
     """Resolve `auto`: Ray where RAY_ADDRESS names a cluster, as in every Ray job; else this machine alone.
 
-    `watcher` is told if RAY_ADDRESS is a dashboard, which is not joined.
+    `watcher` receives a message if RAY_ADDRESS is a dashboard, which is not joined.
     """
     if engine == "local":
         return "local"

@@ -69,7 +69,7 @@ class RayEngine:
     """Drives the shards of a run on the Ray cluster that the environment names, or one that it starts here.
 
     Args:
-        say: is told what the run waits for, by another thread.
+        say: called by another thread with what the run waits for.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
