@@ -147,10 +147,15 @@ def read_sources(store: Store, snapshot: Snapshot) -> list[Source]:
         if footer is None or footer.num_rows != part.rows:
             raise InputError(f"{store.uri(part.path)} is damaged or missing: rebuild the catalog.")
         groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-        column = footer.schema.names.index("image_id")
-        ranges = [group.column(column).statistics for group in groups]
-        if all(statistics is not None and statistics.has_min_max for statistics in ranges):
-            first, last = min(statistics.min for statistics in ranges), max(statistics.max for statistics in ranges)
+        try:
+            column = footer.schema.names.index("image_id")
+            ranges = [group.column(column).statistics for group in groups]
+            known = all(statistics is not None and statistics.has_min_max for statistics in ranges)
+            ends = [(one.min, one.max) for one in ranges] if known else []
+        except ValueError as error:  # no such column, or text that is not UTF-8
+            raise InputError(f"{store.uri(part.path)} is damaged ({error}): rebuild the catalog.") from error
+        if known:
+            first, last = min(least for least, _ in ends), max(greatest for _, greatest in ends)
         else:  # writers omit the statistics of long values
             ids = _read_ids(store, part.path)
             first, last = ids[0], ids[-1]

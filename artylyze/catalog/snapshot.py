@@ -157,7 +157,7 @@ def read_parts_with_schemas(
     catalog: str, parts: Sequence[Part], columns: Sequence[str] | None = None
 ) -> Iterator[tuple[Part, pa.Schema, pa.Table]]:
     """Yield each part with the schema of all its columns and its rows, a few parts read ahead."""
-    store = open_store(catalog)
+    store, always = open_store(catalog), {"image_id", "status", "embedding"}
 
     def read(part: Part) -> tuple[pa.Schema, pa.Table]:
         try:
@@ -165,6 +165,8 @@ def read_parts_with_schemas(
                 schema, table = file.schema_arrow, file.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
             raise InputError(f"{store.uri(part.path)} is damaged ({first_line(error)}). {REPAIR}") from error
+        if not always & set(columns or always) <= set(table.column_names):
+            raise InputError(f"{store.uri(part.path)} is damaged (it lacks columns). {REPAIR}")
         if table.num_rows != part.rows:
             raise InputError(f"{store.uri(part.path)} holds {table.num_rows:,} rows, not {part.rows:,}. {REPAIR}")
         return schema, table
