@@ -334,7 +334,9 @@ def _panels(results: Sequence[Result]) -> list[Panel]:
         figures = result["contestants"]
         if result["benchmark"] == "scale":  # of each command those at the most rows
             figures = {report.SCALE_NAMES.get(who, who): one[max(one, key=int)] for who, one in figures.items()}
-        rates = any("per_second" in one for one in figures.values())  # of unlike numbers of images: seconds mislead
+        rates = any(
+            field.endswith("per_second") for one in figures.values() for field in one
+        )  # of unlike numbers of images: seconds mislead
         for field in PANELS:
             bars = {NAMES.get(who, who): one[field] for who, one in figures.items() if one.get(field)}
             if bars and not (rates and field == "seconds"):

@@ -94,6 +94,14 @@ def test_every_command_of_scale_has_a_bar() -> None:
     assert set(panels[0].bars.values()) == {9.0}
 
 
+def test_seconds_of_unlike_numbers_of_images_are_not_drawn() -> None:
+    tuned = {"first_epoch_per_second": 9.0, "seconds": {"5": 2.0, "10": 3.0}, "peak_mib": 4.0}
+
+    panels = suite._panels([{"benchmark": "finetune", "contestants": {"artylyze": tuned}}])
+
+    assert [list(panel.bars.values()) for panel in panels] == [[9.0], [4.0]]
+
+
 @pytest.mark.slow
 def test_images_of_a_bucket_are_measured_and_the_figures_go_to_a_bucket(
     moto_server: S3, aws: Callable[[S3], None], monkeypatch: pytest.MonkeyPatch
