@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.filesize import decimal
-
 from artylyze.errors import ArtylyzeError
 from artylyze.wording import shortened
 
@@ -194,6 +192,8 @@ def describe_waits(status: Any) -> str | None:
 
 def _bundle(resources: Mapping[str, float]) -> str:
     """Resources of one task or actor, such as {CPU: 1, memory: 8.0 GB}."""
+    from rich.filesize import decimal  # not there where a benchmark runs on a bare machine
+
     amounts = {
         name: decimal(int(amount)) if name in ("memory", "object_store_memory") else f"{amount:g}"
         for name, amount in sorted(resources.items())

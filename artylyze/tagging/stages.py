@@ -81,7 +81,7 @@ def describe(spent: Spent) -> str:
         + ", ".join(_stage(stage, **figures) for stage, figures in stages.items() if figures["share"] >= 0.01)
         for kind, stages in spent.as_dict().items()
     ]
-    return f"Time of the {'; '.join(kinds)}. The rates are those of one of them that does nothing else."
+    return f"Time of the {'; '.join(kinds)}. Rates are those of one worker that does only that stage."
 
 
 def _stage(stage: str, *, seconds: float, share: float, images_per_second: float) -> str:  # noqa: ARG001 - as it is kept

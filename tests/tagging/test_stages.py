@@ -62,6 +62,6 @@ def test_the_largest_share_comes_first_and_idling_has_no_rate() -> None:
     spent.add("workers", {"decode": 2.0, "idle": 1.0}, images=10)
     spent.add("workers", {"decode": 4.0, "inference": 3.0}, images=20)
     assert describe(spent) == (
-        "Time of the workers: decode 60% (5 images/s), inference 30% (10 images/s), idle 10%. The rates are those of "
-        "one of them that does nothing else."
+        "Time of the workers: decode 60% (5 images/s), inference 30% (10 images/s), idle 10%. Rates are those of "
+        "one worker that does only that stage."
     )
