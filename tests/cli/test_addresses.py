@@ -64,6 +64,7 @@ REFUSES_ADDRESSES = {
 }
 
 NO_PATHS = {
+    "address",
     "algorithm",
     "awkward",
     "backbone",
@@ -72,9 +73,12 @@ NO_PATHS = {
     "classes",
     "color",
     "columns",
+    "command",
     "components",
+    "concurrent",
     "count",
     "covariance",
+    "cpus_per_trial",
     "device",
     "encoding",
     "engine",
@@ -85,6 +89,7 @@ NO_PATHS = {
     "folds",
     "force",
     "glob",
+    "gpus_per_trial",
     "group",
     "id_column",
     "image_size",
