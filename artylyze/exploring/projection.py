@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from artylyze.errors import StorageError
 from artylyze.exploring.works import Works
+from artylyze.models.runtimes import resolve_device
 from artylyze.searching.neighbours import Vectors, nearest
 from artylyze.storage import open_store
 
@@ -98,7 +99,7 @@ def fit(vectors: Vectors, near: NDArray[np.int32], *, seed: int = 0) -> tuple[ND
         kept = min(2, vectors.coordinates.shape[1])
         flat[:, :kept] = vectors.coordinates[:, :kept]
         return flat, "PCA"
-    if find_spec("cuml"):
+    if find_spec("cuml") and resolve_device("auto") == "cuda":
         return _umap(vectors, near, seed), "UMAP"
     if count <= FITTED:
         return _tsne(vectors, near, seed), "t-SNE"

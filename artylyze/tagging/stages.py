@@ -60,7 +60,7 @@ class Spent:
             self.images += images
 
     def as_dict(self) -> dict[str, dict[str, dict[str, float]]]:
-        """By kind and stage: seconds, share of the kind's time, and images/s of one worker that does nothing else."""
+        """By kind and stage: seconds, share of the kind's time, and images/s of one worker that does only that."""
         return {
             kind: {
                 stage: {
@@ -78,12 +78,16 @@ def describe(spent: Spent) -> str:
     """Say where the workers' time went, and what one worker would do if it did nothing but one stage."""
     kinds = [
         f"{kind}: "
-        + ", ".join(_stage(stage, **figures) for stage, figures in stages.items() if figures["share"] >= 0.01)
+        + ", ".join(
+            _describe_stage(stage, figures["share"], figures["images_per_second"])
+            for stage, figures in stages.items()
+            if figures["share"] >= 0.01
+        )
         for kind, stages in spent.as_dict().items()
     ]
     return f"Time of the {'; '.join(kinds)}. Rates are those of one worker that does only that stage."
 
 
-def _stage(stage: str, *, seconds: float, share: float, images_per_second: float) -> str:  # noqa: ARG001 - as it is kept
+def _describe_stage(stage: str, share: float, images_per_second: float) -> str:
     rate = f"{images_per_second:,.0f}" if images_per_second >= 10 else f"{images_per_second:.2g}"
     return f"{stage} {share:.0%}" + (f" ({rate} images/s)" if images_per_second else "")

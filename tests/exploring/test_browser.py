@@ -392,6 +392,7 @@ def test_where_no_work_has_all_words_those_with_some_come_the_best_first(page: P
     assert page.js("return document.querySelector('.shown .quiet').hidden")
     page.open("q=nosuchword river bridge")
     page.wait("return !document.querySelector('.shown .quiet').hidden")
+    assert re.search(r"works of [\d,]+ None has all", page.js("return document.querySelector('.shown').textContent"))
     page.wait("return document.querySelectorAll('.tile').length > 3")
     first = page.js("return [...document.querySelectorAll('.tile')].slice(0, 3).map(one => Number(one.dataset.row))")
     assert all({"river", "bridge"} <= set(explorer_data.title(row).lower().split()) for row in first)

@@ -120,7 +120,7 @@ function build(root, collection) {
   const opener = h("button", { type: "button", class: "opener", "aria-expanded": "false", "aria-controls": "panel", on: { click: () => drawer(panel.dataset.open === undefined) } }, icon("filter"), h("span", {}, t("filter.title")));
   const done = h("button", { type: "button", class: "done", on: { click: () => drawer(false) } });
   panel.append(h("div", { class: "foot" }, done));
-  const bar = h("div", { class: "bar" }, opener, h("p", { class: "shown" }, count, some), all, chips, chosen, tools);
+  const bar = h("div", { class: "bar" }, opener, h("p", { class: "shown" }, count, " ", some), all, chips, chosen, tools);
   const stage = h("div", { class: "stage" }, ...Object.values(views).map((view) => view.element));
   const main = h("main", { id: "main", tabindex: "-1" }, h("h2", { class: "voice" }), bar, stage);
   fill(
