@@ -71,7 +71,7 @@ test-all: $(VENV)/.dev $(VENV)/.cuml browser ## Run all tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
 faults: $(VENV)/.dev ## Break what can break around a run, and damage images and files (FUZZ=10000)
-	ARTYLYZE_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/faults tests/jobs/test_lost_nodes.py
+	ARTYLYZE_FUZZ=$(FUZZ) ARTYLYZE_RAY_LIMITS=1 $(BIN)/python -m pytest tests/faults tests/jobs/test_lost_nodes.py
 
 docs: $(VENV)/.dev ## Build the documentation into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/docs

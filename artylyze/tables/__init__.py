@@ -107,11 +107,15 @@ def open_database() -> Iterator[duckdb.DuckDBPyConnection]:
             database.execute("SET enable_progress_bar = false")
             yield database
     except duckdb.Error as error:
-        if os.strerror(errno.ENOSPC) not in str(error):
+        if not _disk_is_full(error):
             raise
         raise StorageError(
             f"{first_line(error).rstrip('.')}. Make room there, or set TMPDIR to a folder on another disk."
         ) from error
+
+
+def _disk_is_full(error: Exception) -> bool:
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 def load_table(database: duckdb.DuckDBPyConnection, address: str, reading: Reading = DEFAULT_READING) -> Loaded:
@@ -156,6 +160,8 @@ def _load_parquet(database: duckdb.DuckDBPyConnection, address: str, data: bytes
             names = list(rows.columns)
             rows.project(f"(row_number() OVER ()) - 1 AS row, {_struct(names)} AS metadata").create("catalogue")
         except (duckdb.Error, RuntimeError) as error:  # RuntimeError: names that are not UTF-8
+            if _disk_is_full(error):
+                raise
             raise _unreadable(address, "it is not a valid Parquet file") from error
     return names
 

@@ -10,7 +10,6 @@ This module knows a store and the ids of nodes; it knows neither Ray nor what th
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
@@ -57,18 +56,29 @@ class Attempts:
             describe: says what the work is, in words that begin a sentence.
 
         Raises:
-            StorageError: instead of another attempt, once MAX_DEATHS of them ended in the death of a worker.
+            StorageError: instead of another attempt, once MAX_DEATHS of them ended in the death of a worker; or if
+                the file that counts them is damaged.
         """
         if not self._restarted:
             yield
             return
         key = f"attempts/{self._session}/{name}.json"
-        attempts = json.loads(self._store.read(key) or b"[]")
+        attempts = self._read(key)
         self._check(attempts, describe)
-        attempt = {"node": self._node, "process": os.getpid(), "ended": False}
+        attempt = {"node": self._node, "ended": False}
         self._store.put(key, json.dumps([*attempts, attempt]).encode())
         yield
         self._store.put(key, json.dumps([*attempts, attempt | {"ended": True}]).encode())
+
+    def _read(self, key: str) -> list[dict[str, object]]:
+        data = self._store.read(key)
+        try:
+            return [{"node": attempt["node"], "ended": attempt["ended"]} for attempt in json.loads(data or b"[]")]
+        except (ValueError, TypeError, KeyError) as error:
+            raise StorageError(
+                f"{self._store.uri(key)} is damaged. It counts how often workers died: delete it, and the same command "
+                "resumes."
+            ) from error
 
     def _check(self, attempts: list[dict[str, object]], describe: Callable[[], str]) -> None:
         died_on = [attempt["node"] for attempt in attempts if not attempt["ended"]]

@@ -22,12 +22,13 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.data._internal.cluster_autoscaler.resource_utilization_gauge import ClusterUtil
+from ray.exceptions import OutOfDiskError
 
 from artylyze import errors
 from artylyze.catalog.parts import Receipt
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import RunSpec, run_store
-from artylyze.errors import ArtylyzeError, InputError
+from artylyze.errors import ArtylyzeError, InputError, StorageError
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import Outputs, resolve_device
 from artylyze.ray_session import connect, end_actors, living_nodes, may_grow, reporting_waits, resources
@@ -48,6 +49,12 @@ from artylyze.workers.supervision import end_with_parent
 
 if TYPE_CHECKING:
     from artylyze.models.runtimes import Device
+
+NO_ROOM = (
+    "A node has no room for the images between two stages: Ray's object store there is full, and so is the disk to "
+    "which it spills. Start Ray with more `--object-store-memory`, or with `--object-spilling-directory` on another "
+    "disk: the same command resumes."
+)
 
 COMMITTERS = 2
 """Actors that commit, for each that holds the model: a GPU fills several shards a second."""
@@ -387,6 +394,8 @@ def _ours(error: BaseException) -> ArtylyzeError:
     """Find our own error in what Ray wraps around it, or say what happened."""
     wrapper: BaseException | None = error
     while wrapper is not None:
+        if isinstance(wrapper, OutOfDiskError):
+            return StorageError(NO_ROOM)
         cause = getattr(wrapper, "cause", None)
         for original in (cause, wrapper):  # the wrapper is of its class too, but says a traceback
             if isinstance(original, BaseException) and (ours := as_run_error(original)):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from artylyze.catalog import run as catalog_run
 from artylyze.catalog.snapshot import read_snapshot
+from artylyze.errors import StorageError
+from artylyze.tables import load_table, open_database
 from artylyze.tagging.job import run
 from tests.faults.conftest import Museum
 from tests.faults.invariant import check
@@ -82,6 +87,24 @@ def test_a_full_temporary_folder_is_said(at_home: Museum, tmp_path: Path, kib: i
     check(str(tmp_path / "catalog"), at_home.ids)
 
 
+def test_a_full_temporary_folder_is_not_taken_for_a_damaged_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "objects.parquet"
+    pq.write_table(pa.table({"file": [f"{number:032}.jpg" for number in range(50_000)]}), table)
+    refused = 0
+    for kib in (16, 64, 256, 1024, 4096, 16_384):
+        with small_disk(tmp_path / f"disk-{kib}", kib) as disk:
+            monkeypatch.setattr("tempfile.tempdir", str(disk))
+            try:
+                with open_database() as database:
+                    load_table(database, str(table))
+            except (StorageError, OSError) as error:
+                assert "No space left on device" in str(error)  # noqa: PT017 - some sizes suffice
+                refused += 1
+    assert 0 < refused < 6
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_of_two_runs_at_once_one_makes_the_catalog(museum: Museum, proxy: Proxy, output: str, same: bool) -> None:
     def slow(request: Request) -> Answer:
@@ -130,3 +153,36 @@ def test_a_run_goes_on_though_its_clock_jumps(
     assert jumped
     check(output, museum.ids, museum.clean)
     assert read_snapshot(output).ok == len(museum.ids)
+
+
+SPILLS = """
+import sys
+import ray
+from artylyze.errors import ArtylyzeError
+from artylyze.progress import Reporter
+from artylyze.tagging.job import run
+from artylyze.tagging.request import TagRequest
+source, output, disk = sys.argv[1:]
+ray.init(num_cpus=4, object_store_memory=80 * 2**20, object_spilling_directory=disk, include_dashboard=False)
+request = TagRequest(source, output, model="timm:tf_efficientnet_lite0", engine="ray", shard_size=256, separate=True)
+try:
+    with Reporter() as reporter:
+        run(request, reporter)
+except ArtylyzeError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+"""A run in three stages: pixels pass through the object store, which three shards of 256 images fill."""
+
+
+@pytest.mark.slow
+def test_a_full_disk_that_ray_spills_to_is_said_and_the_run_resumed(tmp_path: Path) -> None:
+    images, catalog = fill(tmp_path / "images", 1500), str(tmp_path / "catalog")
+    line = [sys.executable, "-c", SPILLS, str(images), catalog]
+    with small_disk(tmp_path / "disk", 64) as disk:
+        done = subprocess.run([*line, str(disk)], capture_output=True, text=True, timeout=300)
+    assert done.stderr.splitlines()[-1].startswith("StorageError: A node has no room"), done.stderr[-3000:]
+    check(catalog, complete=False)
+    done = subprocess.run([*line, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = check(catalog, [path.name for path in images.iterdir()])
+    assert {row["status"] for row in rows.values()} == {"ok"}

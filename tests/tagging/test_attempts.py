@@ -65,3 +65,15 @@ def test_what_died_under_an_earlier_command_does_not_count(tmp_path: Path) -> No
         die(worker(tmp_path, session="yesterday"))
     with worker(tmp_path, session="today").record("shard-1", lambda: "It"):
         pass
+
+
+@pytest.mark.parametrize("content", ["[", "[1]", '[{"node": "a"}]', "null", '{"node": 1}'])
+def test_a_damaged_file_of_attempts_is_named(tmp_path: Path, content: str) -> None:
+    die(worker(tmp_path))
+    [path] = tmp_path.rglob("shard-1.json")
+    path.write_text(content)
+    with (
+        pytest.raises(StorageError, match=r"shard-1\.json is damaged.*delete it"),
+        worker(tmp_path).record("shard-1", str),
+    ):
+        pytest.fail("it was tried again")
