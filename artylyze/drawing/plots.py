@@ -49,7 +49,7 @@ _HATCHED: dict[str, Any] = {"facecolor": "#DCE9F3", "edgecolor": BLUE, "hatch": 
 SURE = 1.96
 """Standard errors on either side of a share that hold the true one in 95 of 100 cases."""
 
-_ERRORS = "bars: 95% confidence by the number of images; works of one artist are alike, so that it is too narrow"
+_ERRORS = "bars: 95% confidence by the number of images; works of one artist are alike, so the true error is larger"
 _NAME = 28  # letters of a class before it is cut: the plot must keep room for itself
 _NUMBERED = 40  # classes above which a confusion matrix has no room for numbers
 
@@ -145,7 +145,7 @@ def reliability(
                 top.bar(low[some], accuracy[some], (high - low)[some], align="edge", label=label, **style)
         top.plot([0, 1], [0, 1], color="black", linestyle="--", label="accuracy that the scores promise")
         top.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1), title=f"expected calibration error {error:.3f}")
-        top.legend(loc="upper left")
+        figure.legend(*top.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8)
         bottom.bar(low, count, high - low, align="edge", color=QUIET, edgecolor="white")
         for left, right, images in zip(low, high, count, strict=True):
             bottom.text((left + right) / 2, images, f"{images:,}", ha="center", va="bottom", fontsize=7)
@@ -203,7 +203,6 @@ def curves(title: str, series: Mapping[str, Sequence[float]]) -> bytes:
         epochs = max((len(values) for *_, values in parts), default=1)
         for what, axes in panels.items():
             _epochs(axes, what, epochs)
-            axes.set_ylim(0, 1.02 if what == "accuracy" else None)
             if axes.lines:
                 axes.legend()
     return out.getvalue()
@@ -229,8 +228,6 @@ def histories(title: str, runs: Sequence[History]) -> bytes:
         epochs = max((len(run.accuracy) for run in runs), default=1)
         for axes, what in zip(panels, ("loss", "accuracy"), strict=True):
             _epochs(axes, f"held-out {what}", epochs)
-        panels[0].set_ylim(bottom=0)
-        panels[1].set_ylim(0, 1.02)
         handles, labels = panels[1].get_legend_handles_labels()
         pale = ["thin lines: their other learning rates"] if any(not run.best for run in runs) else []
         handles += [Line2D([], [], color=QUIET, linewidth=0.8, alpha=0.6) for _ in pale]
@@ -239,9 +236,12 @@ def histories(title: str, runs: Sequence[History]) -> bytes:
 
 
 def _epochs(axes: Axes, what: str, epochs: int) -> None:
-    note = " (only one: nothing can be seen of a course)" if epochs == 1 else ""
-    axes.set(xlabel=f"epoch{note}", ylabel=what, xlim=(0.5, 1.5) if epochs == 1 else None)
+    """Label the axes of curves, from 0 up; of one epoch there is one place."""
+    top = 1.02 if what.endswith("accuracy") else 1.08 * axes.dataLim.ymax if axes.lines else 1.0
+    axes.set(xlabel="epoch", ylabel=what, ylim=(0, top))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if epochs == 1:
+        axes.set(xlabel="epoch (only one: nothing can be seen of a course)", xlim=(0.5, 1.5), xticks=[1])
 
 
 def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float, float]]], score: str = "accuracy") -> bytes:

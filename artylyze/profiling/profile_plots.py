@@ -136,6 +136,6 @@ def draw_panel(axes: Axes, panel: Panel, rows: int) -> None:
         text = axes.text(right, place, f"{bar.images:,}{times}", va="center", fontsize=6.5)
         text.set(fontweight="bold" if bar.marks else "normal", in_layout=False)
     axes.set_yticks(places, [wrapped(bar.term, _LABEL) for bar in bars])
-    axes.set(ylim=(rows - 0.4, -0.6), xlim=(0, most * 1.5))
-    axes.xaxis.set_major_locator(MaxNLocator(3))
+    ticks = [tick for tick in MaxNLocator(3).tick_values(0, most) if tick <= max(shares + overall)]
+    axes.set(ylim=(rows - 0.4, -0.6), xlim=(0, most * 1.5), xticks=ticks)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0 if most > 0.05 else 1))

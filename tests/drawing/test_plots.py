@@ -70,7 +70,8 @@ def test_reliability_bars_say_how_many_images_they_stand_for(drawn: list[Figure]
     top, bottom = drawn[0].axes
     assert texts(bottom) == ["0", "3", "1,200"]
     assert [bool(bar.get_hatch()) for bar in top.patches] == [False, True]
-    assert "accuracy, of fewer than 20 images" in legend(top)
+    shown = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert "accuracy, of fewer than 20 images" in shown
 
 
 def test_axes_of_shares_begin_at_zero(drawn: list[Figure]) -> None:
