@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from artylyze.catalog.run import RunSpec, run_store, write_spec
@@ -67,3 +70,22 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
     spec = RunSpec("run0", "tag", None, "model", (), 3, {}, "cpu", "float32", {}, "digest", ())
     write_spec(run_store(catalog, "run0"), spec)
     return Gallery(root, catalog, clustered(root, catalog, paintings()))
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are written, in order: what is in them can be read, their pixels cannot."""
+    figures: list[Figure] = []
+    write = Figure.savefig
+
+    def noting(figure: Figure, *arguments: Any, **options: Any) -> None:
+        figures.append(figure)
+        write(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", noting)
+    return figures
+
+
+def texts(axes: Axes) -> list[str]:
+    """What is written in the axes, without their labels."""
+    return [text.get_text() for text in axes.texts]

@@ -122,6 +122,7 @@ def train(
     image_size: int | None = None,
     taps: Sequence[int] = (),
     label_smoothing: float = 0.0,
+    augment: bool = False,
     init_from: StrPath | None = None,
     workers: int = 1,
     device: str = "auto",
@@ -144,6 +145,8 @@ def train(
         image_size: Pixels a side; None is 180 for finetune and the backbone's own for frozen.
         taps: Numbers of the backbone's stages whose channel statistics join the features.
         label_smoothing: Share of each label, 0 to below 1, that is spread over all classes.
+        augment: Let the heads of a frozen backbone learn from each image mirrored and rotated by up to 10 degrees too,
+            which takes twice as long; fine-tuning always does.
         init_from: A bundle whose backbone is the beginning.
         workers: Processes that fine-tune together.
         device: auto, cpu or cuda.
@@ -187,6 +190,7 @@ def train(
         precision_target=precision,
         taps=tuple(taps),
         label_smoothing=label_smoothing,
+        augment=augment,
         seed=seed,
     )
     with watching(progress) as watcher:

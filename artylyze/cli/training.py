@@ -125,6 +125,9 @@ def train(
     image_size: ImageSize = None,
     taps: Taps = None,
     label_smoothing: Annotated[float, typer.Option(help="Share of each label spread over all classes.")] = 0.0,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="frozen: learn from mirrored, rotated images too; finetune always does.")
+    ] = False,
     init_from: Annotated[str | None, typer.Option(help="Begin with this bundle's backbone.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that fine-tune together.")] = 1,
     device: Device = "auto",
@@ -158,6 +161,7 @@ def train(
         precision_target=precision,
         taps=parse_taps(taps),
         label_smoothing=label_smoothing,
+        augment=augment,
         seed=seed,
     )
     from artylyze.training.train import describe

@@ -61,9 +61,9 @@ PRODUCTS = (
         r"[^/]+-(confusion|reliability|coverage|classes|best|worst|mistakes)\.png",
     ),
     Product(r"index\.json", frozenset({"version", "facets", "thumbs"}), r"thumbs/(32|64|128)/\d+\.jpg"),
-    Product(r"bundle\.json", frozenset({"format_version", "tasks"}), r"curves\.png"),
-    Product(r"sweep\.json", frozenset({"settings", "rows"}), r"sweep\.png"),
-    Product(r"(?P<stem>.+)\.parquet", frozenset({_DATASET}), r"{stem}\.(before|after|classes)\.png"),
+    Product(r"bundle\.json", frozenset({"format_version", "tasks"}), r"(curves|augmentation)\.png"),
+    Product(r"sweep\.json", frozenset({"settings", "rows"}), r"(sweep|curves)\.png"),
+    Product(r"(?P<stem>.+)\.parquet", frozenset({_DATASET}), r"{stem}\.(before|after|classes|samples)\.png"),
     Product(r"(?P<stem>.+)\.json", frozenset({"search", "searched", "hits"}), r"{stem}\.png"),
     Product(r"demo\.json", frozenset({"catalog", "contact_sheet", "evaluation"}), r"contact-sheet\.png"),
 )

@@ -128,7 +128,7 @@ class Account:
         balance: "undersample" or "none".
         tasks: task -> its classes.
         artists: what is known of the artists.
-        charts: pictures of the classes before and after balancing.
+        charts: pictures of the classes before and after balancing, and of some images.
         classes_asked: how many classes each task was to keep, None for all.
     """
 
@@ -212,7 +212,7 @@ def describe(account: Account) -> str:
         parts.append("\n".join(notes))
     where = [
         f"Dataset  {account.dataset} (digest {account.digest})",
-        *(f"Chart    {chart}" for chart in account.charts),
+        *(f"Picture  {chart}" for chart in account.charts),
     ]
     if not account.present:
         where.insert(0, "No images were given: this dataset is a plan. To train on it, curate again with `images`.")

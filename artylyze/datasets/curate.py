@@ -18,6 +18,7 @@ from artylyze.collection.scan import is_table
 from artylyze.datasets.account import Account, Counts, TaskAccount, of_artists, of_catalogues, of_task
 from artylyze.datasets.classes import check_units, choose_classes, name_tasks, random_order, undersample
 from artylyze.datasets.dataset import SPLITS, Dataset, schema, write_dataset
+from artylyze.datasets.samples import sample_sheet
 from artylyze.datasets.selection import Mask, Selection, artists_as_units, records_as_units
 from artylyze.datasets.sources import Joined, Wanted, join
 from artylyze.datasets.split import split_selection
@@ -130,7 +131,7 @@ class Curated:
 
 
 def curate(request: CurateRequest, watcher: Watcher) -> Curated:
-    """Curate a dataset and write it, with bar charts of its classes beside it.
+    """Curate a dataset and write it, with bar charts of its classes and a sheet of some of its images beside it.
 
     The same request on the same rows gives the same dataset, whatever the order of the rows.
 
@@ -169,7 +170,7 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
         balance=request.balance,
         tasks=tasks,
         artists=of_artists(artists, file),
-        charts=_draw(request, tasks),
+        charts=_draw(request, tasks, dataset),
         classes_asked=request.classes,
     )
     return Curated(dataset, account)
@@ -258,20 +259,22 @@ def _table(joined: Joined, artists: Artists, labels: dict[str, Labels], test: Ma
     return pa.table(columns).filter(pa.array(final.kept))
 
 
-def _draw(request: CurateRequest, tasks: dict[str, TaskAccount]) -> tuple[str, ...]:
-    """Write the charts beside the dataset; one is enough where nothing was balanced."""
-    stem = request.output[: -len(".parquet")]
+def _draw(request: CurateRequest, tasks: dict[str, TaskAccount], dataset: Dataset) -> tuple[str, ...]:
+    """Write the pictures beside the dataset: one chart is enough without balancing; samples where images are here."""
     titles = {"before": "Classes before undersampling", "after": "Classes after undersampling"}
     if request.balance == "none":
         titles = {"classes": "Classes"}
-    charts = []
+    pictures = {}
     for when, title in titles.items():
         bars = {task: _bars(account, after=when == "after") for task, account in tasks.items()}
-        address = f"{stem}.{when}.png"
+        pictures[when] = class_bars(title, bars)
+    if request.images is not None:
+        pictures["samples"] = sample_sheet(dataset.table, request.tasks, request.seed)
+    addresses = {f"{request.output[: -len('.parquet')]}.{name}.png": picture for name, picture in pictures.items()}
+    for address, picture in addresses.items():
         folder, name = split_target(address)
-        open_store(folder).put(name, class_bars(title, bars))
-        charts.append(address)
-    return tuple(charts)
+        open_store(folder).put(name, picture)
+    return tuple(addresses)
 
 
 def _bars(task: TaskAccount, *, after: bool) -> Sequence[Bar]:

@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = "osD^vPX"
 QUIET = "#8A8A8A"
+HATCH = "////"
+"""What has too little behind it, or nothing."""
 
 _STYLE: dict[Any, Any] = {  # matplotlib types its keys as literals
     "text.parse_math": False,
@@ -41,6 +44,12 @@ _STYLE: dict[Any, Any] = {  # matplotlib types its keys as literals
     "axes.titlesize": 10,
     "legend.frameon": False,
 }
+_HATCHED: dict[str, Any] = {"facecolor": "#DCE9F3", "edgecolor": BLUE, "hatch": HATCH, "linewidth": 0.5}
+
+SURE = 1.96
+"""Standard errors on either side of a share that hold the true one in 95 of 100 cases."""
+
+_ERRORS = "bars: 95% confidence by the number of images; works of one artist are alike, so the true error is larger"
 _NAME = 28  # letters of a class before it is cut: the plot must keep room for itself
 _NUMBERED = 40  # classes above which a confusion matrix has no room for numbers
 
@@ -52,6 +61,17 @@ class Bar:
     term: str
     train: int
     test: int
+
+
+@dataclass(frozen=True)
+class History:
+    """One training among several: its model, its name, held-out loss and accuracy by epoch, the model's best or not."""
+
+    model: str
+    label: str
+    loss: Sequence[float]
+    accuracy: Sequence[float]
+    best: bool
 
 
 @dataclass(frozen=True)
@@ -103,26 +123,34 @@ def heatmap(
     return axes
 
 
-def reliability(title: str, bins: Sequence[tuple[float, float, int, float, float]], error: float) -> bytes:
-    """Draw a reliability diagram.
+def reliability(
+    title: str, bins: Sequence[tuple[float, float, int, float, float]], error: float, few: int = 20
+) -> bytes:
+    """Draw a reliability diagram: accuracy against score, and how many images each bar stands for.
 
     Args:
         title: over the plot.
         bins: (low, high, predictions, mean score, accuracy) of each, in order.
         error: the expected calibration error.
+        few: images below which a bar is little more than chance, and hatched.
     """
     low, high, count, _, accuracy = (np.array(column) for column in zip(*bins, strict=True))
-    some = count > 0
-    with figure_of(title, 5.6, 5.6) as (figure, out):
+    with figure_of(title, 6.4, 5.8) as (figure, out):
         top, bottom = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-        width = (high - low)[some]
-        top.bar(low[some], accuracy[some], width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
+        for some, style, label in (
+            (count >= few, {"color": BLUE, "edgecolor": "white"}, "accuracy"),
+            ((count > 0) & (count < few), _HATCHED, f"accuracy, of fewer than {few} images"),
+        ):
+            if some.any():
+                top.bar(low[some], accuracy[some], (high - low)[some], align="edge", label=label, **style)
         top.plot([0, 1], [0, 1], color="black", linestyle="--", label="accuracy that the scores promise")
         top.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1), title=f"expected calibration error {error:.3f}")
-        top.legend(loc="upper left")
-        bottom.bar(low, count / max(1, count.sum()), high - low, align="edge", color=QUIET, edgecolor="white")
-        bottom.set(xlabel="score of the prediction", ylabel="images")
-        bottom.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        figure.legend(*top.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8)
+        bottom.bar(low, count, high - low, align="edge", color=QUIET, edgecolor="white")
+        for left, right, images in zip(low, high, count, strict=True):
+            bottom.text((left + right) / 2, images, f"{images:,}", ha="center", va="bottom", fontsize=7)
+        bottom.set(xlabel="score of the prediction", ylabel="images", ylim=(0, max(1, count.max()) * 1.25))
+        bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     return out.getvalue()
 
 
@@ -140,9 +168,8 @@ def coverage(title: str, curve: Sequence[tuple[float, float]], marks: Mapping[st
         for number, (name, point) in enumerate(marks.items(), 1):
             label = f"{name} ({point[0]:.0%}): {point[1]:.3f}"
             axes.plot(*point, MARKERS[number], color=PALETTE[number], markersize=9, label=label)
-        axes.set(xlabel="images kept, the most certain first", ylabel="accuracy on those (precision)", xlim=(0, 1.02))
-        floor = min(accuracy for _, accuracy in [*curve, *marks.values()])
-        axes.set_ylim(max(0.0, np.floor(floor * 10 - 0.5) / 10), 1.01)
+        axes.set(xlabel="images kept, the most certain first", ylabel="accuracy on those (precision)")
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         if marks:
             axes.legend(loc="lower left")
@@ -150,7 +177,7 @@ def coverage(title: str, curve: Sequence[tuple[float, float]], marks: Mapping[st
 
 
 def curves(title: str, series: Mapping[str, Sequence[float]]) -> bytes:
-    """Draw loss and accuracy of each epoch, side by side.
+    """Draw loss and accuracy of each epoch, side by side; of one epoch, which has no course, the values.
 
     Args:
         title: over the plot.
@@ -162,45 +189,83 @@ def curves(title: str, series: Mapping[str, Sequence[float]]) -> bytes:
         panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
         for task, what, side, values in parts:
             number = tasks.index(task)
+            one = f": {values[0]:.3f}" if len(values) == 1 else ""
             panels[what].plot(
                 np.arange(1, len(values) + 1),
                 values,
                 color=PALETTE[number % len(PALETTE)],
                 linestyle="--" if side == "train" else "-",
                 marker=MARKERS[number % len(MARKERS)] if len(values) <= 40 else "",
-                markersize=3.5,
-                label=f"{task}, {side}",
+                fillstyle="none" if side == "train" else "full",
+                markersize=5 if one else 3.5,
+                label=f"{task}, {side}{one}",
             )
+        epochs = max((len(values) for *_, values in parts), default=1)
         for what, axes in panels.items():
-            axes.set(xlabel="epoch", ylabel=what)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _epochs(axes, what, epochs)
             if axes.lines:
                 axes.legend()
-        panels["accuracy"].set_ylim(0, 1.02)
     return out.getvalue()
 
 
-def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float]]], score: str = "accuracy") -> bytes:
+def histories(title: str, runs: Sequence[History]) -> bytes:
+    """Draw held-out loss and accuracy by epoch of several trainings in one picture, a colour for each model.
+
+    The training of a model that did best is drawn thick and has a name, its others are thin and pale.
+    """
+    models = list(dict.fromkeys(run.model for run in runs))
+    with figure_of(title, 10, 4.4 + 0.17 * max(0, len(models) - 6)) as (figure, out):
+        panels = figure.subplots(1, 2)
+        for run in sorted(runs, key=lambda run: run.best):
+            number = models.index(run.model)
+            style: dict[str, Any] = {"color": PALETTE[number % len(PALETTE)], "linewidth": 0.8, "alpha": 0.4}
+            if run.best:
+                style |= {"linewidth": 2, "alpha": 1, "label": run.label, "marker": MARKERS[number % len(MARKERS)]}
+            for axes, values in zip(panels, (run.loss, run.accuracy), strict=True):
+                if len(values) == 1:
+                    style |= {"marker": MARKERS[number % len(MARKERS)]}
+                axes.plot(np.arange(1, len(values) + 1), values, markersize=4, **style)
+        epochs = max((len(run.accuracy) for run in runs), default=1)
+        for axes, what in zip(panels, ("loss", "accuracy"), strict=True):
+            _epochs(axes, f"held-out {what}", epochs)
+        handles, labels = panels[1].get_legend_handles_labels()
+        pale = ["thin lines: their other learning rates"] if any(not run.best for run in runs) else []
+        handles += [Line2D([], [], color=QUIET, linewidth=0.8, alpha=0.6) for _ in pale]
+        figure.legend(handles, [*labels, *pale], loc="outside lower left", ncols=2 if len(labels) > 2 else 1)
+    return out.getvalue()
+
+
+def _epochs(axes: Axes, what: str, epochs: int) -> None:
+    """Label the axes of curves, from 0 up; of one epoch there is one place."""
+    top = 1.02 if what.endswith("accuracy") else 1.08 * axes.dataLim.ymax if axes.lines else 1.0
+    axes.set(xlabel="epoch", ylabel=what, ylim=(0, top))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if epochs == 1:
+        axes.set(xlabel="epoch (only one: nothing can be seen of a course)", xlim=(0.5, 1.5), xticks=[1])
+
+
+def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float, float]]], score: str = "accuracy") -> bytes:
     """Draw a score against the learning rate.
 
     Args:
         title: over the plot.
-        series: (learning rate, score) of each trial, NaN where it diverged, by what the trials have in common: a
-            backbone and its mode.
+        series: (learning rate, score, its standard error) of each trial, NaN where it diverged, by what the trials have
+            in common: a backbone and its mode.
         score: its name.
     """
-    with figure_of(title, 7, 4.4) as (figure, out):
+    with figure_of(title, 7, 4.6) as (figure, out):
         axes = figure.subplots()
         for number, (name, trials) in enumerate(series.items()):
-            rates, values = zip(*sorted(trials), strict=True)
-            colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
-            axes.plot(rates, values, marker=marker, color=colour, label=name)
+            rates, values, errors = (np.array(column) for column in zip(*sorted(trials), strict=True))
+            style: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "color": PALETTE[number % len(PALETTE)]}
+            axes.errorbar(rates, values, SURE * errors, capsize=3, elinewidth=0.9, label=name, **style)
         finite = [trial for trials in series.values() for trial in trials if np.isfinite(trial[1])]
-        rate, best = max(finite, key=lambda trial: trial[1], default=(np.nan, np.nan))
+        rate, best, _ = max(finite, key=lambda trial: trial[1], default=(np.nan, np.nan, np.nan))
         axes.plot(
             rate, best, "o", color="black", fillstyle="none", markersize=13, label=f"best: {best:.3f} at {rate:g}"
         )
-        axes.set(xscale="log", xlabel="learning rate", ylabel=score)
+        axes.set(xscale="log", xlabel=f"learning rate\n{_ERRORS}", ylabel=score, ylim=(0, 1.02))
+        axes.xaxis.label.set_fontsize(8)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5)) if len(series) > 4 else axes.legend()
@@ -285,6 +350,14 @@ def figure_of(
         figure.suptitle(textwrap.fill(title, int(width * 11)), x=0.02, ha="left", fontsize=11, fontweight="bold")
         yield figure, out
         figure.savefig(out, format="png")
+
+
+def wrapped(name: str, letters: int, lines: int = 2) -> str:
+    """Return a name in lines of about so many letters; only what does not fit into `lines` of them is cut."""
+    parts = textwrap.wrap(name, letters, break_long_words=True) or [""]
+    return "\n".join(
+        parts if len(parts) <= lines else [*parts[: lines - 1], cut(" ".join(parts[lines - 1 :]), letters)]
+    )
 
 
 def cut(name: str, letters: int = _NAME) -> str:

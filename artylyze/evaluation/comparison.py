@@ -85,7 +85,7 @@ def refit(
             settings,
             [settings.learning_rate],
             cut.held_out,
-            mirrored=features.mirrored,
+            varied=features.varied,
         )
         lost, scores = fitted.untaught, probabilities(fitted.logits, task.temperature)
         measurable = [held[~np.isin(labels[held], lost)] for held in cut.held_out]

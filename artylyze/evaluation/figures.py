@@ -16,6 +16,7 @@ from artylyze.drawing.table import write_csv
 from artylyze.evaluation.comparison import figures_of
 from artylyze.evaluation.sheets import draw_sheets, mistakes, plan_sheets
 from artylyze.storage import open_store
+from artylyze.training.metrics import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +95,7 @@ def _files(evaluation: Evaluation, measured: Measured) -> Iterator[tuple[str, by
             f"{images}, accuracy against score",
             [(bin_.low, bin_.high, bin_.count, bin_.confidence, bin_.accuracy) for bin_ in metrics.reliability],
             metrics.ece,
+            SMALL,
         ),
     )
     yield (

@@ -83,7 +83,7 @@ def of_dataset(
 ) -> Computed:
     """Compute the answers to images of a dataset.
 
-    The features are those that training computed, the mirror images' included: they may lie in its cache.
+    The features are those that training computed, those of varied images included: they may lie in its cache.
 
     Args:
         bundle: the model.
@@ -97,7 +97,7 @@ def of_dataset(
         table,
         _all_features(bundle),
         device=device,
-        mirror=bool(bundle.training.get("mirror", False)),
+        augment=bool(bundle.training.get("augment", False)),
         cache=features_folder(),
         advance=lambda count: advance(count, 0),
     )

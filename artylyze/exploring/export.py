@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artylyze.catalog.snapshot import read_snapshot
-from artylyze.collection.known_columns import CONTENT, folded
 from artylyze.exploring import atlases, details
 from artylyze.exploring.atlases import from_jpeg, read_originals
 from artylyze.exploring.details import Related
@@ -32,7 +31,7 @@ from artylyze.exploring.reviewed import apply_decisions
 from artylyze.exploring.reviews import read_decisions
 from artylyze.exploring.vectors import read_vectors
 from artylyze.exploring.works import Works, read_works
-from artylyze.profiling.columns import Column
+from artylyze.profiling.columns import Column, standing
 from artylyze.progress import Watcher
 from artylyze.searching.neighbours import nearest
 from artylyze.storage import check_output, open_store, reachable
@@ -212,14 +211,14 @@ def web_files(root: Traversable | None = None, under: str = "") -> Iterator[tupl
 
 
 def _columns(facet_set: FacetSet) -> list[Column]:
-    """What names clusters: tags and the metadata that say what a work is, or all metadata where there is neither."""
+    """What names clusters: what says what a work is, and tags; all metadata where there is neither."""
     predicted = [
         Column(f"{facet.name} (predicted)", "predicted", facet.terms, facet.codes.astype(np.int32) - 1)
         for facet in facet_set.facets
         if facet.kind == "task" and len(facet.terms) > 1
     ]
     described = facet_set.described.columns
-    telling = [column for column in described if folded(column.name) in CONTENT]
+    telling = [column for column in described if not standing(column.name, column.kind)]
     return [*telling, *predicted] or list(described)
 
 

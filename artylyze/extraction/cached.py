@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from artylyze.cache import cache_folder, free_space, hold
 from artylyze.errors import ErrorCode, ImageError, InputError
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float32]
 
+MOST_DEGREES = 10.0
+"""How far an image is rotated in training, to either side."""
+
 _OK, _TODO = "ok", "todo"
 
 
@@ -45,13 +50,13 @@ class Features:
         matrix: float32 (m, F).
         rows: rows of the table that could be read, int64 (m,), ascending.
         failed: image_id -> error code of those that could not.
-        mirrored: float32 (m, F) of the mirror images, if they were asked for.
+        varied: float32 (m, F) of the same images varied (`vary`), if they were asked for.
     """
 
     matrix: Matrix
     rows: NDArray[np.int64]
     failed: Mapping[str, str]
-    mirrored: Matrix | None = None
+    varied: Matrix | None = None
 
 
 def features_folder() -> Path:
@@ -64,7 +69,7 @@ def embed(
     bundle: Bundle,
     *,
     device: str = "auto",
-    mirror: bool = False,
+    augment: bool = False,
     cache: Path | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Features:
@@ -74,7 +79,7 @@ def embed(
         table: with the columns image_id, uri, size and validator.
         bundle: one without tasks, whose embedding is all features (`artylyze.models.build.features_bundle`).
         device: auto, cpu or cuda.
-        mirror: whether to compute those of the mirror images too.
+        augment: whether to compute those of the images varied too.
         cache: folder in which they are kept, and looked for first. An image without a validator counts as unchanged,
             one that failed for a reason that can pass is read again.
         advance: called again and again with the number of images done since the last call.
@@ -88,14 +93,14 @@ def embed(
     resolved = resolve_device(device)
     columns = (table.column(name).to_pylist() for name in ("uri", "validator", "size"))
     sources = [Source(*row) for row in zip(*columns, strict=True)]
-    path = None if cache is None else cache / _name(sources, bundle, resolved, mirror)
+    path = None if cache is None else cache / _name(sources, bundle, resolved, augment)
     known = (_load(path) if path is not None else None) or _Known(np.full(len(sources), _TODO, object))
     todo = known.todo()
     tell = advance or (lambda _: None)
     tell(len(sources) - len(todo))
     if todo:
         try:
-            _compute(sources, todo, known, _Model(bundle, resolved, mirror), tell)
+            _compute(sources, todo, known, _Model(bundle, resolved, augment), tell)
         finally:
             if path is not None and known.views:
                 _keep(path, known)
@@ -108,7 +113,7 @@ class _Known:
 
     Attributes:
         codes: for each image ok, todo or its error code.
-        views: float32 (n, F) of the images and, if asked for, of their mirror images; empty before the first is known.
+        views: float32 (n, F) of the images and, if asked for, of the same varied; empty before the first is known.
     """
 
     codes: NDArray[np.object_]
@@ -139,15 +144,15 @@ def _features(table: pa.Table, known: _Known) -> Features:
             f"None of the dataset's {len(failed):,} images can be read ({', '.join(sorted(set(failed.values())))}): "
             "curate it again from images that can."
         )
-    plain, *mirrored = [view[rows] if failed else view for view in known.views]
-    return Features(plain, rows, failed, mirrored[0] if mirrored else None)
+    plain, *varied = [view[rows] if failed else view for view in known.views]
+    return Features(plain, rows, failed, varied[0] if varied else None)
 
 
 class _Model:
     """A features bundle on a device, called from several threads at once on the CPU."""
 
-    def __init__(self, bundle: Bundle, device: Device, mirror: bool) -> None:
-        self._mirror = mirror
+    def __init__(self, bundle: Bundle, device: Device, augment: bool) -> None:
+        self._augment, self._mean = augment, bundle.preprocessing.mean
         if device == "cpu":
             # Measured on two cores: a thread for each image batch beats two threads within one.
             self._runtime: OnnxRuntime | TorchRuntime = OnnxRuntime(bundle)
@@ -159,8 +164,22 @@ class _Model:
 
     def run(self, pixels: NDArray[np.uint8]) -> list[Matrix]:
         """uint8 (n, size, size, 3) -> the features of each view, (n, F)."""
-        views = [pixels, np.ascontiguousarray(pixels[:, :, ::-1])] if self._mirror else [pixels]
+        views = [pixels, vary(pixels, self._mean)] if self._augment else [pixels]
         return [self._runtime.run(view).embedding for view in views]
+
+
+def vary(pixels: NDArray[np.uint8], mean: Sequence[float]) -> NDArray[np.uint8]:
+    """Mirror images, uint8 (n, size, size, 3), and rotate each a little; the same image always in the same way.
+
+    Corners that a rotation leaves empty get the mean colour, `mean` of 0 to 1, as in fine-tuning.
+    """
+    empty = tuple(round(255 * value) for value in mean)
+    varied = np.empty_like(pixels)
+    for place, image in enumerate(pixels):
+        angle = MOST_DEGREES * (2 * zlib.crc32(image.tobytes()) / 2**32 - 1)
+        mirrored = Image.fromarray(np.ascontiguousarray(image[:, ::-1]))
+        varied[place] = np.asarray(mirrored.rotate(angle, Image.Resampling.BILINEAR, fillcolor=empty))
+    return varied
 
 
 def _compute(
@@ -197,9 +216,9 @@ def _compute(
             tell(1)
 
 
-def _name(sources: Sequence[Source], bundle: Bundle, device: Device, mirror: bool) -> str:
+def _name(sources: Sequence[Source], bundle: Bundle, device: Device, augment: bool) -> str:
     """The name that features of these images by this model go by: all that can change them is in it."""
-    described = [bundle.model_id, GRAPH_VERSION, device, mirror]
+    described = [bundle.model_id, GRAPH_VERSION, device, f"varied by {MOST_DEGREES:g} degrees" if augment else False]
     hashed = hashlib.sha256(json.dumps(described).encode())
     for source in sources:
         hashed.update(json.dumps([source.uri, source.validator, source.size]).encode())

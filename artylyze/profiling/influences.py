@@ -29,6 +29,9 @@ THRESHOLD = 0.05
 NEAREST = 16
 """Works nearest by their embeddings that are compared with the record to find near-duplicates."""
 
+ALONE = 0.99
+"""Responsibility from which a cluster has a work to itself: no other runs through it."""
+
 SHOWN = 6
 """Typical works shown of each cluster."""
 
@@ -52,6 +55,7 @@ class Influences:
         rows: of the record's images.
         shares: float64 (images, clusters), the responsibilities of each image; the record's are their mean.
         threshold: below which a cluster is no influence.
+        undivided: share of all clustered images of which one cluster has ALONE or more.
         found: the influences, the strongest first.
         duplicates: row of another record's image -> how alike it is to an image of this record.
         unread: row of a work that could not be compared with the record -> why it could not be read.
@@ -63,6 +67,7 @@ class Influences:
     rows: tuple[int, ...]
     shares: npt.NDArray[np.float64]
     threshold: float
+    undivided: float
     found: tuple[Influence, ...]
     duplicates: Mapping[int, Likeness]
     unread: Mapping[int, str]
@@ -77,6 +82,16 @@ class Influences:
         which, unread = ("its own images", own) if own else ("the works like it", self.unread)
         reasons = ", ".join(sorted(set(unread.values())))
         return f"Near-duplicates may be missing: of {which} {len(unread):,} could not be compared ({reasons})."
+
+    @property
+    def alone(self) -> str | None:
+        """A sentence where one cluster has the record to itself, else None: so it is with how many, and what to do."""
+        if not self.found or self.found[0].share < ALONE:
+            return None
+        return (
+            f"One cluster has this work to itself, as it is with {self.undivided:.0%} of the works of this mixture. "
+            "With fewer principal components more works lie between clusters: `artylyze cluster --components 8`."
+        )
 
     @property
     def rest(self) -> float:
@@ -105,6 +120,8 @@ class Influences:
                 for influence in self.found
             ],
             "below_threshold": self.rest,
+            "undivided": self.undivided,
+            "note": self.alone,
             "near_duplicates": [identify(self.works, row) | asdict(how) for row, how in self.duplicates.items()],
             "not_compared": [identify(self.works, row) | {"why": why} for row, why in self.unread.items()],
         }
@@ -136,7 +153,7 @@ def of_record(mixture: Profiled, record: str, threshold: float) -> Influences:
     """Find the influences of a record among profiled clusters of a mixture; raise InputError if it is not there."""
     works, clusters = mixture.works, mixture.clusters
     rows = _rows_of(works, record, clusters.folder)
-    shares = _responsibilities(clusters.folder, rows)
+    shares, undivided = _responsibilities(clusters.folder, rows)
     mean = shares.mean(axis=0)
     strongest = [int(cluster) for cluster in np.argsort(-mean, kind="stable") if mean[cluster] >= threshold]
     near = _nearest(works, rows)
@@ -155,7 +172,16 @@ def of_record(mixture: Profiled, record: str, threshold: float) -> Influences:
     unread = {row: why for row in dict.fromkeys(compared) if (why := pictures[row].why)}
     shown = {*rows, *duplicates, *(row for influence in found for row in influence.typical)}
     return Influences(
-        record, works, rows, shares, threshold, found, duplicates, unread, {row: pictures[row] for row in sorted(shown)}
+        record,
+        works,
+        rows,
+        shares,
+        threshold,
+        undivided,
+        found,
+        duplicates,
+        unread,
+        {row: pictures[row] for row in sorted(shown)},
     )
 
 
@@ -173,6 +199,8 @@ def describe(influences: Influences) -> str:
             f"  Near-duplicate, perhaps the same work photographed twice: {other}, "
             f"{shorten(_named(influences.works, row), 120)} (correlation {how.correlation:.2f})"
         )
+    if influences.alone:
+        lines.append(influences.alone)
     if influences.blind:
         lines.append(influences.blind)
     return "\n".join(lines)
@@ -194,12 +222,14 @@ def _rows_of(works: Works, record: str, folder: str) -> tuple[int, ...]:
     )
 
 
-def _responsibilities(folder: str, rows: Sequence[int]) -> npt.NDArray[np.float64]:
-    """Of some images, float64 (images, clusters)."""
+def _responsibilities(folder: str, rows: Sequence[int]) -> tuple[npt.NDArray[np.float64], float]:
+    """Of some images, float64 (images, clusters); and the share of all images that one cluster has to itself."""
     of_row: dict[int, npt.NDArray[np.float32]] = {}
+    undivided, images = 0, 0
     for there, shares in read_responsibilities(folder):
         of_row |= {int(there[place]): shares[place] for place in np.flatnonzero(np.isin(there, rows))}
-    return np.array([of_row[row] for row in rows], np.float64)
+        undivided, images = undivided + int((shares.max(axis=1) >= ALONE).sum()), images + len(there)
+    return np.array([of_row[row] for row in rows], np.float64), undivided / max(1, images)
 
 
 def _nearest(works: Works, rows: Sequence[int]) -> list[int]:

@@ -22,11 +22,11 @@ from artylyze.profiling.profile_plots import cluster_plot, column_plot
 from artylyze.profiling.profiles import EVIDENCE, LEAST, LIFT, Profile, counts, log_likelihood_ratio
 from artylyze.profiling.profiling import (
     Profiled,
-    bars,
     caption,
     describe_marks,
     identify,
     make_profiles,
+    panels,
     read_pictures,
 )
 from artylyze.storage import open_store
@@ -94,7 +94,7 @@ def _files(profiled: Profiled, watcher: Watcher) -> Iterator[tuple[str, bytes]]:
         yield f"cluster-{profile.cluster:03d}-works.png", _sheet(profiled, profile, pictures)
         if profile.distributions:
             title = f"Cluster {profile.cluster}: {profile.images:,} works ({profile.share:.1%} of all)"
-            yield f"cluster-{profile.cluster:03d}-columns.png", cluster_plot(title, bars(profile))
+            yield f"cluster-{profile.cluster:03d}-columns.png", cluster_plot(title, panels(profile))
 
 
 def _tables(profiled: Profiled) -> Iterator[tuple[str, dict[str, pa.DataType], list[dict[str, Any]]]]:
@@ -140,9 +140,15 @@ def _column_plot(profiled: Profiled, column: Column) -> bytes:
         names.append(f"{len(column.terms) - len(chosen):,} others")
         drawn = np.column_stack([drawn, (1 - drawn.sum(axis=1)) * (known[:, 0] > 0)])
         frames = np.column_stack([frames, np.zeros(k, bool)])
-    title = f"{column.name}: share of each cluster's works that have a value; a frame: the term marks the cluster"
-    labels = [f"cluster {profile.cluster} ({profile.images:,})" for profile in profiled.profiles]
-    return column_plot(title, labels, names, drawn, frames)
+    title = (
+        f"{column.name}: share of those of each cluster's works that have a value (in brackets how many); a frame: the "
+        "term marks the cluster"
+    )
+    labels = [
+        f"cluster {profile.cluster} ({int(described):,} of {profile.images:,})"
+        for profile, described in zip(profiled.profiles, known[:, 0], strict=True)
+    ]
+    return column_plot(title, labels, names, drawn, frames, known[:, 0])
 
 
 def _sheet(profiled: Profiled, profile: Profile, pictures: Mapping[int, Thumbnail]) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from artylyze.profiling.columns import Column
+from artylyze.profiling.columns import Column, Kind, standing
 
 Members = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
@@ -53,13 +53,18 @@ class Share:
         """Whether it marks the cluster."""
         return self.images >= LEAST and self.lift >= LIFT and self.evidence >= EVIDENCE
 
+    @property
+    def lift_shown(self) -> float | None:
+        """The lift, None where fewer than LEAST works have the term: of two works any lift is chance."""
+        return self.lift if self.images >= LEAST else None
+
 
 @dataclass(frozen=True)
 class Distribution:
     """One column in one cluster: `images` images have a value, of which `other` have one of `other_terms` not named."""
 
     column: str
-    kind: str
+    kind: Kind
     images: int
     terms: tuple[Share, ...]
     other: int
@@ -71,7 +76,7 @@ class Mark:
     """A term that marks a cluster, and its column (of which `kind`)."""
 
     column: str
-    kind: str
+    kind: Kind
     share: Share
 
 
@@ -83,7 +88,7 @@ class Profile:
         cluster: its number.
         images: in it.
         share: of all clustered images.
-        marks: terms that mark it: those that people gave, then those that were predicted, the best proven first.
+        marks: terms that mark it, by the `standing` of their columns, then the best proven first.
         distributions: one for each column in which an image of the cluster has a value.
         typical: rows of its most typical works, one of each record.
         marginal: rows of its most marginal works, the farthest first.
@@ -207,9 +212,8 @@ def _distribution(column: Column, shares: Sequence[Share]) -> Distribution:
     return Distribution(column.name, column.kind, images, tuple(named), images - in_named, len(shares) - len(named))
 
 
-def _rank(mark: Mark) -> tuple[bool, float, str, str]:
-    """Descriptions by people come first: a model that made the features agrees with their clusters by construction."""
-    return mark.kind == "predicted", -mark.share.evidence, mark.column, mark.share.term
+def _rank(mark: Mark) -> tuple[int, float, str, str]:
+    return standing(mark.column, mark.kind), -mark.share.evidence, mark.column, mark.share.term
 
 
 def _of_different_records(rows: Iterable[np.int64], records: Sequence[str], count: int) -> tuple[int, ...]:

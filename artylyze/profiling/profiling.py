@@ -14,7 +14,7 @@ from artylyze.clustering.store import Clusters, read_clusters, read_responsibili
 from artylyze.drawing.thumbnails import Thumbnail, read_thumbnails
 from artylyze.errors import UsageError
 from artylyze.profiling.columns import Texts
-from artylyze.profiling.profile_plots import Bar
+from artylyze.profiling.profile_plots import Bar, Panel
 from artylyze.profiling.profiles import Profile, profile
 from artylyze.profiling.works import Works, read_works
 from artylyze.tables import DEFAULT_READING, Reading
@@ -151,12 +151,17 @@ def describe_marks(profile: Profile) -> str:
     return "; ".join(f"{mark.column}: {mark.share.term} (x {mark.share.lift:.1f})" for mark in profile.marks)
 
 
-def bars(profile: Profile) -> list[tuple[str, list[Bar]]]:
-    """Return the distributions of a cluster as bars."""
+def panels(profile: Profile) -> list[Panel]:
+    """Return the distributions of a cluster as they are drawn."""
     return [
-        (
+        Panel(
             column.column,
-            [Bar(share.term, share.share, share.overall, share.lift, share.marks) for share in column.terms],
+            column.images,
+            profile.images,
+            [
+                Bar(share.term, share.images, share.share, share.overall, share.lift_shown, share.marks)
+                for share in column.terms
+            ],
         )
         for column in profile.distributions
     ]

@@ -94,12 +94,18 @@ def _cluster(one: Profile, works: Works, pictures: Mapping[int, Thumbnail]) -> C
 
 
 def _counts(one: Profile, each: Distribution) -> Counts:
-    rows = [Row(term.term, term.images, term.share, f"x {term.lift:.1f}") for term in each.terms[:_TERMS]]
+    lifts = ((term, "" if term.lift_shown is None else f"x {term.lift:.1f}") for term in each.terms[:_TERMS])
+    rows = [Row(term.term, term.images, term.share, lift) for term, lift in lifts]
     images = each.images - sum(row.count for row in rows)
     terms = len(each.terms) - len(rows) + each.other_terms
     if terms:
         rows.append(Row(f"{terms:,} other terms", images, images / each.images))
-    return Counts(f"{each.column} in cluster {one.cluster} ({each.images:,} have one)", "term", "lift", tuple(rows))
+    return Counts(
+        f"{each.column} in cluster {one.cluster} ({each.images:,} of {one.images:,} have one)",
+        "term",
+        "lift",
+        tuple(rows),
+    )
 
 
 def _work(works: Works, row: int, thumbnail: Thumbnail, *lines: str) -> Work:
@@ -174,5 +180,5 @@ def _example(found: Influences) -> Example:
             _work(works, row, pictures[row], f"correlation {how.correlation:.2f}")
             for row, how in found.duplicates.items()
         ),
-        found.blind,
+        " ".join(filter(None, (found.alone, found.blind))) or None,
     )

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from artylyze.drawing.contact_sheet import Tile, contact_sheet
+from artylyze.extraction.cached import MOST_DEGREES, vary
+
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from artylyze.models.bundle import Preprocessing
 
-MOST_DEGREES = 10.0
-"""How far an image is rotated, to either side."""
+SHOWN = 4
+"""Variants of an image in the picture of the augmentation."""
 
 ANGLES = 8
 """Angles in a batch. Its images are in random order, so those that share one differ from epoch to epoch; a rotation
@@ -43,3 +50,25 @@ def augment(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
             if len(part)
         ]
     )
+
+
+def variants(pixels: NDArray[np.uint8], preprocessing: Preprocessing, *, frozen: bool) -> list[NDArray[np.uint8]]:
+    """What a training sees of images, uint8 (n, size, size, 3): one variant where the backbone is frozen, else some."""
+    if frozen:
+        return [vary(pixels, preprocessing.mean)]
+    random = torch.Generator().manual_seed(0)
+    normal = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), preprocessing)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (preprocessing.mean, preprocessing.std))
+    seen = (255 * (augment(normal, random) * std + mean) for _ in range(SHOWN))
+    return [each.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy() for each in seen]
+
+
+def augmentation_sheet(pixels: NDArray[np.uint8], preprocessing: Preprocessing, *, frozen: bool) -> bytes:
+    """Draw images, uint8 (n, size, size, 3), above what a training sees of them. Returns a PNG."""
+    rows = {"as it is": pixels}
+    rows |= {f"seen in training, {n}": one for n, one in enumerate(variants(pixels, preprocessing, frozen=frozen), 1)}
+    tiles = [Tile(image, 1.0, (line,)) for line, images in rows.items() for image in images]
+    out = io.BytesIO()
+    title = f"Augmentation: mirrored, rotated by up to {MOST_DEGREES:g}\N{DEGREE SIGN}"
+    contact_sheet(title, tiles, len(pixels)).save(out, "PNG")
+    return out.getvalue()

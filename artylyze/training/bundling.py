@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from artylyze.training.learned import Scored
 
-CURVES = "curves.png"
+CURVES, AUGMENTATION = "curves.png", "augmentation.png"
 
 TOLERANCE = 1e-4
 """How far ONNX Runtime and torch may differ, as a share of the largest value (or of 1, where all are smaller)."""
@@ -119,12 +119,13 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"The bundle {folder} cannot be written: {error.strerror or error}.") from error
 
 
-def write(folder: Path, bundle: Bundle, picture: bytes) -> None:
-    """Write `bundle` with its curves as `folder`, which appears whole or not at all."""
+def write(folder: Path, bundle: Bundle, pictures: Mapping[str, bytes]) -> None:
+    """Write `bundle` and pictures, by their names, as `folder`, which appears whole or not at all."""
     unfinished = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     save(unfinished, bundle)
     try:
-        (unfinished / CURVES).write_bytes(picture)
+        for name, picture in pictures.items():
+            (unfinished / name).write_bytes(picture)
         if folder.exists():
             folder.rmdir()
         unfinished.rename(folder)

@@ -65,7 +65,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
         examples.table.take(rows),
         bundle,
         device=settings.device,
-        mirror=request.mirror,
+        augment=request.augment,
         cache=features_folder(),
         advance=lambda count: watcher.advance(count, 0),
     )
@@ -82,9 +82,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
         folds = cut_folds(labels[mine], examples.groups[read[mine]], request.folds, request.seed)
         for warning in folds.warnings:
             watcher.say(f"{task}: {warning}")
-        fitted = cross_fit(
-            features.matrix, labels, len(terms), settings, rates, folds.held_out, mirrored=features.mirrored
-        )
+        fitted = cross_fit(features.matrix, labels, len(terms), settings, rates, folds.held_out, varied=features.varied)
         methods[task] = folds.method
         for place, result in enumerate(fitted):
             heads[place][task] = result.head
@@ -99,7 +97,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
             test=scored(examples, features, rows, of_rate, train=False),
             failed=features.failed,
             counts={task: examples.counts(task, examples.of(task, read, train=True)) for task in examples.tasks},
-            about={"held_out": methods, "mirror": request.mirror, "class_balance": settings.balance},
+            about={"held_out": methods, "augment": request.augment, "class_balance": settings.balance},
             flatters=flatters,
         )
         for of_rate, drawn, logits in zip(heads, curves, held_out, strict=True)

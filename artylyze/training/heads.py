@@ -127,7 +127,7 @@ def cross_fit(
     learning_rates: Sequence[float],
     folds: Sequence[Rows],
     *,
-    mirrored: Matrix | None = None,
+    varied: Matrix | None = None,
 ) -> list[CrossFitted]:
     """Train the heads of one task, one without each fold and one on all images, for all learning rates in one pass.
 
@@ -138,14 +138,14 @@ def cross_fit(
         settings: all but the learning rate.
         learning_rates: each above 0; there is one result for each.
         folds: positions among the labelled images; each of these is in exactly one fold. May be empty.
-        mirrored: float32 (n, F) of the mirror images: each step then takes the one or the other of an image.
+        varied: float32 (n, F) of the images mirrored and rotated: each step then takes one or the other of an image.
 
     Raises:
         ValueError: if a head has no image to learn from.
     """
     rows = np.flatnonzero(labels >= 0)
     held_out = [*(rows[fold] for fold in folds), np.zeros(0, np.int64)]
-    views = [features] if mirrored is None else [features, mirrored]
+    views = [features] if varied is None else [features, varied]
 
     def fit(rates: Sequence[float]) -> list[list[tuple[Head, Curves]]]:
         torch.set_num_threads(1)
@@ -191,7 +191,7 @@ class _Fit:
     Shapes: P held-out parts, R rates, C classes, b images of a batch.
 
     Args:
-        views: float32 (n, F) of the images, and perhaps of their mirror images.
+        views: float32 (n, F) of the images, and perhaps of the same varied.
         labels: int64 (n,), -1 for images to ignore.
         size: number of classes (C).
         settings: all but the learning rate.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from artylyze.progress import Watcher
     from artylyze.training.request import TrainRequest
 
-_UNIMPORTANT = ("output", "device", "workers", "precision_target", "mirror")  # the same training whatever they are
+_UNIMPORTANT = ("output", "device", "workers", "precision_target", "augment")  # the same training whatever they are
 
 
 @dataclass(frozen=True, eq=False)

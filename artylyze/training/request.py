@@ -60,7 +60,8 @@ class TrainRequest(CommonOptions):
         weights: a file of weights for the backbone; None: those that the backbone is published with.
         lr: learning rate; None: `LEARNING_RATES`.
         init_from: folder of a bundle whose backbone is the beginning.
-        mirror: whether heads also learn from the mirror image of each image, which takes twice as long to embed.
+        augment: whether heads of a frozen backbone also learn from each image mirrored and a little rotated, as a
+            network that is fine-tuned always does; it takes twice as long to embed.
         label_smoothing: share of each label that is spread over all classes, 0 to below 1.
         weight_decay: AdamW's.
         folds: parts that the training data is cut into for held-out scores.
@@ -70,7 +71,7 @@ class TrainRequest(CommonOptions):
     weights: str | None = None
     lr: float | None = None
     init_from: str | None = None
-    mirror: bool = False
+    augment: bool = False
     label_smoothing: float = 0.0
     weight_decay: float = 0.01
     folds: int = 5
@@ -89,6 +90,10 @@ class TrainRequest(CommonOptions):
             raise UsageError("`weights` and `init_from` are two beginnings of one backbone: give one of them.")
         if self.mode == "frozen" and self.backbone == "cnn3" and self.init_from is None and self.weights is None:
             raise UsageError("cnn3 begins with random weights, which frozen would stay random: give `mode='finetune'`.")
+        if self.augment and self.mode == "finetune":
+            raise UsageError(
+                "`augment` is for frozen backbones: a network that is fine-tuned sees varied images anyway."
+            )
         if self.weights is not None:
             local_path(self.weights, "`weights`")
         self._check_numbers()

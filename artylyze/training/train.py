@@ -21,7 +21,7 @@ from artylyze.models.bundle import DESCRIPTION
 from artylyze.models.card import notes_on
 from artylyze.progress import Watcher
 from artylyze.storage.staging import local_output, refuse_cluster
-from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
+from artylyze.training.bundling import AUGMENTATION, CURVES, calibrated, check_equal, check_folder, measured, write
 from artylyze.training.calibration import FLAG_ALL
 from artylyze.training.frozen import learn_frozen, scored
 from artylyze.training.learned import Learned, Scored
@@ -69,6 +69,8 @@ def train(
     request: TrainRequest, reporter: Watcher, *, on_epoch: OnEpoch | None = None, cores: int | None = None
 ) -> Trained:
     """Train as `request` says, and write the bundle's folder, or the address of one, with its curves.png.
+
+    Where images are varied, augmentation.png shows how.
 
     `on_epoch` and `cores` are for finetune mode: see `artylyze.training.finetune.finetune`.
 
@@ -128,9 +130,15 @@ def finish(request: TrainRequest, dataset: Dataset, examples: Examples, learned:
         metrics=metrics,
         training=_described(request, dataset, learned),
     )
-    check_equal(bundle, _some_pixels(examples, learned.failed, bundle.preprocessing.size))
-    picture = curves(f"Training of {', '.join(examples.tasks)}: {bundle.backbone}", learned.curves)
-    write(Path(request.output), bundle, picture)
+    pixels = _some_pixels(examples, learned.failed, bundle.preprocessing.size)
+    check_equal(bundle, pixels)
+    pictures = {CURVES: curves(f"Training of {', '.join(examples.tasks)}: {bundle.backbone}", learned.curves)}
+    if request.augment or request.mode == "finetune":
+        from artylyze.training.augment import augmentation_sheet
+
+        frozen = request.mode == "frozen"
+        pictures[AUGMENTATION] = augmentation_sheet(pixels, bundle.preprocessing, frozen=frozen)
+    write(Path(request.output), bundle, pictures)
     return Trained(bundle, metrics, learned.curves, learned.failed)
 
 

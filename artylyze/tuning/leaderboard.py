@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +18,10 @@ from artylyze.tuning.sweep import RANDOM
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from artylyze.drawing.plots import History
     from artylyze.tuning.sweep import Trial, TuneRequest
 
-JSON, CSV, PLOT = "sweep.json", "sweep.csv", "sweep.png"
+JSON, CSV, PLOT, CURVES = "sweep.json", "sweep.csv", "sweep.png", "curves.png"
 
 COMPLETE, STOPPED, FAILED = "complete", "stopped", "failed"
 
@@ -42,6 +44,7 @@ class Row:
         epochs: that were trained.
         score: held-out accuracy, the mean over the tasks, of the last epoch where it was stopped; None where it failed.
         metrics: task -> part (held_out, test) -> figures; of a stopped one the held-out accuracy only.
+        curves: loss and accuracy per epoch, by series (`artylyze.drawing.plots.curves` names them).
         error: why it failed.
         rank: 1 is the best; None where it is not complete, or began with random weights.
     """
@@ -53,6 +56,7 @@ class Row:
     epochs: int = 0
     score: float | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     error: str | None = None
     rank: int | None = None
 
@@ -78,6 +82,7 @@ class Row:
             "state": self.state,
             "score": self.score,
             "metrics": self.metrics,
+            "curves": self.curves,
             "error": self.error,
         }
 
@@ -139,22 +144,51 @@ def _rows(trial: Trial, mode: str, lost: str | None) -> Iterator[Row]:
 
 
 def write_board(board: Board, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write the table as JSON and CSV, and the plot, into the folder of the sweep."""
+    """Write the table as JSON and CSV, the plot of the rates and the curves of all into the folder of the sweep."""
     about = {"settings": settings, "rows": [row.as_dict() for row in board.rows]}
     store = open_store(folder)
     flat = [_flat(row, board.tasks) for row in board.rows]
     text = io.StringIO(newline="")
     write_csv(text, list(flat[0]), flat)
     store.put(CSV, text.getvalue().encode("utf-8-sig"))
-    series: dict[str, list[tuple[float, float]]] = {}
+    series: dict[str, list[tuple[float, float, float]]] = {}
     for row in board.rows:
         if row.state == COMPLETE and row.score is not None:
-            series.setdefault(f"{row.label}, {row.mode}", []).append((row.learning_rate, row.score))
-    from artylyze.drawing.plots import sweep
+            point = (row.learning_rate, row.score, standard_error(row.metrics))
+            series.setdefault(f"{row.label}, {row.mode}", []).append(point)
+    from artylyze.drawing.plots import histories, sweep
 
-    named = "held-out accuracy" + (f", mean of {' and '.join(board.tasks)}" if len(board.tasks) > 1 else "")
-    store.put(PLOT, sweep(f"Sweep of {', '.join(board.tasks)}", series, named))
+    mean = f", mean of {' and '.join(board.tasks)}" if len(board.tasks) > 1 else ""
+    store.put(PLOT, sweep(f"Sweep of {', '.join(board.tasks)}", series, f"held-out accuracy{mean}"))
+    store.put(CURVES, histories(f"Curves of all models{mean}", list(_histories(board))))
     store.put(JSON, (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())  # last: a sweep with it is done
+
+
+def standard_error(metrics: Mapping[str, Any]) -> float:
+    """Standard error of the mean over the tasks of held-out accuracies, as if every image were drawn by itself."""
+    parts = [parts["held_out"] for parts in metrics.values()]
+    known = [(part["accuracy"], part["n"]) for part in parts if part["accuracy"] is not None]
+    return math.sqrt(sum(share * (1 - share) / max(1, count) for share, count in known)) / max(1, len(known))
+
+
+def _histories(board: Board) -> Iterator[History]:
+    """The held-out curves of each row that has any, means over the tasks; of each model the first row is the best."""
+    from artylyze.drawing.plots import History
+
+    seen: set[str] = set()
+    for row in board.rows:
+        means = {}
+        for figure in ("loss", "accuracy"):
+            of_tasks = [
+                row.curves[name] for task in board.tasks if (name := f"{task} {figure}, held out") in row.curves
+            ]
+            means[figure] = [sum(values) / len(values) for values in zip(*of_tasks, strict=True)]
+        if means["accuracy"]:
+            model = f"{row.label}, {row.mode}"
+            note = f", stopped after epoch {row.epochs}" if row.state == STOPPED else ""
+            label = f"{model} at {row.learning_rate:g}{note}"
+            yield History(model, label, means["loss"], means["accuracy"], best=model not in seen)
+            seen.add(model)
 
 
 def _flat(row: Row, tasks: Sequence[str]) -> dict[str, Any]:
@@ -169,33 +203,40 @@ def _flat(row: Row, tasks: Sequence[str]) -> dict[str, Any]:
 
 
 def as_table(board: Board) -> Table:
-    """The table for a terminal: the accuracy on the test split, then the figures of held-out images."""
+    """The table for a terminal: a line for the test split and one for held-out images, with the study's figures."""
+    from rich import box
     from rich.table import Table
 
     table = Table(
+        box=box.SIMPLE,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
         caption="Ranked by the score: held-out accuracy, the mean over the tasks. The best was chosen by it, so its "
-        "held-out figures flatter; the test split chose nothing."
+        "held-out figures flatter; the test split chose nothing.",
     )
-    for name in ("", "model", "mode", "learning rate", "score", "task"):
-        table.add_column(name, justify="right" if name in ("", "learning rate", "score") else "left")
-    for name in ("test accuracy", *(f"held-out {name}" for name in COLUMNS.values())):
-        table.add_column(name, justify="right")
+    left = ("model", "task", "images")
+    for name in ("", "model", "learning rate", "score", "task", "images", *COLUMNS.values()):
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=name != "model")
     for row in board.rows:
-        head = ("-" if row.rank is None else str(row.rank), row.label, row.mode, f"{row.learning_rate:g}")
+        note = f" after epoch {row.epochs}: stopped" if row.state == STOPPED else ""
+        head = ("-" if row.rank is None else str(row.rank), f"{row.label}, {row.mode}{note}", f"{row.learning_rate:g}")
         if row.state == FAILED:
-            table.add_row(*head, "failed", "")
+            table.add_row(*head, "failed", end_section=True)
             continue
-        note = f"after epoch {row.epochs}: stopped" if row.state == STOPPED else ""
-        tasks = [task for task in board.tasks if task in row.metrics]
-        lines = [_figures(row.metrics[task]) for task in tasks]
-        columns = ["\n".join(column) for column in zip(*lines, strict=True)]
-        table.add_row(*head, _share(row.score) + (f"\n{note}" if note else ""), "\n".join(tasks), *columns)
+        score = _share(row.score) + (f" ±{standard_error(row.metrics):.3f}" if row.state == COMPLETE else "")
+        lines = [
+            (task if part == PARTS[0] else "", part.replace("_", "-"), *_figures(row.metrics[task].get(part, {})))
+            for task in board.tasks
+            if task in row.metrics
+            for part in PARTS
+        ]
+        for place, line in enumerate(lines):
+            table.add_row(*((*head, score) if not place else [""] * 4), *line, end_section=place == len(lines) - 1)
     return table
 
 
-def _figures(parts: Mapping[str, Any]) -> list[str]:
-    held_out, test = parts.get("held_out", {}), parts.get("test", {})
-    return [_share(test.get("accuracy")), *(_share(held_out.get(name)) for name in COLUMNS)]
+def _figures(part: Mapping[str, Any]) -> list[str]:
+    return [_share(part.get(name)) for name in COLUMNS]
 
 
 def _share(value: float | None) -> str:
@@ -209,5 +250,5 @@ def describe(board: Board, output: str) -> Iterator[str]:
             yield f"{row.label} at {row.learning_rate:g} failed: {row.error}"
     if board.best is not None:
         yield f"Best: {board.best.label} at {board.best.learning_rate:g}, bundle {output.rstrip('/')}/best"
-    table, rows, plot = (f"{output.rstrip('/')}/{name}" for name in (CSV, JSON, PLOT))
-    yield f"Table: {table}, {rows}; plot: {plot}"
+    table, rows, *plots = (f"{output.rstrip('/')}/{name}" for name in (CSV, JSON, PLOT, CURVES))
+    yield f"Table: {table}, {rows}; plots: {', '.join(plots)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,7 @@ def _frozen(training: TrainRequest, trial: Trial, watcher: Watcher) -> list[dict
         except InputError as error:  # this rate is too high; others may do
             rows.append({"learning_rate": rate, "score": None, "error": str(error)})
             continue
-        rows.append(_row(at, metrics))
+        rows.append(_row(at, metrics, learned.curves))
         kept.append((merit(rate, score_of(metrics), metrics), at, learned))
     if not kept:
         raise InputError(rows[0]["error"])
@@ -160,19 +160,29 @@ def _finetune(
     def on_epoch(values: Mapping[str, float]) -> None:
         accuracies = {name.removesuffix(series): value for name, value in values.items() if name.endswith(series)}
         epoch, score = int(values["epoch"]), sum(accuracies.values()) / max(1, len(accuracies))
-        metrics = {task: {"held_out": {"accuracy": accuracy}} for task, accuracy in accuracies.items()}
-        _write(
-            trial.folder / PROGRESS,
-            {"learning_rate": training.learning_rate, "epochs": epoch, "score": score, "metrics": metrics},
-        )
+        progress = {
+            "learning_rate": training.learning_rate,
+            "epochs": epoch,
+            "score": score,
+            "metrics": {task: {"held_out": {"accuracy": accuracy}} for task, accuracy in accuracies.items()},
+            "curves": _longer(read(trial.folder / PROGRESS), epoch, values),
+        }
+        _write(trial.folder / PROGRESS, progress)
         if epoch < training.epoch_count:  # a trial that ends its last epoch is not stopped before its bundle is there
             on_score(epoch, score)
 
     trained: Trained = train(training, watcher, on_epoch=on_epoch, cores=cores)
-    return [_row(training, trained.metrics)]
+    return [_row(training, trained.metrics, trained.curves)]
 
 
-def _row(training: TrainRequest, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _longer(before: Mapping[str, Any] | None, epoch: int, values: Mapping[str, float]) -> dict[str, list[float]]:
+    """The curves after an epoch: those before it and one value more; none where epochs before it are not known."""
+    known = {} if before is None or epoch == 1 else before.get("curves", {})
+    longer = {name: [*known.get(name, []), value] for name, value in values.items() if name not in ("epoch", "score")}
+    return {name: curve for name, curve in longer.items() if len(curve) == epoch}
+
+
+def _row(training: TrainRequest, metrics: Mapping[str, Any], curves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     brief = {
         task: {part: {name: figures[name] for name in FIGURES} for part, figures in parts.items()}
         for task, parts in metrics.items()
@@ -182,6 +192,7 @@ def _row(training: TrainRequest, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": training.epoch_count,
         "score": score_of(metrics),
         "metrics": brief,
+        "curves": {name: [round(value, 5) for value in values] for name, values in curves.items()},
     }
 
 

@@ -66,6 +66,7 @@ REFUSES_ADDRESSES = {
 NO_PATHS = {
     "address",
     "algorithm",
+    "augment",
     "awkward",
     "backbone",
     "balance",

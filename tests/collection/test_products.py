@@ -15,7 +15,8 @@ from artylyze.collection.products import ANY_FILE, PRODUCTS
 from artylyze.collection.scan import scan
 from artylyze.evaluation.figures import METRICS
 from artylyze.profiling.profile_files import PROFILES
-from artylyze.training.bundling import CURVES
+from artylyze.training.bundling import AUGMENTATION, CURVES
+from artylyze.tuning.leaderboard import CURVES as ALL_CURVES
 from artylyze.tuning.leaderboard import JSON, PLOT
 from tests.conftest import S3
 
@@ -29,8 +30,12 @@ PRODUCTS_OF = {
     "profiles": (f"p/{PROFILES}", PROFILED, ["p/column-01-artist.png", "p/cluster-012-columns.png"]),
     "influences": ("i/influences-7.json", INFLUENCES, ["i/influences-7.png"]),
     "evaluation": (f"e/{METRICS}", EVALUATION, ["e/genre-confusion.png", "e/my style-best.png"]),
-    "bundle": ("bundle/bundle.json", {"format_version": 1, "tasks": []}, [f"bundle/{CURVES}"]),
-    "sweep": (f"sweep/{JSON}", {"settings": {}, "rows": []}, [f"sweep/{PLOT}"]),
+    "bundle": (
+        "bundle/bundle.json",
+        {"format_version": 1, "tasks": []},
+        [f"bundle/{CURVES}", f"bundle/{AUGMENTATION}"],
+    ),
+    "sweep": (f"sweep/{JSON}", {"settings": {}, "rows": []}, [f"sweep/{PLOT}", f"sweep/{ALL_CURVES}"]),
     "demo": ("demo/demo.json", {"catalog": "", "contact_sheet": "", "evaluation": ""}, ["demo/contact-sheet.png"]),
 }
 

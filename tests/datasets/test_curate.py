@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -12,6 +13,8 @@ from artylyze.collection.scan import scan
 from artylyze.datasets.account import describe
 from artylyze.datasets.curate import Curated, CurateRequest, curate, parse_left_out, parse_split
 from artylyze.datasets.dataset import read_dataset
+from artylyze.datasets.samples import LEAST, sample_rows
+from artylyze.drawing.contact_sheet import TILE
 from artylyze.errors import InputError, UsageError
 from artylyze.sample import write_sample
 from tests.catalogues import Row, Silent, pictures, table, works
@@ -207,6 +210,31 @@ class TestTheAccount:
 
     def test_one_chart_is_enough_without_balancing(self, whole: Curated) -> None:
         assert [Path(chart).name for chart in whole.account.charts] == ["dataset.classes.png"]
+
+    def test_images_that_are_here_are_shown_with_their_labels(self, tmp_path: Path) -> None:
+        images = pictures(tmp_path / "images", *(row["file"] for row in ROWS))
+        found = curated(tmp_path, images=images, balance="none")
+        assert [Path(chart).name for chart in found.account.charts] == ["dataset.classes.png", "dataset.samples.png"]
+        with Image.open(found.account.charts[-1]) as sheet:
+            assert sheet.width == 6 * (TILE + 14) + 14
+            assert sheet.height > 4 * TILE, "24 images in four rows"
+
+
+class TestSamples:
+    def test_every_class_of_every_task_is_shown_in_turn(self) -> None:
+        genres = ["portrait"] * 50 + ["landscape"] * 3 + [None]
+        styles = ["Cubism", None] * 27
+        names = [f"{number:02}" for number in range(54)]
+        table = pa.table({"image_id": names, "genre": genres, "style": styles})
+        rows = sample_rows(table, ("genre", "style"), 0)
+        assert len(rows) == len(set(rows)) == LEAST
+        assert {50, 51, 52} <= set(rows), "all of the small class"
+        backwards = sample_rows(table.take(list(range(53, -1, -1))), ("genre", "style"), 0)
+        assert [53 - row for row in backwards] == rows, "no order of the rows changes it"
+
+    def test_few_images_are_all_shown(self) -> None:
+        table = pa.table({"image_id": ["a", "b", "c"], "genre": ["portrait", "landscape", None]})
+        assert sorted(sample_rows(table, ("genre",), 0)) == [0, 1]
 
 
 ARTISTS = [

@@ -45,7 +45,7 @@ from artylyze.workers.protocol import Seen
 from artylyze.workers.reading import Reader
 
 COUNT, SIZE = 72, 64
-TRAINING = {"mode": "frozen", "learning_rate": 0.01, "epochs": 15, "batch_size": 32, "mirror": False}
+TRAINING = {"mode": "frozen", "learning_rate": 0.01, "epochs": 15, "batch_size": 32, "augment": False}
 
 
 @dataclass

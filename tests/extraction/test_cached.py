@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from artylyze.errors import InputError, UsageError
-from artylyze.extraction.cached import Features, embed
+from artylyze.extraction.cached import Features, embed, vary
 from artylyze.models.build import features_bundle
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load
@@ -31,7 +31,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def features(table: pa.Table, bundle: Bundle) -> Features:
-    return embed(table, bundle, mirror=True)
+    return embed(table, bundle, augment=True)
 
 
 @pytest.fixture
@@ -59,16 +59,27 @@ def test_the_features_are_those_of_the_images_in_their_order(
         assert np.corrcoef(found, expected)[0, 1] > 0.99  # its own decoder resizes a little differently
 
 
-def test_mirrored_features_are_those_of_the_mirror_image(
-    tmp_path: Path, bundle: Bundle, table: pa.Table, features: Features
-) -> None:
-    uri = table.column("uri")[3].as_py()
-    path = tmp_path / "mirrored.png"
-    Image.open(uri).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
-    turned = table.slice(3, 1).set_column(2, "uri", [[str(path)]]).set_column(3, "size", [[path.stat().st_size]])
-    assert features.mirrored is not None
-    assert np.allclose(embed(turned, bundle).matrix[0], features.mirrored[3], atol=1e-4)
-    assert not np.allclose(features.matrix[3], features.mirrored[3], atol=1e-3)
+def test_varied_features_are_those_of_the_varied_image(bundle: Bundle, table: pa.Table, features: Features) -> None:
+    size = bundle.preprocessing.size
+    picture = Image.open(table.column("uri")[3].as_py()).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    expected = OnnxRuntime(bundle).run(vary(np.asarray(picture)[None], bundle.preprocessing.mean)).embedding[0]
+    assert features.varied is not None
+    assert np.corrcoef(features.varied[3], expected)[0, 1] > 0.97  # the angle follows the pixels, which differ a little
+    assert not np.allclose(features.matrix[3], features.varied[3], atol=1e-3)
+
+
+def test_a_varied_image_is_its_mirror_image_rotated_a_little_always_in_the_same_way() -> None:
+    images = np.zeros((40, 32, 32, 3), np.uint8)
+    for place, image in enumerate(images):
+        image[:, :12] = 255
+        image[0, 0, 0] = place
+    varied = vary(images, (0.5, 0.5, 0.5))
+    middle = varied[:, 8:24].astype(float)
+    assert (middle[:, :, 24:].mean((1, 2, 3)) > 200).all(), "what was on the left is on the right"
+    assert (middle[:, :, :12].mean((1, 2, 3)) < 60).all()
+    lean = (varied[:, 0] > 200).sum((1, 2)) - (varied[:, -1] > 200).sum((1, 2))
+    assert lean.min() < 0 < lean.max(), "rotated to either side"
+    assert (vary(images[7:8], (0.5, 0.5, 0.5)) == varied[7:8]).all()
 
 
 def test_kept_features_need_no_image(movable: tuple[Path, pa.Table], bundle: Bundle, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_features_do_not_depend_on_batches_or_interruptions(
     there = [row for row, code in enumerate(codes) if code == "ok"]
     assert found.rows.tolist() == there
     assert found.matrix.tolist() == [[row, 0] for row in there]
-    assert (found.mirrored is not None) == (views == 2)
-    if found.mirrored is not None:
-        assert found.mirrored.tolist() == [[row, 1] for row in there]
+    assert (found.varied is not None) == (views == 2)
+    if found.varied is not None:
+        assert found.varied.tolist() == [[row, 1] for row in there]
     assert found.failed == {f"{row:02}": code for row, code in enumerate(codes) if code != "ok"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -14,8 +16,9 @@ from artylyze.catalog.snapshot import embeddings
 from artylyze.cli.app import app
 from artylyze.clustering.store import read_clusters
 from artylyze.errors import InputError, UsageError
-from artylyze.profiling.influence_files import file_name, picture, write_influences
-from artylyze.profiling.influences import NEAREST, Influences, _nearest, describe, influences
+from artylyze.profiling.columns import Column, standing
+from artylyze.profiling.influence_files import columns_beside, file_name, picture, write_influences
+from artylyze.profiling.influences import ALONE, NEAREST, Influences, _nearest, describe, influences
 from artylyze.profiling.works import read_works
 from tests.pictures import MARKUP, Gallery
 
@@ -111,6 +114,72 @@ def test_neighbours_are_nearest_by_cosine(gallery: Gallery) -> None:
     unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
     cosines = unit @ unit[found.rows[0]]
     assert cosines[near].min() >= np.sort(cosines)[-NEAREST - 1] - 1e-6
+
+
+def test_where_one_cluster_has_a_work_to_itself_the_picture_and_the_terminal_say_so(
+    gallery: Gallery, drawn: list[Figure]
+) -> None:
+    shares = np.array(read_clusters(gallery.clusters).assignments.column("responsibilities").to_pylist())
+    sure = shares.max(axis=1) >= ALONE
+    table = of(gallery, "between").works.table
+    found = of(gallery, next(table.column("record_id")[int(row)].as_py() for row in np.flatnonzero(sure)))
+    assert found.undivided == pytest.approx(sure.mean())
+    assert found.alone is not None
+    assert f"{sure.mean():.0%} of the works" in found.alone
+    assert found.alone in describe(found)
+    picture(found)
+    said = [axes.get_xlabel().replace("\n", " ") for part in drawn[0].subfigs[0].subfigs for axes in part.axes]
+    assert found.alone in said
+    assert of(gallery, "between").alone is None
+
+
+def test_five_columns_stand_beside_a_cluster_those_of_the_study_first(gallery: Gallery) -> None:
+    found = of(gallery, "between")
+    one = found.found[0]
+    assert [panel.name for panel in columns_beside(found, one)] == ["artist", "genre"]
+    names = (
+        "medium",
+        "genre (predicted)",
+        "style (predicted)",
+        "genre",
+        "artist",
+        "date (half-century)",
+        "nationality",
+    )
+    nothing = np.full(found.works.table.num_rows, -1, np.int32)
+    columns = tuple(Column(name, "predicted" if "(p" in name else "given", ("a",), nothing) for name in names)
+    columns = tuple(sorted(columns, key=lambda column: standing(column.name, column.kind)))
+    works = replace(found.works, described=replace(found.works.described, columns=columns))
+    beside = columns_beside(replace(found, works=works), one)
+    assert [panel.name for panel in beside] == [
+        "nationality",
+        "date (half-century)",
+        "artist",
+        "genre",
+        "style (predicted)",
+    ]
+    assert [panel.known for panel in beside if panel.name not in ("artist", "genre")] == [0, 0, 0]
+
+
+def test_names_of_clusters_are_whole_in_the_picture(gallery: Gallery, drawn: list[Figure]) -> None:
+    found = of(gallery, "between")
+    long = tuple(
+        replace(mark, share=replace(mark.share, term=term))
+        for mark, term in zip(
+            [found.found[0].profile.marks[0]] * 3,
+            ("Northern Renaissance", "mythological painting", "Post-Impressionism"),
+            strict=True,
+        )
+    )
+    named = replace(found.found[0], profile=replace(found.found[0].profile, marks=long))
+    picture(replace(found, found=(named, *found.found[1:])))
+    labels = [
+        label.get_text().replace("\n", " ")
+        for part in drawn[0].subfigs[0].subfigs
+        for axes in part.axes
+        for label in axes.get_yticklabels()
+    ]
+    assert "mixture cluster 0: Northern Renaissance, mythological painting, Post-Impressionism" in labels
 
 
 def test_the_strongest_clusters_are_drawn_whatever_the_threshold(gallery: Gallery) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import power_divergence
 
-from artylyze.profiling.columns import Column
+from artylyze.profiling.columns import Column, Kind, standing
 from artylyze.profiling.profiles import TOP, Profile, log_likelihood_ratio, profile
 
 
@@ -51,6 +51,36 @@ def test_what_people_gave_comes_before_what_was_predicted() -> None:
     guess = Column("genre (predicted)", "predicted", ("a", "b"), np.array(members))
     first, _ = profiled(members, guess, column([0] * 30 + [1] * 50))
     assert [mark.kind for mark in first.marks] == ["given", "predicted"]
+
+
+def test_what_says_where_a_file_came_from_marks_last() -> None:
+    members = [0] * 40 + [1] * 40
+    whose = Column("source_repo", "given", ("a", "b"), np.array(members))
+    guess = Column("genre (predicted)", "predicted", ("a", "b"), np.array([0] * 35 + [1] * 45))
+    first, _ = profiled(members, whose, guess, column([0] * 30 + [1] * 50))
+    assert [mark.column for mark in first.marks] == ["artist", "genre (predicted)", "source_repo"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("Artist Name", "given", 0),
+        ("date (half-century)", "given", 0),
+        ("style (predicted)", "predicted", 1),
+        ("source_repo", "given", 2),
+        ("aspect", "given", 2),
+    ],
+)
+def test_columns_stand_by_what_they_say(name: str, kind: Kind, expected: int) -> None:
+    assert standing(name, kind) == expected
+
+
+def test_two_works_have_no_lift_to_show() -> None:
+    first, _ = profiled([0] * 5 + [1] * 95, column([1, 1, 0, 0, 0] + [0] * 95))
+    assert [(share.images, share.lift_shown is None) for share in first.distributions[0].terms] == [
+        (3, False),
+        (2, True),
+    ]
 
 
 def test_many_terms_are_others() -> None:

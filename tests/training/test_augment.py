@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from artylyze.drawing.contact_sheet import TILE
+from artylyze.extraction.cached import MOST_DEGREES, vary
 from artylyze.models.bundle import Preprocessing
 from artylyze.models.network import Network
-from artylyze.training.augment import MOST_DEGREES, augment, normalise
+from artylyze.training.augment import SHOWN, augment, augmentation_sheet, normalise, variants
 
 PREPROCESSING = Preprocessing(24, (0.48, 0.45, 0.4), (0.22, 0.23, 0.25))
 
@@ -60,3 +65,24 @@ def test_rotations_are_small_and_differ(seed: int) -> None:
     assert degrees.max() < MOST_DEGREES + 0.5
     assert degrees.std() > 1
     assert torch.hypot(across, down).sub(size // 2 - 3).abs().max() < 1 + math.pi / 180
+
+
+def test_the_picture_shows_images_above_what_a_training_sees_of_them() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 24, 24, 3), np.uint8)
+    (frozen,) = variants(pixels, PREPROCESSING, frozen=True)
+    assert (frozen == vary(pixels, PREPROCESSING.mean)).all()
+    tuned = variants(pixels, PREPROCESSING, frozen=False)
+    assert len({one.tobytes() for one in (pixels, *tuned)}) == SHOWN + 1
+    heights = []
+    for mode in (True, False):
+        with Image.open(io.BytesIO(augmentation_sheet(pixels, PREPROCESSING, frozen=mode))) as sheet:
+            heights.append(sheet.height)
+    assert heights[1] > heights[0] + (SHOWN - 1) * TILE
+
+
+def test_a_variant_that_is_neither_mirrored_nor_rotated_has_the_pixels_of_the_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("artylyze.training.augment.augment", lambda images, _: images)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), np.uint8)
+    assert (variants(pixels, PREPROCESSING, frozen=False)[0] == pixels).all()

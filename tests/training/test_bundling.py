@@ -9,7 +9,7 @@ import pytest
 from artylyze.errors import ArtylyzeError, InputError
 from artylyze.models.folder import load
 from artylyze.models.scores import probabilities
-from artylyze.training.bundling import calibrated, check_equal, check_folder, measured, write
+from artylyze.training.bundling import CURVES, calibrated, check_equal, check_folder, measured, write
 from artylyze.training.calibration import FLAG_ALL
 from artylyze.training.learned import Scored
 
@@ -110,7 +110,7 @@ def test_an_export_that_is_another_model_is_refused(model: Path, tmp_path: Path)
 def test_a_folder_appears_whole_with_its_curves(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "bundle"
     check_folder(folder)
-    write(folder, load(model), b"picture")
+    write(folder, load(model), {CURVES: b"picture"})
     assert (folder / "curves.png").read_bytes() == b"picture"
     assert load(folder).model_id == load(model).model_id
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]

@@ -51,11 +51,11 @@ def test_curves_have_a_value_for_each_epoch_and_the_loss_falls() -> None:
 
 
 def test_many_rates_at_once_are_the_same_as_one_after_the_other() -> None:
-    rates, mirrored = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128], FEATURES[:, ::-1].copy()
+    rates, varied = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128], FEATURES[:, ::-1].copy()
     settings = replace(SETTINGS, label_smoothing=0.1, weight_decay=0.1)
-    together = cross_fit(FEATURES, LABELS, 3, settings, rates, FOLDS, mirrored=mirrored)
+    together = cross_fit(FEATURES, LABELS, 3, settings, rates, FOLDS, varied=varied)
     for rate, many in zip(rates, together, strict=True):
-        alone = fit(FEATURES, LABELS, replace(settings, learning_rate=rate), FOLDS, mirrored=mirrored)
+        alone = fit(FEATURES, LABELS, replace(settings, learning_rate=rate), FOLDS, varied=varied)
         assert np.allclose(many.head.weight, alone.head.weight, rtol=1e-3, atol=1e-5)
         assert np.abs(many.logits - alone.logits).max() <= 0.01 * np.abs(alone.logits).max()
         for name, values in many.curves.items():
@@ -100,7 +100,7 @@ def test_a_feature_that_is_always_the_same_gets_no_weight() -> None:
 
 
 def test_the_mirror_image_is_learned_from_too() -> None:
-    plain, both = fit(FEATURES, LABELS), fit(FEATURES, LABELS, mirrored=clusters()[0])
+    plain, both = fit(FEATURES, LABELS), fit(FEATURES, LABELS, varied=clusters()[0])
     assert not np.allclose(plain.head.weight, both.head.weight)
 
 

@@ -13,14 +13,15 @@ from rich.console import Console
 
 from artylyze.tuning.leaderboard import Board, as_table, describe, leaderboard, write_board
 from artylyze.tuning.sweep import Trial, TuneRequest
-from artylyze.tuning.trials import FAILED, PROGRESS, RESULT
+from artylyze.tuning.trials import FAILED, PROGRESS, RESULT, _longer
 
 FIGURES = {"n": 10, "accuracy": 0.5, "precision": 0.4, "recall": 0.3, "f1": 0.2, "top5": 0.9, "ece": 0.1}
 
 
 def result(rate: float, score: float) -> dict[str, Any]:
     parts = {"held_out": FIGURES | {"accuracy": score}, "test": FIGURES}
-    return {"learning_rate": rate, "epochs": 10, "score": score, "metrics": {"genre": parts}}
+    curves = {"genre accuracy, held out": [0.1, score], "genre loss, held out": [2.0, 1.0]}
+    return {"learning_rate": rate, "epochs": 10, "score": score, "metrics": {"genre": parts}, "curves": curves}
 
 
 def leave(trial: Trial, files: Mapping[str, Any]) -> None:
@@ -74,7 +75,8 @@ def test_it_is_written_for_spreadsheets_machines_and_eyes(board: Board, tmp_path
     found = json.loads((tmp_path / "sweep.json").read_text())
     assert found["settings"] == {"seed": 0}
     assert found["rows"] == [row.as_dict() for row in board.rows]
-    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("sweep.png", "curves.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_terminal_says_what_is_random_stopped_and_failed(board: Board) -> None:
@@ -85,8 +87,30 @@ def test_the_terminal_says_what_is_random_stopped_and_failed(board: Board) -> No
     for said in ("resnet18 (random weights)", "after epoch 2: stopped", "failed", "top-5", "0.700"):
         assert said in text
     assert text.index("test") < text.index("held-out"), "what chose nothing comes first"
-    first = next(line for line in text.splitlines() if "0.0001" in line)
-    assert first.index("0.500") < first.rindex("0.700"), "the accuracies on the test split and on held-out images"
+    lines = text.splitlines()
+    first = next(place for place, line in enumerate(lines) if "0.0001" in line)
+    for line, part, accuracy in ((lines[first], "test", "0.500"), (lines[first + 1], "held-out", "0.700")):
+        found = line.replace("│", " ").split()
+        assert found[found.index(part) :] == [part, accuracy, "0.400", "0.300", "0.200", "0.900"]
+    assert "0.700 ±0.145" in lines[first], "the standard error of 0.7 of 10 images"
     lines = list(describe(board, "sweep"))
     assert lines[0] == "vgg16 at 0.01 failed: It diverged."
     assert "Best: vgg16 at 0.0001, bundle sweep/best" in lines
+
+
+def test_the_table_fits_a_terminal_of_100_columns(board: Board) -> None:
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(as_table(board))
+    for heading in ("accuracy", "precision", "recall", "F1", "top-5"):
+        assert heading in shown.get()
+
+
+def test_curves_go_on_where_the_epochs_before_are_known() -> None:
+    first = _longer(None, 1, {"epoch": 1, "score": 0.1, "genre loss, held out": 2.0})
+    assert first == {"genre loss, held out": [2.0]}
+    assert _longer({"curves": first}, 2, {"epoch": 2, "genre loss, held out": 1.0}) == {
+        "genre loss, held out": [2.0, 1.0]
+    }
+    assert _longer({"curves": first}, 3, {"epoch": 3, "genre loss, held out": 1.0}) == {}, "epoch 2 is not known"
+    assert _longer({"curves": {"genre loss, held out": [9.0, 8.0]}}, 1, {"genre loss, held out": 2.0}) == first
