@@ -26,6 +26,8 @@ COLUMNS = {
     "error_code": "Why the image could not be read ([list](#error-codes)); null for `ok`.",
     "error_detail": "The reason in words; null for `ok`.",
     "warning": "Of an `ok` image whose file ends early: how much may be missing, at most half of its lines. Else null.",
+    "warnings": "Of an `ok` image, what deserves a look ([list](#warnings)): empty where nothing does. Null for an "
+    "error, and in rows that an earlier version wrote.",
     "width": "Pixels, as displayed: after the EXIF orientation.",
     "height": "Pixels, as displayed.",
     "format": "File format as decoded, for example `JPEG`.",
@@ -262,6 +264,13 @@ def error_codes() -> str:
     return _table(("error_code", "meaning", "`--retry-failed` tries again"), rows)
 
 
+def warnings() -> str:
+    """The warnings about images that were read."""
+    from artylyze.images.quality import WARNINGS
+
+    return _table(("warning", "meaning"), [(f"`{name}`", f"{text}.") for name, text in WARNINGS.items()])
+
+
 def exit_codes() -> str:
     """The exit codes of commands."""
     from artylyze import errors
@@ -294,6 +303,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "manifest": manifest,
     "starter": starter,
+    "warnings": warnings,
 }
 """What pages can ask for."""
 

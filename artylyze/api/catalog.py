@@ -144,11 +144,15 @@ class Catalog:
         """
         return read_embeddings(self.address, self._snapshot)
 
-    def failures(self) -> list[dict[str, Any]]:
+    def failures(self, *, warnings: bool = False) -> list[dict[str, Any]]:
         """Return a row for each image that could not be read, as `artylyze failures` lists them.
 
+        Args:
+            warnings: List the images that were read with warnings instead.
+
         Returns:
-            Dicts with image_id, record_id, uri, error_code and error_detail.
+            Dicts with image_id, record_id, uri, error_code and error_detail; with `warnings` the last two are warnings,
+            a list of names, and warning, a sentence or None.
 
         Examples:
             >>> import artylyze
@@ -156,7 +160,7 @@ class Catalog:
             ...     print(row["image_id"], row["error_code"])
             broken.jpg truncated
         """
-        return list(read_failures(self.address, self._snapshot))
+        return list(read_failures(self.address, self._snapshot, warnings=warnings))
 
     def search(
         self,

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.catalog.plan import Shard
@@ -44,7 +45,7 @@ class Receipt:
         rows: number of rows.
         ok: rows with an embedding.
         errors: rows without one, by error code.
-        warnings: rows with an embedding and a warning.
+        warnings: rows with an embedding and warnings.
     """
 
     key: str
@@ -95,7 +96,7 @@ def commit(
         table.num_rows,
         table.num_rows - codes.total(),
         dict(sorted(codes.items())),
-        len(table) - table.column("warning").null_count if "warning" in table.column_names else 0,
+        _warned(table),
     )
     if not conditional and store.version(shard.key) is not None:
         return _committed(store, receipt)
@@ -104,6 +105,15 @@ def commit(
     except ConflictError:  # an answer was lost, or a worker was retried while the first attempt went on
         return _committed(store, receipt)
     return receipt
+
+
+def _warned(table: pa.Table) -> int:
+    """The number of rows with warnings."""
+    if "warnings" not in table.column_names:
+        return 0
+    named = pc.greater(pc.list_value_length(table.column("warnings")), 0)
+    # Rows that were copied from an earlier version have the sentence alone.
+    return int(pc.sum(pc.or_kleene(named, table.column("warning").is_valid())).as_py() or 0)
 
 
 def _committed(store: Store, receipt: Receipt) -> Receipt:

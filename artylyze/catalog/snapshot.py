@@ -80,7 +80,7 @@ class Snapshot:
 
     @property
     def warnings(self) -> int:
-        """Number of images with an embedding and a warning."""
+        """Number of images with an embedding and warnings."""
         return sum(part.warnings for part in self.parts)
 
     @property
@@ -225,17 +225,36 @@ def _pieces(catalog: str, snapshot: Snapshot) -> Iterator[tuple[pa.StringArray, 
         raise InputError(f"{catalog}: the parts hold {read:,} embeddings, catalog.json says {snapshot.ok:,}.")
 
 
-def failures(catalog: str, snapshot: Snapshot | None = None) -> Iterator[dict[str, Any]]:
-    """Return one row for each image that could not be read; raise InputError at once if there is no catalog.
+FAILED = ("image_id", "record_id", "uri", "error_code", "error_detail")
+WARNED = ("image_id", "record_id", "uri", "warnings", "warning")
 
-    `snapshot` saves reading catalog.json again.
+
+def failures(catalog: str, snapshot: Snapshot | None = None, *, warnings: bool = False) -> Iterator[dict[str, Any]]:
+    """Return a row of the columns FAILED for each image that could not be read.
+
+    Args:
+        catalog: its address.
+        snapshot: saves reading catalog.json again.
+        warnings: return a row of the columns WARNED for each image with warnings instead.
+
+    Raises:
+        InputError: at once, if there is no catalog.
     """
-    columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail"]
-    parts = [part for part in (snapshot or read_snapshot(catalog)).parts if part.ok < part.rows]
-    return _failed(catalog, parts, columns)
+    parts = (snapshot or read_snapshot(catalog)).parts
+    if warnings:
+        return _warned(catalog, [part for part in parts if part.warnings])
+    return _failed(catalog, [part for part in parts if part.ok < part.rows])
 
 
-def _failed(catalog: str, parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for _, table in read_parts(catalog, parts, columns):
-        wrong = table.filter(pc.equal(table.column("status"), "error")).drop_columns("status")
-        yield from wrong.to_pylist()
+def _failed(catalog: str, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+    for _, table in read_parts(catalog, parts, [*FAILED, "status"]):
+        yield from table.filter(pc.equal(table.column("status"), "error")).select(FAILED).to_pylist()
+
+
+def _warned(catalog: str, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+    for _, table in read_parts(catalog, parts, [*WARNED, "status"]):
+        for row in table.to_pylist():
+            # Parts of an earlier version have the sentence alone, which they wrote of files that end early.
+            names = row.get("warnings") or (["truncated"] if row.get("warning") else [])
+            if names:
+                yield {name: row.get(name) for name in WARNED} | {"warnings": names}

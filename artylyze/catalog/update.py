@@ -35,7 +35,7 @@ INSERTED = 65_536
 """Rows of parts that are inserted into the database together."""
 
 _OLD = ("image_id", "record_id", "uri", "validator", "status", "error_code")
-_LATER = {"warning", "colors"}
+_LATER = {"warning", "warnings", "colors"}
 """Columns that parts of earlier versions lack."""
 
 

@@ -239,24 +239,34 @@ def failures(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="A CSV file to write, instead of printing.")
     ] = None,
+    warnings: Annotated[
+        bool, typer.Option("--warnings", help="List images that were read with warnings instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List images that could not be read, and why.
 
+    With --warnings, list those whose tags deserve a look: cut files, several pages, tiny, uniform, colour charts.
+
     Example: artylyze failures catalog -o failures.csv
     """
+    from artylyze.catalog.snapshot import FAILED, WARNED
     from artylyze.catalog.snapshot import failures as read_failures
     from artylyze.drawing.table import write_csv
     from artylyze.storage import check_output
     from artylyze.storage.staging import local_file
 
-    columns = ("image_id", "record_id", "uri", "error_code", "error_detail")
+    columns = WARNED if warnings else FAILED
     if output is not None:
         check_output(output)
-    rows = read_failures(catalog)
+    rows = read_failures(catalog, warnings=warnings)
     if as_json:
-        typer.echo(json.dumps({"catalog": catalog, "failures": list(rows)}, ensure_ascii=False))
-    elif output is not None:
+        name = "warnings" if warnings else "failures"
+        typer.echo(json.dumps({"catalog": catalog, name: list(rows)}, ensure_ascii=False))
+        return
+    if warnings:
+        rows = (row | {"warnings": ";".join(row["warnings"])} for row in rows)
+    if output is not None:
         with local_file(output) as path, path.open("w", encoding="utf-8-sig", newline="") as file:
             write_csv(file, columns, rows)
         typer.echo(f"Wrote {output}.", err=True)

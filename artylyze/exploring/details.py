@@ -16,6 +16,7 @@ from artylyze.exploring.facets import FacetSet
 from artylyze.exploring.folder import to_json
 from artylyze.exploring.grouping import Influences
 from artylyze.exploring.works import Works
+from artylyze.images.quality import WARNINGS
 from artylyze.searching.words import fold
 from artylyze.storage import is_url
 
@@ -50,8 +51,14 @@ class Related:
 def detail_files(works: Works, facet_set: FacetSet, related: Related, block: range) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a block of works: their details, then their texts."""
     tasks = [task.name for task in works.tasks]
-    columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail", "warning", "width", "height"]
-    columns += ["format", *(name for task in tasks for name in (f"{task}_review", f"{task}_top")), "metadata"]
+    columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail", "warning", "warnings"]
+    columns += [
+        "width",
+        "height",
+        "format",
+        *(name for task in tasks for name in (f"{task}_review", f"{task}_top")),
+        "metadata",
+    ]
     table = works.rows.take(block, columns)
     texts: list[str] = []
     for start in range(0, len(block), WORKS):
@@ -95,7 +102,7 @@ def _work(
         "format": row["format"],
         "status": row["status"],
         "error": _reason(row),
-        "warning": row.get("warning"),
+        "warning": _warnings(row),
         "tags": {
             task: [
                 [one["term"], round(one["score"], 4), _vocabulary(task, one["term"])]
@@ -127,6 +134,11 @@ def _reason(row: Mapping[str, Any]) -> str | None:
     if row["status"] == "ok":
         return None
     return ": ".join(text for text in (row["error_code"], row["error_detail"]) if text)
+
+
+def _warnings(row: Mapping[str, Any]) -> str | None:
+    sentences = [WARNINGS.get(name, name) for name in row.get("warnings") or [] if name != "truncated"]
+    return "; ".join(text for text in (row.get("warning"), *sentences) if text) or None
 
 
 def _plain(value: Any) -> Any:

@@ -29,7 +29,7 @@ class Facet:
 
     Attributes:
         name: as people read it.
-        kind: task, metadata, cluster, error, review or decision.
+        kind: task, metadata, cluster, error, warning, review or decision.
         column: name of the column of numbers, safe as a file name.
         terms: the term of number k is `terms[k - 1]`.
         codes: unsigned integers (n,), 0 for none.
@@ -59,7 +59,7 @@ class FacetSet:
     """What the catalog says of n works, and how it sorts them.
 
     Attributes:
-        facets: of the tasks, the metadata and the errors.
+        facets: of the tasks, the metadata, the errors and the warnings.
         described: what the metadata say, with titles and artists.
         years: int16 (n,), UNKNOWN where none is known.
         dates: name of the metadata's column of dates, None if there is none.
@@ -92,6 +92,9 @@ def facets_in(works: Works) -> FacetSet:
         taken.add(name)
         facets.append(_of_metadata(column, name))
     facets.append(Facet("error", "error", "status", works.errors, works.status))
+    if works.warnings:
+        codes = fitting(works.warned, len(works.warnings))
+        facets.append(Facet("warnings", "warning", slug("warnings", taken), works.warnings, codes))
     dates = next((name for known in DATE for name in names if folded(name) == known), None)
     return FacetSet(tuple(facets), described, _years(works, dates), dates, tuple(names))
 

@@ -52,6 +52,8 @@ class Works:
         height: likewise.
         status: uint8 (n,), 0 ok, else the place of the error code among `errors`, from 1.
         errors: error codes that occur, sorted.
+        warned: unsigned integers (n,), 0 without warnings, else the place of the warnings among `warnings`, from 1.
+        warnings: those that occur, of each work as one text (`animated, upscaled`), sorted.
         tasks: the tags, by task.
         models: ids of the models that made the rows.
     """
@@ -64,6 +66,8 @@ class Works:
     height: NDArray[np.uint16]
     status: NDArray[np.uint8]
     errors: tuple[str, ...]
+    warned: NDArray[np.int32]
+    warnings: tuple[str, ...]
     tasks: tuple[Task, ...]
     models: tuple[str, ...]
 
@@ -97,7 +101,7 @@ def read_works(catalog: str, snapshot: Snapshot) -> Works:
     target[rows.places] = np.arange(len(ids))
     filling = _Filling(len(ids), snapshot.tasks)
     start = 0
-    columns = ["status", "error_code", "width", "height", "model_id"]
+    columns = ["status", "error_code", "warnings", "width", "height", "model_id"]
     columns += [name for task in snapshot.tasks for name in (task, f"{task}_score", f"{task}_review")]
     for part, table in read_parts(catalog, snapshot.parts, columns):
         filling.take(target[start : start + part.rows], table)
@@ -131,7 +135,7 @@ class _Filling:
 
     def __init__(self, count: int, tasks: Sequence[str]) -> None:
         self._sides = np.zeros((2, count), np.int32)
-        self._errors, self._models = _Codes(count), set[str]()
+        self._errors, self._warnings, self._models = _Codes(count), _Codes(count), set[str]()
         self._terms = {task: _Codes(count) for task in tasks}
         self._scores = {task: np.zeros(count, np.uint8) for task in tasks}
         self._review = {task: np.zeros(count, np.uint8) for task in tasks}
@@ -140,6 +144,9 @@ class _Filling:
         """Take the rows of a part, which are those works."""
         failed = pc.equal(table.column("status"), "error")
         self._errors.take(rows, pc.if_else(failed, pc.coalesce(table.column("error_code"), pa.scalar("corrupt")), None))
+        if "warnings" in table.column_names:  # not in parts of an earlier version
+            names = pc.binary_join(table.column("warnings"), ", ")
+            self._warnings.take(rows, pc.if_else(pc.equal(names, ""), None, names))
         for number, name in enumerate(("width", "height")):
             self._sides[number, rows] = pc.fill_null(table.column(name), 0).to_numpy()
         self._models |= set(pc.unique(table.column("model_id")).to_pylist())
@@ -152,6 +159,7 @@ class _Filling:
     def works(self, catalog: str, snapshot: Snapshot, ids: pa.StringArray, rows: Rows) -> Works:
         """Return what was taken."""
         errors, status = self._errors.sorted()
+        warnings, warned = self._warnings.sorted()
         longest = np.maximum(1, self._sides.max(axis=0))
         scale = np.minimum(1.0, LARGEST_SIDE / longest)
         least = (self._sides > 0).astype(np.int64)
@@ -161,4 +169,5 @@ class _Filling:
             terms, places = codes.sorted()
             tasks.append(Task(task, terms, places.astype(np.uint16), self._scores[task], self._review[task]))
         models = tuple(sorted(self._models - {None}))
-        return Works(catalog, snapshot, ids, rows, width, height, status.astype(np.uint8), errors, tuple(tasks), models)
+        kinds = status.astype(np.uint8)
+        return Works(catalog, snapshot, ids, rows, width, height, kinds, errors, warned, warnings, tuple(tasks), models)

@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngImageFile
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images.colour import rgb_square
 from artylyze.images.formats import IMAGE_EXTENSIONS, PLUGINS, ends_early, identify
+from artylyze.images.quality import quality_warnings
 from artylyze.images.salvage import BY_LINES, load_partly, painted_share
 from artylyze.images.scaled import Scaled, load_scaled, scaled_of
 
@@ -56,7 +57,7 @@ class Decoded:
     """One picture: `pixels` uint8 (size, size, 3), sRGB, squashed; `width` and `height` of the original as displayed.
 
     `width` and `height` are pixels of the full resolution, after the EXIF orientation; `format` is Pillow's name;
-    `warning` says what is amiss with a picture that is good enough, None: nothing.
+    `warnings` are names of `quality.WARNINGS`; `warning` says how much of a truncated picture is missing.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -64,6 +65,7 @@ class Decoded:
     height: int
     format: str
     warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS) -> Decoded:
@@ -116,7 +118,15 @@ def _squared(scaled: Scaled, size: int, format_name: str) -> Decoded:
     square = rgb_square(scaled.image, size, scaled.box, scaled.profile)
     if scaled.orientation in _TRANSPOSE:
         square = square.transpose(_TRANSPOSE[scaled.orientation])  # a square is turned fastest, and stays one
-    return Decoded(np.array(square), scaled.width, scaled.height, format_name, _warning(scaled.missing))
+    pixels = np.array(square)
+    of_file = (
+        ("truncated", scaled.missing is not None),
+        ("no-icc", scaled.image.mode == "CMYK" and (scaled.profile or b"")[16:20] != b"CMYK"),
+        ("animated", scaled.animated),
+        ("several-pages", scaled.pages > 1),
+    )
+    warnings = [name for name, holds in of_file if holds] + quality_warnings(pixels, scaled.width, scaled.height)
+    return Decoded(pixels, scaled.width, scaled.height, format_name, _warning(scaled.missing), tuple(warnings))
 
 
 def _load(opened: ImageFile, data: bytes, name: str, need: int, max_pixels: int) -> Scaled:

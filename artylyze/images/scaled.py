@@ -24,6 +24,7 @@ QUARTER_TURNS = frozenset({5, 6, 7, 8})
 """EXIF orientations that exchange width and height."""
 
 _TAG_ORIENTATION = 274
+_ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # to Pillow the layers of a PSD are frames too
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Scaled:
 
     `box` is the region of it (pixels) that is the whole picture, None: all; `orientation` is the EXIF orientation
     still to be applied; `width` and `height` are the full resolution as displayed, pixels; `profile` is ICC; `missing`
-    is the share of the lines that the file lacks, at most, 0 to 1, None for a file that is whole.
+    is the share of the lines that the file lacks, at most, 0 to 1, None for a file that is whole; `pages` is the number
+    of pictures in a file of pages, of which this is the first that it offers.
     """
 
     image: Image.Image
@@ -42,6 +44,8 @@ class Scaled:
     height: int
     profile: bytes | None
     missing: float | None = None
+    pages: int = 1
+    animated: bool = False
 
 
 def load_scaled(opened: ImageFile, data: bytes, need: int, max_pixels: int) -> Scaled:
@@ -68,7 +72,8 @@ def scaled_of(opened: Image.Image, image: Image.Image, size: tuple[int, int], bo
     """What `image` shows, as the file `opened` (and loaded) says; `size`, in pixels, is that of the full picture."""
     turn = _orientation(opened)  # after loading: in a PNG it may come behind the pixels
     width, height = reversed(size) if turn in QUARTER_TURNS else size
-    return Scaled(image, box, turn, width, height, opened.info.get("icc_profile"))
+    profile = opened.info.get("icc_profile")
+    return Scaled(image, box, turn, width, height, profile, animated=_is_animated(opened))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -78,6 +83,15 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _is_animated(opened: Image.Image) -> bool:
+    if opened.format not in _ANIMATED:
+        return False
+    try:
+        return bool(getattr(opened, "is_animated", False))
+    except Exception:  # the second frame is broken, which is no matter of the first
+        return True
 
 
 def check_size(size: tuple[int, int], max_pixels: int) -> None:

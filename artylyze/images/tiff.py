@@ -73,6 +73,10 @@ class Page:
         (w, h), (width, height) = self.size, other.size
         return abs(w * height - h * width) <= max(width + height, w + h)
 
+    def is_half_of(self, other: Page) -> bool:
+        """Whether it has half the sides of another, as the levels of a pyramid have."""
+        return all(abs(2 * side - whole) <= 1 for side, whole in zip(self.size, other.size, strict=True))
+
 
 def load_tiff(data: bytes, need: int, max_pixels: int) -> Scaled:
     """Decode the picture in a TIFF, with sides of at least `need` pixels where the file has them.
@@ -80,7 +84,10 @@ def load_tiff(data: bytes, need: int, max_pixels: int) -> Scaled:
     Raises ImageError, and whatever Pillow and tifffile raise.
     """
     with TiffFile(io.BytesIO(data)) as tif:
-        full, chosen = _choose(tif, need)
+        pages = list(itertools.islice(_pages(tif), MOST_PAGES))
+        pictures = _pictures(pages)
+        full = pictures[0]
+        chosen = _smallest_copy(pages, full, need)
         width, height = full.size
         turn, own = full.orientation, chosen.orientation
         if turn in QUARTER_TURNS:
@@ -93,7 +100,7 @@ def load_tiff(data: bytes, need: int, max_pixels: int) -> Scaled:
                 read = _what_is_left(chosen.page, data, need, max_pixels, error)
             else:
                 # Pillow turned it upright by the page's own tag; levels of a pyramid often have none.
-                return Scaled(image, None, turn if own == 1 else 1, width, height, profile)
+                return Scaled(image, None, turn if own == 1 else 1, width, height, profile, pages=len(pictures))
         else:
             read = read_samples(chosen.page, data, 2 * need, max_pixels)
     return Scaled(
@@ -104,15 +111,25 @@ def load_tiff(data: bytes, need: int, max_pixels: int) -> Scaled:
         height,
         profile,
         1 - read.present if read.present < 1 else None,
+        len(pictures),
     )
 
 
-def _choose(tif: TiffFile, need: int) -> tuple[Page, Page]:
-    """The page that is the picture, and the smallest copy of it with both sides at least `need` pixels."""
-    pages = list(itertools.islice(_pages(tif), MOST_PAGES))
-    full = _full_page(pages)
+def _pictures(pages: list[Page]) -> list[Page]:
+    """The pages that are pictures of their own: no masks, and no smaller copies, marked or each half the one before."""
+    first = _full_page(pages)
+    at = pages.index(first)
+    return [first] + [
+        page
+        for before, page in itertools.pairwise(pages[at:])
+        if page.sub_of is None and not page.is_a(_REDUCED | _MASK) and not page.is_half_of(before)
+    ]
+
+
+def _smallest_copy(pages: list[Page], full: Page, need: int) -> Page:
+    """The smallest copy of a picture with both sides at least `need` pixels, or the picture."""
     if min(full.size) < 2 * need:
-        return full, full
+        return full
     at = pages.index(full)
     before = [page for page in pages[:at] if page.is_a(_REDUCED)]
     # A page that is neither reduced nor a mask begins another picture (a document, a z-stack) and ends the search.
@@ -120,7 +137,7 @@ def _choose(tif: TiffFile, need: int) -> tuple[Page, Page]:
         lambda page: page.is_a(_REDUCED | _MASK) or page.sub_of == full.page.offset, pages[at + 1 :]
     )
     copies = (page for page in (*before, *after) if not page.is_a(_MASK) and page.same_shape(full))
-    return full, min((page for page in (*copies, full) if min(page.size) >= need), key=lambda page: page.size)
+    return min((page for page in (*copies, full) if min(page.size) >= need), key=lambda page: page.size)
 
 
 def _pages(tif: TiffFile) -> Iterator[Page]:

@@ -41,7 +41,7 @@ def run_facts(catalog: str, snapshot: Snapshot) -> Figures:
         ("images", snapshot.rows),
         ("with an embedding and tags", snapshot.ok),
         ("that could not be read", snapshot.rows - snapshot.ok),
-        ("with a warning", snapshot.warnings),
+        ("with warnings", snapshot.warnings),
         ("model", snapshot.model_id),
         ("tasks", list(snapshot.tasks) or "none: embeddings only"),
         ("length of an embedding", snapshot.dim),

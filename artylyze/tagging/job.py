@@ -132,9 +132,14 @@ def describe(request: TagRequest, outcome: Outcome) -> str:
     else:
         lines = [f"{rows}, all of them tagged."]
     if snapshot.warnings:
-        lines.append(f"Of the tagged, {counted(snapshot.warnings, 'image')} had a warning: see the column `warning`.")
+        lines.append(f"Of the tagged, {counted(snapshot.warnings, 'image')} had warnings: see the column `warnings`.")
     following = [
         *([(f"artylyze failures {catalog}", "which images could not be read, and why")] if failed else []),
+        *(
+            [(f"artylyze failures {catalog} --warnings", "which tags deserve a look, and why")]
+            if snapshot.warnings
+            else []
+        ),
         (f"artylyze report {catalog} -o report.html", "a page with pictures and tags, to open in a browser"),
         (f"artylyze cluster {catalog} -o clusters", "groups of works that look alike"),
     ]

@@ -36,6 +36,7 @@ class Seen(NamedTuple):
         warning: why the picture may be incomplete, None if it is not.
         colors: the bytes of what `images.palette.dominant_colors` returns; empty where they were not asked for.
         thumbnail: the JPEG that `images.thumbnail.thumbnail` returns; empty where it was not asked for.
+        warnings: names of `images.quality.WARNINGS`.
     """
 
     width: int
@@ -44,6 +45,7 @@ class Seen(NamedTuple):
     warning: str | None = None
     colors: bytes = b""
     thumbnail: bytes = b""
+    warnings: tuple[str, ...] = ()
 
 
 def pack_header(decoded: Decoded | ImageError, colors: bytes = b"", thumbnail: bytes = b"") -> bytes:
@@ -51,7 +53,7 @@ def pack_header(decoded: Decoded | ImageError, colors: bytes = b"", thumbnail: b
     if isinstance(decoded, ImageError):
         text = f"{decoded.code} {decoded.detail}".encode()
         return _HEADER.pack(False, 0, 0, len(text), 0, 0) + text
-    text = f"{decoded.format} {decoded.warning or ''}".encode()
+    text = f"{decoded.format} {','.join(decoded.warnings)} {decoded.warning or ''}".encode()
     fixed = _HEADER.pack(True, decoded.width, decoded.height, len(text), len(colors), len(thumbnail))
     return b"".join((fixed, text, colors, thumbnail))
 
@@ -61,7 +63,8 @@ def read_header(read: Callable[[int], bytes]) -> Seen | ImageError:
     decoded, width, height, *lengths = _HEADER.unpack(read(_HEADER.size))
     text, colors, thumbnail = map(read, lengths)
     if decoded:
-        name, _, warning = text.decode().partition(" ")
-        return Seen(width, height, name, warning or None, colors, thumbnail)
+        name, warnings, warning = text.decode().split(" ", 2)
+        named = tuple(filter(None, warnings.split(",")))
+        return Seen(width, height, name, warning or None, colors, thumbnail, named)
     code, _, detail = text.decode().partition(" ")
     return ImageError(ErrorCode(code), detail)

@@ -91,6 +91,8 @@ def test_failures(catalog: artylyze.Catalog) -> None:
     (row,) = catalog.failures()
 
     assert (row["image_id"], row["record_id"], row["error_code"]) == ("broken.jpg", "broken", "truncated")
+    warned = catalog.to_arrow(["image_id"], where="len(warnings) > 0").column("image_id").to_pylist()
+    assert [row["image_id"] for row in catalog.failures(warnings=True)] == warned
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from artylyze.tagging.shard import ShardSettings, commit_rows, to_tag
 from artylyze.workers.protocol import Seen
 
 DIM = 3
+ANIMATED = 9
+"""Content of an image that is read with warnings."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Library:
         settings = self._settings(run_id)
         with open_rows(manifest) as file:
             receipts = [self._commit(settings, shard, read_rows(file, shard.start, shard.stop)) for shard in shards]
-        new = [Part(f"runs/{run_id}/{receipt.key}", receipt.rows, receipt.ok, receipt.errors) for receipt in receipts]
+        new = [Part.committed(run_id, receipt) for receipt in receipts]
         snapshot = Snapshot(run_id, operation, "model", (), DIM, {}, (*kept, *new))
         write_snapshot(self.catalog, snapshot)
         return snapshot
@@ -140,7 +142,7 @@ class Library:
 
     def _see(self, content: int) -> Seen | ImageError:
         if content >= 0 or (self.healed and content == -1):
-            return Seen(10 + content, 20, "JPEG")
+            return Seen(10 + content, 20, "JPEG", warnings=("animated", "upscaled") if content == ANIMATED else ())
         return ImageError(ErrorCode.UNREACHABLE if content == -1 else ErrorCode.CORRUPT, "it was asked for")
 
 

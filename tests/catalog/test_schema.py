@@ -50,7 +50,7 @@ def rows(
 def test_the_columns_are_those_of_the_design() -> None:
     schema = catalog_schema(["genre"], pa.struct([("title", pa.string())]))
     assert schema.names == [
-        *("image_id", "record_id", "uri", "validator", "status", "error_code", "error_detail", "warning"),
+        *("image_id", "record_id", "uri", "validator", "status", "error_code", "error_detail", "warning", "warnings"),
         *("width", "height", "format", "colors", "embedding", "genre", "genre_score", "genre_review", "genre_top"),
         *("model_id", "run_id", "metadata"),
     ]
@@ -59,7 +59,7 @@ def test_the_columns_are_those_of_the_design() -> None:
 
 def test_there_are_thumbnails_where_they_were_asked_for() -> None:
     names = catalog_schema(["genre"], None, thumbnails=True).names
-    assert names[names.index("thumbnail") :] == ["thumbnail", *catalog_schema(["genre"], None).names[12:]]
+    assert names[names.index("thumbnail") :] == ["thumbnail", *catalog_schema(["genre"], None).names[13:]]
 
 
 def test_there_is_no_metadata_column_without_metadata() -> None:
@@ -72,6 +72,14 @@ def test_an_image_that_was_read_is_ok() -> None:
     assert (row["width"], row["height"], row["format"]) == (640, 480, "JPEG")
     assert row["embedding"] == [0, 1]
     assert (row["error_code"], row["error_detail"]) == (None, None)
+    assert row["warnings"] == []
+
+
+def test_the_warnings_of_an_image_are_a_list_and_those_of_an_error_unknown() -> None:
+    seen = Seen(1, 9, "GIF", warnings=("animated", "extreme-aspect"))
+    first, second = rows(manifest_rows(["a", "b"]), [seen, ImageError(ErrorCode.EMPTY, "0 bytes")])
+    assert first["warnings"] == ["animated", "extreme-aspect"]
+    assert second["warnings"] is None
 
 
 @given(st.lists(st.integers(-1, 5), max_size=8))

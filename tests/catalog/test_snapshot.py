@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from artylyze.catalog.compaction import compact
 from artylyze.catalog.snapshot import (
     embeddings,
     failures,
@@ -21,6 +24,8 @@ from artylyze.catalog.snapshot import (
 )
 from artylyze.errors import InputError, StorageError
 from artylyze.storage import open_store
+from tests.catalog.conftest import ANIMATED
+from tests.catalog.test_compaction import Silent
 
 if TYPE_CHECKING:
     from tests.catalog.conftest import Library
@@ -184,3 +189,30 @@ class TestFailures:
 
     def test_there_are_none_where_all_went_well(self, library: Library) -> None:
         assert list(failures(make(library, {"a": 1}))) == []
+
+    def test_warnings_are_listed_instead(self, library: Library) -> None:
+        catalog = make(library, {"a.jpg": 1, "b.jpg": -1, "c.jpg": ANIMATED})
+        assert read_snapshot(catalog).warnings == 1
+        (row,) = failures(catalog, warnings=True)
+        assert row == {
+            "image_id": "c.jpg",
+            "record_id": "c",
+            "uri": row["uri"],
+            "warnings": ["animated", "upscaled"],
+            "warning": None,
+        }
+
+    def test_an_earlier_catalog_names_what_was_truncated(self, library: Library) -> None:
+        catalog = make(library, {"a.jpg": 1, "c.jpg": ANIMATED})
+        for path in part_paths(catalog, read_snapshot(catalog)):
+            table = pq.read_table(path)
+            told = pa.array([None, "the file ends early"], pa.string())
+            pq.write_table(table.drop_columns("warnings").set_column(7, "warning", told), path)
+        (row,) = failures(catalog, warnings=True)
+        assert (row["image_id"], row["warnings"]) == ("c.jpg", ["truncated"])
+        library.update(library.manifest(library.pictures({"a.jpg": 1, "b.jpg": ANIMATED, "c.jpg": ANIMATED})))
+        assert read_snapshot(catalog).warnings == 2
+        compact(catalog, Silent())
+        found = {row["image_id"]: row["warnings"] for row in failures(catalog, warnings=True)}
+        assert found == {"b.jpg": ["animated", "upscaled"], "c.jpg": ["truncated"]}
+        assert read_catalog(catalog, ["image_id", "warnings"]).column("warnings").null_count == 2

@@ -167,7 +167,7 @@ class TestRefusals:
             library.update(library.manifest({}))
 
 
-@pytest.mark.parametrize("column", ["warning", "colors"])
+@pytest.mark.parametrize("column", ["warning", "warnings", "colors"])
 def test_an_update_gives_parts_of_an_earlier_version_the_columns_they_lack(library: Library, column: str) -> None:
     images: dict[str, tuple[int, str | None]] = {key: (n, None) for n, key in enumerate("abcdefghi")}
     library.tag(library.manifest(library.titled(images)))

@@ -15,6 +15,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from artylyze.catalog.snapshot import read_catalog
@@ -191,23 +192,29 @@ def test_dry_run_counts_requests_to_s3(tmp_path: Path, model: Path, moto_server:
 def test_a_job_from_scan_to_failures(tmp_path: Path, model: Path) -> None:
     images = fill(tmp_path / "images", 40)
     (images / "=cmd.jpg").write_bytes(b"")
+    frames = [Image.linear_gradient("L").rotate(90 * turn).resize((300, 30)) for turn in range(2)]
+    frames[0].save(images / "long.gif", save_all=True, append_images=frames[1:])
     manifest, out = tmp_path / "m.parquet", tmp_path / "out"
     assert artylyze("scan", images, "-o", manifest).returncode == 0
     tagged = artylyze("tag", manifest, "-o", out, "--model", model, "--json")
     assert tagged.returncode == 0, tagged.stderr
     found = json.loads(tagged.stdout)
-    assert (found["rows"], found["ok"], found["errors"]) == (41, 40, {"empty": 1})
+    assert (found["rows"], found["ok"], found["errors"]) == (42, 41, {"empty": 1})
     lines = [json.loads(line) for line in tagged.stderr.splitlines()]
     assert lines[-1]["event"] == "progress"
-    assert (lines[-1]["done"], lines[-1]["errors"]) == (41, 1)
+    assert (lines[-1]["done"], lines[-1]["errors"]) == (42, 1)
     messages = [line.get("message", "") for line in lines]
     assert messages[0].endswith("loading the model ...")
     assert not any("Ray" in message for message in messages)
-    assert any("Tagging 41 images in" in message and "loads the model" in message for message in messages)
+    assert any("Tagging 42 images in" in message and "loads the model" in message for message in messages)
     state = json.loads(artylyze("status", out, "--json").stdout)["runs"][0]
-    assert (state["state"], state["committed"], state["current"]) == ("done", 41, True)
+    assert (state["state"], state["committed"], state["current"]) == ("done", 42, True)
     (row,) = csv.DictReader(io.StringIO(artylyze("failures", out).stdout))
     assert (row["image_id"], row["error_code"]) == ("'=cmd.jpg", "empty")
+    (row,) = csv.DictReader(io.StringIO(artylyze("failures", out, "--warnings").stdout))
+    assert (row["image_id"], row["warnings"], row["warning"]) == ("long.gif", "animated;upscaled;extreme-aspect", "")
+    (row,) = json.loads(artylyze("failures", out, "--warnings", "--json").stdout)["warnings"]
+    assert row["warnings"] == ["animated", "upscaled", "extreme-aspect"]
     paths = artylyze("paths", out).stdout.splitlines()
     assert paths
     assert all(Path(path).is_file() for path in paths)

@@ -19,6 +19,7 @@ from artylyze.exploring.atlases import size_in
 from artylyze.exploring.details import iiif_info
 from artylyze.exploring.reviews import Session, check_decision
 from artylyze.exploring.years import UNKNOWN
+from artylyze.images.quality import WARNINGS
 from tests.catalogues import Silent
 from tests.exploring.museum import TITLE, column, jpeg, loaded, metadata, museum, written
 from tests.searching.catalogs import blobs, write_catalog
@@ -73,6 +74,18 @@ def test_works_that_could_not_be_read_are_marked(folder: Path) -> None:
     assert np.flatnonzero(status).tolist() == [7]
     assert loaded(folder, "data/works/0.json")[7]["error"] == "missing"
     assert (column(folder, "width")[7], column(folder, "x")[7], column(folder, "y")[7]) == (0, 0, 0)
+
+
+def test_warnings_are_a_facet_and_explained_with_the_work(tmp_path: Path) -> None:
+    warnings = {0: ["animated", "upscaled"], 1: ["animated"], 2: ["animated", "upscaled"]}
+    written(museum(tmp_path / "catalog", 12, warnings=warnings), tmp_path / "page")
+    (facet,) = [facet for facet in loaded(tmp_path / "page", "data/index.json")["facets"] if facet["kind"] == "warning"]
+    assert dict(zip(facet["terms"], facet["counts"], strict=True)) == {"animated": 1, "animated, upscaled": 2}
+    codes = column(tmp_path / "page", facet["column"])
+    assert [facet["terms"][code - 1] for code in codes[:2]] == ["animated, upscaled", "animated"]
+    works = loaded(tmp_path / "page", "data/works/0.json")
+    assert works[1]["warning"] == WARNINGS["animated"]
+    assert works[3]["warning"] is None
 
 
 def test_works_come_in_the_order_of_their_ids_with_all_that_is_known(folder: Path) -> None:

@@ -40,6 +40,7 @@ def write_catalog(
     metadata: Sequence[Mapping[str, Any]] | None = None,
     colors: pa.Array | None = None,
     thumbnails: pa.Array | None = None,
+    warnings: Mapping[int, list[str]] | None = None,
 ) -> str:
     """Write a catalog of embeddings (n, d) into a folder and return its address.
 
@@ -54,6 +55,7 @@ def write_catalog(
         metadata: of each row, None for none.
         colors: the column of that name; None leaves it out, as earlier versions did.
         thumbnails: JPEG files; None leaves the column out.
+        warnings: of some images, by number.
     """
     count, dim = matrix.shape
     kind = None if metadata is None else pa.array(metadata).type
@@ -71,6 +73,7 @@ def write_catalog(
                 "width": None if bad else 300,
                 "height": None if bad else 200,
                 "embedding": None if bad else matrix[number],
+                "warnings": None if bad else (warnings or {}).get(number, []),
                 "genre": None if bad else ("portrait", "landscape")[number % 2],
                 "genre_score": None if bad else (number % 10) / 10,
                 "model_id": model_id,

@@ -19,7 +19,7 @@ def bundle(model: Path) -> Bundle:
     return load(model)
 
 
-def picture(seed: int, size: tuple[int, int] = (80, 60)) -> bytes:
+def picture(seed: int, size: tuple[int, int] = (96, 72)) -> bytes:
     """A JPEG that no other seed gives."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1] // 10, size[0] // 10, 3), np.uint8)
     buffer = io.BytesIO()

@@ -14,7 +14,7 @@ import pytest
 from artylyze.catalog.compaction import compact
 from artylyze.catalog.run import Lease, run_store
 from artylyze.catalog.schema import COLORS
-from artylyze.catalog.snapshot import embeddings, read_catalog, read_snapshot
+from artylyze.catalog.snapshot import embeddings, failures, read_catalog, read_snapshot
 from artylyze.collection.manifest import write_manifest
 from artylyze.collection.scan import scan
 from artylyze.errors import InputError, StorageError, TooManyErrorsError, UsageError
@@ -70,9 +70,10 @@ def test_an_image_that_ends_early_is_tagged_counted_and_said(request_for: TagReq
     snapshot = run(request_for, watcher).snapshot
     assert (snapshot.ok, snapshot.warnings) == (50, 1)
     assert read_snapshot(request_for.output).warnings == 1
-    warned = read_catalog(request_for.output, ["image_id", "status", "warning"]).to_pylist()[7]
-    assert (warned["image_id"], warned["status"]) == ("0007.jpg", "ok")
+    (warned,) = failures(request_for.output, warnings=True)
+    assert (warned["image_id"], warned["warnings"]) == ("0007.jpg", ["truncated"])
     assert warned["warning"].startswith("the file ends early: up to ")
+    assert list(failures(request_for.output)) == []
 
 
 @pytest.mark.parametrize("separate", [False, True])

@@ -12,7 +12,7 @@ import { facetLabel, label, number, percent, t, termLabel } from "./words.js";
 const FEW = 7;
 const MANY = 200;
 const BARS = 40;
-const KINDS = ["task", "metadata", "cluster", "review", "decision", "error"];
+const KINDS = ["task", "metadata", "cluster", "review", "decision", "warning", "error"];
 const OPEN_AT_FIRST = 3;
 
 /** Colours to begin with, as painters know them. */

@@ -104,5 +104,6 @@ export function facetLabel({ kind, title, column }) {
  */
 export function termLabel(kind, term) {
   if (term === "(none)") return t("term.none");
+  if (kind === "warning") return term.split(", ").map((one) => strings[`term.${one}`] ?? one).join(", ");
   return ["review", "decision", "error"].includes(kind) ? (strings[`term.${term}`] ?? term) : term;
 }

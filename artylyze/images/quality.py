@@ -1,0 +1,94 @@
+"""What a curator would check before trusting a picture's tags, seen in its decoded square and its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+WARNINGS = {
+    "truncated": "the file ends early: lines or details may be missing",
+    "no-icc": "CMYK without an ICC profile: its colours are a guess",
+    "animated": "several frames, of which the first was read",
+    "several-pages": "several pages, of which the first was read",
+    "upscaled": "its short side is below 64 pixels, so that it was enlarged",
+    "extreme-aspect": "one side is more than 8 times the other",
+    "nearly-uniform": "nearly one colour all over",
+    "colour-chart": "mostly a colour chart",
+    "black-border": "mostly a black border",
+}
+"""Everything that a catalog's column `warnings` may name, in its order, and what it means."""
+
+SHORTEST, LONGEST_ASPECT = 64, 8
+_LOOKED_AT = 64  # rows and columns of the square that are looked at, at most twice as many
+_UNIFORM = 12  # levels between the 1st and the 99th percentile of each channel
+_BLACK, _BLACK_LINE = 20, 0.98  # highest level of black, and share of a line's pixels that have it
+_BORDER = 0.5  # share of the picture
+_FLAT = 10  # levels between neighbours within a patch
+_PATCH, _HUE = 0.008, 0.015  # shares of the picture that a colour, or a sixth of the circle of hues, takes on a chart
+_PATCHES, _HUES, _NEUTRALS = 12, 4, 6  # colours, sixths, and of 8 levels of gray those that a chart has at least
+_GRAY, _SATURATED = 25, 50  # levels between the channels of a neutral colour at most, of a saturated one at least
+
+
+def quality_warnings(pixels: npt.NDArray[np.uint8], width: int, height: int) -> list[str]:
+    """Return those of WARNINGS that can be seen in a picture.
+
+    Args:
+        pixels: uint8 (size, size, 3), sRGB: the picture, squashed to a square.
+        width: of the full resolution, pixels.
+        height: of the full resolution, pixels.
+    """
+    step = max(1, len(pixels) // _LOOKED_AT)
+    small = pixels[::step, ::step].astype(np.int16)
+    return [
+        name
+        for name, holds in (
+            ("upscaled", min(width, height) < SHORTEST),
+            ("extreme-aspect", max(width, height) > LONGEST_ASPECT * min(width, height)),
+            ("nearly-uniform", _is_uniform(small)),
+            ("colour-chart", _is_chart(small)),
+            ("black-border", _black_border(small) >= _BORDER),
+        )
+        if holds
+    ]
+
+
+def _is_uniform(small: npt.NDArray[np.int16]) -> bool:
+    values = small.reshape(-1, 3)
+    ends = len(values) // 100, len(values) - 1 - len(values) // 100
+    ordered = np.partition(values, ends, axis=0)
+    return bool((ordered[ends[1]] - ordered[ends[0]]).max() <= _UNIFORM)
+
+
+def _black_border(small: npt.NDArray[np.int16]) -> float:
+    """The share of the picture outside the smallest rectangle that holds every line that is not black."""
+    black = small.max(axis=2) <= _BLACK
+    rows, columns = (np.flatnonzero(black.mean(axis=axis) < _BLACK_LINE) for axis in (1, 0))
+    if not len(rows) or not len(columns):
+        return 0.0  # black all over, which is another warning
+    inside = float((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1))
+    return 1 - inside / black.size
+
+
+def _is_chart(small: npt.NDArray[np.int16]) -> bool:
+    """Whether much of the picture is flat patches of many colours, among them most hues and a scale of grays."""
+    flat = (np.abs(np.diff(small, axis=0))[:, :-1].max(axis=2) <= _FLAT) & (
+        np.abs(np.diff(small, axis=1))[:-1].max(axis=2) <= _FLAT
+    )
+    colours = small[:-1, :-1][flat]
+    if _held((colours >> 5) @ np.array([64, 8, 1]), flat.size, _PATCH) < _PATCHES:
+        return False
+    chroma = colours.max(axis=1) - colours.min(axis=1)
+    neutral, saturated = colours[chroma <= _GRAY], colours[chroma >= _SATURATED]
+    # The order of the channels is the sixth of the circle.
+    sixths = saturated.argmax(axis=1) * 3 + saturated.argmin(axis=1)
+    grays = _held(neutral.sum(axis=1) // 3 >> 5, flat.size, _PATCH)
+    return grays >= _NEUTRALS and _held(sixths, flat.size, _HUE) >= _HUES
+
+
+def _held(values: npt.NDArray[np.signedinteger], of: int, share: float) -> int:
+    """How many values at least this share of `of` pixels have."""
+    return int((np.bincount(values) >= share * of).sum())
