@@ -109,8 +109,8 @@ soak: $(VENV)/.dev ## Tag and update 100,000 images for an hour, killing the dri
 
 starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=folder with paintings)
 	rm -rf build/starter && mkdir -p build/starter
-	$(BIN)/artylyze curate $(DATA)/paintings.csv --images $(DATA)/paintings -o build/starter/dataset.parquet \
-	  --tasks genre,style --classes 10 --balance none --group none
+	$(BIN)/artylyze curate $(DATA)/paintings.csv $(DATA)/paintings_2.csv --images $(DATA) -o build/starter/dataset.parquet \
+	  --tasks genre,style --classes 21 --leave-out genre=interior --balance none --group none
 	OMP_NUM_THREADS=1 $(BIN)/python -m artylyze.training.starter build/starter/dataset.parquet --results benchmarks/results/starter.json
 
 study: $(VENV)/.dev ## Train the study's networks (DATA=folder with paintings, STUDY="--weights vgg16=FILE ...")

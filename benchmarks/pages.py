@@ -32,7 +32,11 @@ STARTER_ROWS = {
     "accuracy_at_80": "accuracy on the 80% with the highest scores",
     "ece, all folds together": "expected calibration error, all folds together",
 }
-SPLITS = {"artist-disjoint": "artist-disjoint", "random": "random split"}
+SPLITS = {
+    "artist- and source-disjoint": "artists and sources unseen",
+    "artist-disjoint": "artists unseen",
+    "random": "random split",
+}
 ALGORITHMS = {"kmeans": "KMeans", "gmm": "Gaussian mixture"}
 LOOPS = {"reference": "torchvision's reference loop", "artylyze": "artylyze"}
 CONTESTANTS = {"sklearn": "scikit-learn", "faiss": "faiss", "artylyze": "artylyze"}

@@ -53,7 +53,8 @@ def curate(
         min_artists: Keep classes by this many artists at least.
         balance: undersample: no class has more images than the least; none: as they are.
         split: Shares of train and test.
-        group: artist: no artist is on both sides; none: at random.
+        group: artist: no artist is on both sides of the split; artist,source: nor is a source of photographs (column
+            `source`), and works by artists on the test side are left out of training; none: at random.
         seed: Of every random choice.
         id_column: Column that identifies a record; None finds it.
         file_column: Column that names the image file, if another.

@@ -59,7 +59,9 @@ def curate(
         str, typer.Option(help="undersample: no class has more images than the least; none: as they are.")
     ] = "undersample",
     split: Annotated[str, typer.Option(help="Shares of train and test.")] = "0.75,0.25",
-    group: Annotated[str, typer.Option(help="artist: no artist is on both sides; none: at random.")] = "artist",
+    group: Annotated[
+        str, typer.Option(help="artist: no artist is on both sides; artist,source: no source either; none: at random.")
+    ] = "artist",
     seed: Seed = 0,
     id_column: Annotated[str | None, typer.Option(help="Column that identifies a record. Default: found out.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Column that names the image file, if another.")] = None,

@@ -124,7 +124,7 @@ class Account:
         dropped: reason -> images; each has one reason.
         rows: images in the dataset.
         groups: artists (or records) on each side.
-        group: "artist" or "none".
+        group: "artist", "artist,source" or "none".
         balance: "undersample" or "none".
         tasks: task -> its classes.
         artists: what is known of the artists.
@@ -258,7 +258,7 @@ def _task(name: str, task: TaskAccount, account: Account) -> str:
 
 
 def _unit(account: Account) -> str:
-    return "artists" if account.group == "artist" else "records"
+    return "records" if account.group == "none" else "artists"
 
 
 def _notes_on_classes(account: Account) -> Iterable[str]:

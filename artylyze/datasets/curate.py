@@ -7,7 +7,7 @@ put on a side, evened out, written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,15 +19,19 @@ from artylyze.datasets.account import Account, Counts, TaskAccount, of_artists, 
 from artylyze.datasets.classes import check_units, choose_classes, name_tasks, random_order, undersample
 from artylyze.datasets.dataset import SPLITS, Dataset, schema, write_dataset
 from artylyze.datasets.samples import sample_sheet
-from artylyze.datasets.selection import Mask, Selection, artists_as_units, records_as_units
+from artylyze.datasets.selection import Mask, Selection, artists_as_units, records_as_units, sources_as_units
 from artylyze.datasets.sources import Joined, Wanted, join
-from artylyze.datasets.split import split_selection
+from artylyze.datasets.split import split_by_source, split_selection
 from artylyze.drawing.plots import Bar, class_bars
 from artylyze.errors import UsageError
 from artylyze.progress import Watcher
 from artylyze.storage import check_output, open_store, split_target
 from artylyze.tables import DEFAULT_READING, Reading, check_options
 
+GROUPS = ("artist", "artist,source", "none")
+"""What a split keeps on one side."""
+
+_SOURCE = ("source", "source_repo", "image_source", "photographer", "photo_credit")
 _ARTIST = ("artist", "artist_name", "artists", "creator", "maker", "painter", "author")
 _TELLS = {"nationality": "a column of nationalities", "period": "years of birth and death"}
 
@@ -47,7 +51,8 @@ class CurateRequest:
         min_artists: artists that a class needs to be kept.
         balance: `undersample` evens classes out to the least of them, `none` leaves them.
         split: shares of train and test.
-        group: `artist` keeps each artist on one side, `none` each record.
+        group: `artist` keeps each artist on one side, `artist,source` each source of photographs too, `none` each
+            record.
         seed: of every random choice.
         id_column: column that identifies a record.
         file_column: column that names the image file.
@@ -87,13 +92,13 @@ class CurateRequest:
         check_options("`labels`", tables, self.reading)
         if self.balance not in ("undersample", "none"):
             raise UsageError(f"`balance={self.balance!r}`: choose undersample or none.")
-        if self.group not in ("artist", "none"):
-            raise UsageError(f"`group={self.group!r}`: choose artist or none.")
+        if self.group not in GROUPS:
+            raise UsageError(f"`group={self.group!r}`: choose one of {'; '.join(GROUPS)}.")
         if self.classes is not None and self.classes < 2:
             raise UsageError(f"`classes={self.classes}`: a model tells at least 2 classes apart.")
         if self.min_artists < 1:
             raise UsageError(f"`min_artists={self.min_artists}`: give 1 or more.")
-        if self.min_artists > 1 and self.group != "artist":
+        if self.min_artists > 1 and not self.by_artist:
             raise UsageError("`min_artists` goes with `group='artist'`: without it artists are not asked for.")
         if self.seed < 0:
             raise UsageError(f"`seed={self.seed}`: a seed is 0 or more.")
@@ -103,6 +108,11 @@ class CurateRequest:
             raise UsageError(f"`split={given}`: give the shares of train and test, which make 1, such as 0.75,0.25.")
         if foreign := [task for task, _ in self.leave_out if task not in self.tasks]:
             raise UsageError(f"`leave_out` {foreign[0]}=...: that is none of the tasks ({', '.join(self.tasks)}).")
+
+    @property
+    def by_artist(self) -> bool:
+        """Whether no artist may be on both sides."""
+        return self.group != "none"
 
 
 def parse_split(text: str) -> tuple[float, ...]:
@@ -148,13 +158,14 @@ def curate(request: CurateRequest, watcher: Watcher) -> Curated:
     joined = join(request.labels, request.images, _wanted(request, file))
     artists = merge_artists([catalogue.table for catalogue in joined.catalogues], joined.images.num_rows)
     labels = _read_labels(request, joined, artists, file)
-    usable = _drop_what_is_no_use(request, joined, labels, artists, file)
+    sources = read_labels("source", [catalogue.table for catalogue in joined.catalogues], joined.images.num_rows)
+    usable = _drop_what_is_no_use(request, joined, labels, artists, file, sources)
     chosen = _choose(request, usable)
     watcher.say("Splitting, and evening out the classes")
-    test = split_selection(chosen, request.split[1], request.seed)
+    chosen, test = _split(request, chosen, sources)
     final = _balance(request, joined, chosen, test)
     terms = {task: kept.present() for task, kept in final.labels.items()}
-    table = _table(joined, artists, {**labels, **final.labels}, test, final)
+    table = _table(joined, artists, {"source": sources, **labels, **final.labels}, test, final)
     dataset = write_dataset(request.output, table, terms, asdict(request))
     tasks = {task: of_task(task, usable, chosen, final, test) for task in request.tasks}
     account = Account(
@@ -183,12 +194,14 @@ def _wanted(request: CurateRequest, file: ArtistsFile | None) -> Wanted:
         for task in request.tasks
         if task not in known
     }
-    if request.group == "artist" or file:
+    if request.by_artist or file:
         required["artist"] = "Give that name to the column of artists, or split with `group='none'` and no `artists`."
+    if request.group == "artist,source":
+        required["source"] = "Give that name to the column that says where a photograph is from."
     given = dict(request.task_columns)
     columns = {task: (given.get(task, task), task) for task in (*request.tasks, *_TELLS)}
     return Wanted(
-        {"artist": _ARTIST, **columns, "record_id": ("record_id",)},
+        {"artist": _ARTIST, "source": _SOURCE, **columns, "record_id": ("record_id",)},
         required,
         request.id_column,
         request.file_column,
@@ -215,15 +228,22 @@ def _read_labels(
 
 
 def _drop_what_is_no_use(
-    request: CurateRequest, joined: Joined, labels: dict[str, Labels], artists: Artists, file: ArtistsFile | None
+    request: CurateRequest,
+    joined: Joined,
+    labels: dict[str, Labels],
+    artists: Artists,
+    file: ArtistsFile | None,
+    sources: Labels,
 ) -> Selection:
     records = joined.images.column("record_id").to_pylist()
-    units = artists_as_units(artists) if request.group == "artist" else records_as_units(records)
+    units = artists_as_units(artists) if request.by_artist else records_as_units(records)
     selection = Selection.of({task: labels[task] for task in request.tasks}, units)
     described = np.any([catalogue.described.to_numpy() for catalogue in joined.catalogues], axis=0)
     selection = selection.drop(~described, "described by no catalogue")
-    if request.group == "artist" or file:
+    if request.by_artist or file:
         selection = selection.drop(artists.codes < 0, "without an artist")
+    if request.group == "artist,source":
+        selection = selection.drop(sources.codes < 0, "without a source")
     if file:
         of_file = np.array([key in file.by_key for key in artists.own_keys()])
         selection = selection.drop(~of_file, f"by artists that {file.name} does not have")
@@ -236,6 +256,14 @@ def _choose(request: CurateRequest, selection: Selection) -> Selection:
         selection = choose_classes(selection, task, request.classes, left_out, request.min_artists)
     check_units(selection, request.tasks)
     return selection.drop_unlabelled("of classes that are not kept")
+
+
+def _split(request: CurateRequest, chosen: Selection, sources: Labels) -> tuple[Selection, Mask]:
+    if request.group != "artist,source":
+        return chosen, split_selection(chosen, request.split[1], request.seed)
+    units = sources_as_units(sources)
+    check_units(replace(chosen, units=units), request.tasks)
+    return split_by_source(chosen, units, request.split[1], request.seed)
 
 
 def _balance(request: CurateRequest, joined: Joined, chosen: Selection, test: Mask) -> Selection:

@@ -30,6 +30,7 @@ COLUMNS = (
     pa.field("validator", pa.string()),
     pa.field("artist", pa.string()),
     pa.field("group", pa.string()),
+    pa.field("source", pa.string()),
     pa.field("split", pa.string(), nullable=False),
     pa.field("nationality", pa.string()),
     pa.field("period", pa.string()),
@@ -37,7 +38,8 @@ COLUMNS = (
 """The columns of every dataset; one nullable string column for each other task follows.
 
 `uri` is null in a dataset that was planned from catalogues alone. `group` is the artist's key (names.py), null where no
-artist is known: what evaluation keeps on one side.
+artist is known: what evaluation keeps on one side. `source` is where the photograph comes from, null where no catalogue
+tells.
 """
 
 SPLITS = ("train", "test")

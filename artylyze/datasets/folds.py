@@ -24,15 +24,33 @@ class Folds:
         held_out: for each fold the positions that are held out, int64, ascending; together every position once.
         method: how they were cut, in words, for the bundle's description.
         warnings: sentences that say what could not be kept.
+        left_out: for each fold the positions that are not learned from either, int64, ascending; none for a plain cut.
     """
 
     held_out: tuple[NDArray[np.int64], ...]
     method: str
     warnings: tuple[str, ...] = ()
+    left_out: tuple[NDArray[np.int64], ...] = ()
+
+    def learned(self, images: int) -> Iterator[NDArray[np.int64]]:
+        """For each fold the positions among `images` images that are learned from, ascending."""
+        nothing = np.zeros(0, np.int64)
+        for held, left in zip(self.held_out, self.left_out or [nothing] * len(self.held_out), strict=True):
+            yield np.delete(np.arange(images), np.concatenate([held, left]))
+
+    def measurable(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) for images of the classes `labels` whether others of the class were learned from when it was held out.
+
+        What one who never saw a class says of its images is bound to be wrong, and says nothing of one who did.
+        """
+        taught = np.zeros(len(labels), bool)
+        for held, kept in zip(self.held_out, self.learned(len(labels)), strict=True):
+            taught[held] = np.isin(labels[held], labels[kept])
+        return taught
 
 
-DISJOINT, RANDOM = "artist-disjoint", "random"
-"""Names of the two ways to cut folds: by artist, and by image."""
+DISJOINT, SOURCES, RANDOM = "artist-disjoint", "artist- and source-disjoint", "random"
+"""Names of the ways to cut folds: by artist, by source of the photograph and artist, and by image."""
 
 HALF = 20
 """Images of a task with which a half of what is held out can choose or calibrate: as many as a threshold takes."""
@@ -68,6 +86,25 @@ def cut_folds(labels: NDArray[np.int64], groups: NDArray[np.str_], folds: int, s
         method, splitters = "at random", [KFold(parts, shuffle=True, random_state=seed)]
     held = next(cut for splitter in splitters if all(map(len, cut := _cut(splitter, labels, codes))))
     return Folds(tuple(held), f"{parts} folds, {method}", tuple(_notes(labels, codes, parts, folds, method)))
+
+
+def cut_sources(labels: NDArray[np.int64], groups: NDArray[np.str_], sources: NDArray[np.str_], folds: int) -> Folds:
+    """Cut n images by source into at most `folds` parts of even size; no work by an artist held out is learned from.
+
+    Artists and sources cannot both be kept together: works photographed twice would join nearly all into one group.
+
+    Args:
+        labels: class of each image, int64 (n,), none of them -1.
+        groups: artist of each image, str (n,).
+        sources: source of each image, str (n,), two or more.
+        folds: parts wished for; fewer are made where there are fewer sources.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    codes = np.unique(sources, return_inverse=True)[1]
+    held_out = _cut(GroupKFold(min(folds, int(codes.max()) + 1)), labels, codes)
+    left_out = [np.setdiff1d(np.flatnonzero(np.isin(groups, groups[held])), held) for held in held_out]
+    return Folds(tuple(held_out), f"{len(held_out)} folds, by source and artist", (), tuple(left_out))
 
 
 def classes_untaught(labels: NDArray[np.int64], held_out: Sequence[NDArray[np.int64]]) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ class Units:
     """What a split never cuts.
 
     Attributes:
-        what: "artist" or "record".
+        what: "artist", "record" or "source".
         names: of all units, sorted.
         codes: (images,) the place of each image's unit among `names`, -1 for none.
         shown: names as people write them, of those that have another.
@@ -45,6 +45,11 @@ def records_as_units(records: Sequence[str]) -> Units:
     """Keep each record on one side: recto and verso, two files of one work."""
     names, codes = np.unique(np.array(records, object), return_inverse=True)
     return Units("record", tuple(names), codes.astype(np.int64))
+
+
+def sources_as_units(sources: Labels) -> Units:
+    """Keep all photographs of one source on one side."""
+    return Units("source", sources.terms, sources.codes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,15 @@ of one size and may leave a class on one side: on real catalogues its shares lie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from artylyze.collection.labels import Labels
 from artylyze.datasets.classes import random_order
-from artylyze.datasets.selection import Mask, Selection
+from artylyze.datasets.selection import Mask, Selection, Units
 from artylyze.errors import InputError
 
 STARTS = 8
@@ -49,13 +52,53 @@ def split_selection(selection: Selection, share: float, seed: int) -> Mask:
         sides = [labels.without(test != side).counts() > 0 for side in (False, True)]
         one_sided += [(task, labels.terms[code]) for code in np.flatnonzero(sides[0] != sides[1])]
     if one_sided:
-        named = ", ".join(f"{task} {term!r}" for task, term in one_sided)
-        line = f"`leave_out={[f'{task}={term}' for task, term in one_sided]}`"
         raise InputError(
-            f"No split was found that has {named} on both sides, for their {units.what}s make other classes too. Keep "
-            f"fewer classes, or leave these out by adding this:\n  {line}"
+            f"No split was found that has {_named(one_sided)} on both sides, for their {units.what}s make other "
+            f"classes too. {_leave_out(one_sided)}"
         )
     return test
+
+
+def split_by_source(selection: Selection, sources: Units, share: float, seed: int) -> tuple[Selection, Mask]:
+    """Choose whole sources for the test side, and drop from the training side all works by the artists who are there.
+
+    To keep artists and sources together at once would leave one group: where a work is photographed twice, artists
+    join sources and sources artists.
+
+    Args:
+        selection: the images, whose units are artists; each image that is in has a source.
+        sources: the source of each image.
+        share: of the test side, between 0 and 1.
+        seed: of what the labels leave open.
+
+    Returns:
+        The selection that is left, and (images,) True on the test side.
+
+    Raises:
+        InputError: if a class cannot be on both sides.
+    """
+    test = split_selection(replace(selection, units=sources), share, seed)
+    shown = np.isin(selection.units.codes, selection.units.codes[test])
+    left = selection.drop(~test & shown, "by artists who are on the test side with another source")
+    lost = [
+        (task, labels.terms[code])
+        for task, labels in left.labels.items()
+        for code in np.flatnonzero((selection.labels[task].counts() > 0) & (labels.without(test).counts() == 0))
+    ]
+    if lost:
+        raise InputError(
+            f"Without the artists on the test side nobody on the training side has {_named(lost)}. {_leave_out(lost)}"
+        )
+    return left, test
+
+
+def _named(classes: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{task} {term!r}" for task, term in classes)
+
+
+def _leave_out(classes: Sequence[tuple[str, str]]) -> str:
+    line = f"`leave_out={[f'{task}={term}' for task, term in classes]}`"
+    return f"Keep fewer classes, or leave these out by adding this:\n  {line}"
 
 
 def _counts(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.compute as pc
 
-from artylyze.datasets.folds import DISJOINT, RANDOM, cut_folds
+from artylyze.datasets.folds import DISJOINT, RANDOM, SOURCES, cut_folds, cut_sources
 from artylyze.evaluation.predictions import Answers, known_labels
-from artylyze.models.scores import probabilities
+from artylyze.models.scores import probabilities, thresholds
 from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.metrics import Kept, TaskMetrics, scores_of, unflagged
 
@@ -39,8 +39,8 @@ class Side:
         mean: by figure; a figure that could not be computed is absent.
         spread: standard deviation over the folds.
         folds: their number, 0 for one part.
-        not_measurable: classes that lie whole in a fold, and how many images have them: these are not judged, because
-            the head that would be had nothing to learn them from.
+        not_measurable: classes with images that are not judged, because the head that would judge them had nothing to
+            learn the class from, and how many.
     """
 
     name: str
@@ -60,23 +60,25 @@ def refit(
     device: str,
     say: Callable[[str], None],
 ) -> tuple[list[Side], list[str]]:
-    """Fit the head of a task again in folds, artists kept together and at random, as `bundle.training` says.
+    """Fit the head of a task again in folds, as `bundle.training` says: artists apart, sources too, and at random.
 
-    `features` are those of `table`; temperature and threshold are the bundle's. Returns the two ways, those that can be
-    had, and what to know of them.
+    `features` are those of `table`; temperature and threshold are the bundle's. Returns those ways
+    that can be had, and what to know of them.
     """
     classes, _ = known_labels(table.take(features.rows), task)
     known = np.flatnonzero(classes >= 0)
-    labels = classes[known]
-    groups = groups_of(table.take(features.rows[known]))
-    splits = {DISJOINT: groups, RANDOM: np.full(len(known), "all")}
+    labels, judged = classes[known], table.take(features.rows[known])
+    groups, sources = groups_of(judged), judged.column("source")
     settings = settings_of(bundle.training, device)
-    sides, notes = [], []
+    cuts, sides, notes = {}, [], []
     if (artists := len(np.unique(groups))) < folds:
         notes.append(f"{task.name}: {artists} artists are too few for {folds} artist-disjoint folds.")
-        del splits[DISJOINT]
-    for name, kept_together in splits.items():
-        cut = cut_folds(labels, kept_together, folds, seed=0)
+    else:
+        cuts[DISJOINT] = cut_folds(labels, groups, folds, seed=0)
+    if len(sources.unique()) > 1:
+        cuts[SOURCES] = cut_sources(labels, groups, np.array(sources.fill_null("").to_pylist(), str), folds)
+    cuts[RANDOM] = cut_folds(labels, np.full(len(known), "all"), folds, seed=0)
+    for name, cut in cuts.items():
         say(f"Fitting {task.name} in {len(cut.held_out)} folds, {name}")
         (fitted,) = cross_fit(
             features.matrix,
@@ -85,18 +87,19 @@ def refit(
             settings,
             [settings.learning_rate],
             cut.held_out,
+            left_out=cut.left_out,
             varied=features.varied,
         )
-        lost, scores = fitted.untaught, probabilities(fitted.logits, task.temperature)
-        measurable = [held[~np.isin(labels[held], lost)] for held in cut.held_out]
+        scores, taught = probabilities(fitted.logits, task.temperature), cut.measurable(labels)
+        measurable = [held[taught[held]] for held in cut.held_out]
         figures = [_of(scores[held], labels[held], task)[1] for held in measurable if len(held)]
-        counts = {task.terms[code]: int((labels == code).sum()) for code in lost}
+        counts = {task.terms[code]: int((~taught & (labels == code)).sum()) for code in np.unique(labels[~taught])}
         sides.append(replace(_over_folds(name, figures, sum(map(len, measurable)), counts), folds=len(cut.held_out)))
         if counts:
             named = ", ".join(f"{term} ({count:,})" for term, count in counts.items())
             notes.append(
-                f"{task.name}, {name}: not measurable, with the number of images: {named}. All images of such a class "
-                "are in one fold, so that nothing teaches it there."
+                f"{task.name}, {name}: not measurable, with the number of images: {named}. While they are held out no "
+                "image of their class is left to learn from."
             )
         notes += [f"{task.name}, {name}: {note}" for note in cut.warnings] if name == DISJOINT else []
     return sides, notes
@@ -122,8 +125,8 @@ def apart(answers: Answers, groups: Sequence[str | None], training: set[str | No
 def review_of(scores: NDArray[np.float32], labels: NDArray[np.int64], task: Task) -> Kept:
     """Return what the review threshold of a task leaves to the machine, of the images that have a label."""
     known = labels >= 0
-    correct = scores[known].argmax(axis=1) == labels[known]
-    return unflagged(scores[known].max(axis=1), correct, task.review_threshold)
+    best = scores[known].argmax(axis=1)
+    return unflagged(scores[known].max(axis=1), best == labels[known], thresholds(task)[best])
 
 
 def figures_of(metrics: TaskMetrics, review: Kept) -> dict[str, float]:

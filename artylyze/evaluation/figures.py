@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artylyze.datasets.folds import DISJOINT, RANDOM
+from artylyze.datasets.folds import DISJOINT, RANDOM, SOURCES
 from artylyze.drawing import plots
 from artylyze.drawing.table import write_csv
 from artylyze.evaluation.comparison import figures_of
@@ -61,8 +61,8 @@ def describe(evaluation: Evaluation, output: str, files: Sequence[str]) -> Itera
         )
     elif folds:
         yield (
-            f"{', '.join((DISJOINT, RANDOM))}: heads fitted again in {max(folds)} folds on the same features; mean and "
-            "standard deviation over the folds. Temperature and review threshold are the bundle's."
+            f"{', '.join((DISJOINT, SOURCES, RANDOM))}: heads fitted again in {max(folds)} folds on the same features; "
+            "mean and standard deviation over the folds. Temperature and review threshold are the bundle's."
         )
     yield from (f"Note: {note}" for note in evaluation.notes)
     yield f"Wrote {METRICS} and {len(files) - 1} tables and pictures to {output}."

@@ -50,13 +50,27 @@ class Task:
     """The task of a head: which of `terms` an image shows. `terms[i]` belongs to logit i.
 
     `temperature` divides the logits before the softmax; an image whose top score (0 to 1) lies below
-    `review_threshold` is marked for review. Raises InputError for invalid values.
+    `review_threshold`, or below that of its top term in `term_thresholds`, is marked for review. Raises InputError for
+    invalid values.
     """
 
     name: str
     terms: tuple[str, ...]
     temperature: float = 1.0
     review_threshold: float = 0.0
+    term_thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Task:
+        """The task that `described`, the values of `as_dict`, is."""
+        return cls(**{**described, "terms": tuple(described["terms"])})
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; without thresholds of terms where there are none, as in bundles from before there were any."""
+        described = asdict(self)
+        if not self.term_thresholds:
+            del described["term_thresholds"]
+        return described
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _TASK_NAME.fullmatch(self.name):
@@ -71,6 +85,9 @@ class Task:
             raise InputError(
                 f"task {self.name}: the review threshold must lie in 0 to 1, not {self.review_threshold!r}"
             )
+        for term, threshold in self.term_thresholds.items():
+            if term not in self.terms or not (_is_number(threshold) and 0 <= threshold <= 1):
+                raise InputError(f"task {self.name}: {threshold!r} is no review threshold of a term {term!r}")
 
 
 @dataclass(frozen=True)
@@ -152,7 +169,7 @@ def model_id(
         "taps": list(taps),
         "embedding_dim": embedding_dim,
         "preprocessing": asdict(preprocessing),
-        "tasks": sorted((asdict(task) for task in tasks), key=lambda task: task["name"]),
+        "tasks": sorted((task.as_dict() for task in tasks), key=lambda task: str(task["name"])),
         "tensors": [
             [name, entry["dtype"], entry["shape"], hashlib.sha256(content).hexdigest()]
             for name, (entry, content) in sorted(tensor_views(tensors).items())

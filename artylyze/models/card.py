@@ -159,6 +159,10 @@ def _scores(task: Task, training: Mapping[str, Any]) -> str:
     ]
     if target is not None and task.review_threshold > 0:
         sentences.append(f"The aim: {target:.0%} of the answers above the threshold are right.")
+    for term, threshold in task.term_thresholds.items():
+        sentences.append(
+            f"For {term} the threshold is {threshold:.4g}." if threshold < 1 else f"Each answer {term} is."
+        )
     if held_out is not None:
         sentences.append(f"Fitted on images held out of training: {held_out}.")
     return " ".join(sentences)

@@ -19,7 +19,7 @@ class Scores:
 
     terms: NDArray[np.object_]  # (n, k) str
     scores: NDArray[np.float32]  # (n, k), 0 to 1
-    review: NDArray[np.bool_]  # (n,): the best score is below the task's threshold
+    review: NDArray[np.bool_]  # (n,): the best score is below the threshold of the task, or of its term
 
 
 def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float32]:
@@ -34,6 +34,12 @@ def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDAr
     return result
 
 
+def thresholds(task: Task) -> NDArray[np.float64]:
+    """Return for each term the score, (terms,), below which an answer of that term is marked for review."""
+    of_terms = [task.term_thresholds.get(term, 0.0) for term in task.terms]
+    return np.maximum(np.array(of_terms), task.review_threshold)
+
+
 def score(logits: NDArray[np.floating[Any]], task: Task, k: int = 5) -> Scores:
     """Return the k best terms (all, if the task has fewer) of each row of `logits` (n, len(task.terms)).
 
@@ -42,5 +48,5 @@ def score(logits: NDArray[np.floating[Any]], task: Task, k: int = 5) -> Scores:
     calibrated = probabilities(logits, task.temperature)
     best = np.argsort(-calibrated, axis=1, kind="stable")[:, :k]
     top = np.take_along_axis(calibrated, best, axis=1)
-    sure = top[:, 0] >= task.review_threshold
+    sure = top[:, 0] >= thresholds(task)[best[:, 0]]
     return Scores(np.array(task.terms, dtype=object)[best], top, ~sure)

@@ -14,7 +14,7 @@ from artylyze.errors import ArtylyzeError, InputError
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.folder import save
 from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
-from artylyze.models.scores import probabilities
+from artylyze.models.scores import probabilities, thresholds
 from artylyze.training.calibration import FLAG_ALL, fit_temperature, review_threshold
 from artylyze.training.metrics import ClassMetrics, TaskMetrics, scores_of, unflagged
 
@@ -72,7 +72,8 @@ def _figures(task: Task, part: Scored) -> dict[str, Any]:
         }
     scores = probabilities(known.logits, task.temperature)
     metrics: TaskMetrics = scores_of(scores, known.labels, task.terms, untaught=part.untaught)
-    kept = unflagged(scores.max(axis=1), scores.argmax(axis=1) == known.labels, task.review_threshold)
+    best = scores.argmax(axis=1)
+    kept = unflagged(scores.max(axis=1), best == known.labels, thresholds(task)[best])
     return {
         **metrics.summary(),
         "unflagged": asdict(kept),

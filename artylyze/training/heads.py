@@ -127,6 +127,7 @@ def cross_fit(
     learning_rates: Sequence[float],
     folds: Sequence[Rows],
     *,
+    left_out: Sequence[Rows] = (),
     varied: Matrix | None = None,
 ) -> list[CrossFitted]:
     """Train the heads of one task, one without each fold and one on all images, for all learning rates in one pass.
@@ -138,13 +139,15 @@ def cross_fit(
         settings: all but the learning rate.
         learning_rates: each above 0; there is one result for each.
         folds: positions among the labelled images; each of these is in exactly one fold. May be empty.
+        left_out: for each fold positions that are not learned from either; empty: none.
         varied: float32 (n, F) of the images mirrored and rotated: each step then takes one or the other of an image.
 
     Raises:
         ValueError: if a head has no image to learn from.
     """
     rows = np.flatnonzero(labels >= 0)
-    held_out = [*(rows[fold] for fold in folds), np.zeros(0, np.int64)]
+    unlearned = [np.concatenate(parts) for parts in zip(folds, left_out, strict=True)] if left_out else folds
+    held_out = [*(rows[fold] for fold in unlearned), np.zeros(0, np.int64)]
     views = [features] if varied is None else [features, varied]
 
     def fit(rates: Sequence[float]) -> list[list[tuple[Head, Curves]]]:

@@ -204,8 +204,10 @@ def coverage_of(confidence: NDArray[np.floating[Any]], correct: NDArray[np.bool_
     return tuple(Kept(step / STEPS, float(right[k - 1] / k)) for step, k in enumerate(kept, 1))
 
 
-def unflagged(confidence: NDArray[np.floating[Any]], correct: NDArray[np.bool_], threshold: float) -> Kept:
-    """Return what a review threshold leaves to the machine: predictions whose score reaches it, (n,) each."""
+def unflagged(
+    confidence: NDArray[np.floating[Any]], correct: NDArray[np.bool_], threshold: float | NDArray[np.float64]
+) -> Kept:
+    """Return what review thresholds leave to the machine: predictions whose score reaches theirs, (n,) each."""
     sure = confidence >= threshold
     return Kept(float(sure.mean()), float(correct[sure].mean()) if sure.any() else None)
 

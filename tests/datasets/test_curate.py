@@ -68,6 +68,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     return curated(tmp_path_factory.mktemp("whole"), balance="none")
 
 
+def photographed(rows: list[Row], sources: int = 6) -> list[Row]:
+    """The works of each artist, photographed by two sources."""
+    artists = sorted({row["artist"] for row in rows})
+    return [
+        row | {"source": f"source {(artists.index(row['artist']) + n % 2) % sources}"} for n, row in enumerate(rows)
+    ]
+
+
 class TestTheDataset:
     def test_classes_are_evened_out_and_split_without_cutting_an_artist(self, evened: Curated) -> None:
         found = evened
@@ -104,6 +112,22 @@ class TestTheDataset:
             {row["image_id"]: row["split"] for row in found.dataset.table.to_pylist()} for found in (whole, evened)
         ]
         assert sides[1].items() <= sides[0].items()
+
+    def test_neither_artists_nor_sources_are_on_both_sides_if_that_is_asked_for(self, tmp_path: Path) -> None:
+        rows = photographed(works({(f"Painter {n}", "Realism" if n % 2 else "Cubism"): 6 for n in range(24)}))
+        found = curated(tmp_path, rows, group="artist,source", balance="none")
+        sides: defaultdict[str, set[str]] = defaultdict(set)
+        for row in found.dataset.table.to_pylist():
+            sides[row["group"]].add(row["split"])
+            sides[row["source"]].add(row["split"])
+        assert all(len(side) == 1 for side in sides.values())
+        assert all(train and test for train, test in counts(found).values())
+        reason = "by artists who are on the test side with another source"
+        assert found.account.dropped[reason] == len(rows) - found.account.rows.both > 0
+
+    def test_a_source_is_noted_whatever_is_grouped_by(self, tmp_path: Path) -> None:
+        rows = [row | {"source_repo": "a/b" if n % 2 else ""} for n, row in enumerate(ROWS)]
+        assert set(curated(tmp_path, rows).dataset.table.column("source").to_pylist()) == {"a/b", None}
 
     def test_only_the_best_represented_classes_are_kept(self, tmp_path: Path) -> None:
         found = curated(tmp_path, classes=2)
@@ -347,6 +371,15 @@ class TestMistakes:
         rows = [{"file": row["file"], "style": row["style"]} for row in ROWS]
         with pytest.raises(UsageError, match=r"'artist'.*`group='none'`"):
             curated(tmp_path, rows)
+
+    def test_grouping_by_sources_without_any(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="column that says where a photograph is from"):
+            curated(tmp_path, group="artist,source")
+
+    def test_a_class_with_one_source(self, tmp_path: Path) -> None:
+        rows = [row | {"source": "b" if n % 2 and row["style"] != "Fauvism" else "a"} for n, row in enumerate(ROWS)]
+        with pytest.raises(InputError, match=r"(?s)one source .* style 'Fauvism' \(a\)\n.*\['style=Fauvism'\]`$"):
+            curated(tmp_path, rows, group="artist,source")
 
     def test_a_class_with_one_artist(self, tmp_path: Path) -> None:
         rows = [*ROWS, {"file": "x.jpg", "artist": "Andy Warhol", "style": "Pop Art"}]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from artylyze.datasets.folds import cut_folds
+from artylyze.datasets.folds import cut_folds, cut_sources
 
 rows = st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abcdefgh")), min_size=2, max_size=60)
 
@@ -33,6 +33,21 @@ def test_no_group_is_on_both_sides_or_it_is_said(found: list[tuple[int, str]], f
             assert not set(groups[part]) & set(np.delete(groups, part))
     else:
         assert any("at random" in warning for warning in cut.warnings)
+
+
+@given(rows, st.integers(2, 6))
+def test_what_is_learned_from_shares_neither_artist_nor_source_with_what_is_held_out(
+    found: list[tuple[int, str]], folds: int
+) -> None:
+    labels, groups = arrays(found)
+    sources = np.array([f"source {n % 3 if n > 1 else n}" for n in range(len(found))])
+    cut = cut_sources(labels, groups, sources, folds)
+    assert sorted(np.concatenate(cut.held_out).tolist()) == list(range(len(found)))
+    taught = cut.measurable(labels)
+    for held, kept in zip(cut.held_out, cut.learned(len(labels)), strict=True):
+        assert not set(groups[held]) & set(groups[kept])
+        assert not set(sources[held]) & set(sources[kept])
+        assert taught[held].tolist() == [label in set(labels[kept]) for label in labels[held]]
 
 
 def test_the_same_seed_gives_the_same_cut() -> None:

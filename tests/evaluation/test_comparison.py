@@ -39,6 +39,7 @@ def works(artist_of: NDArray[np.int64], style_of: NDArray[np.int64]) -> pa.Table
             "image_id": [f"{number:03d}" for number in range(count)],
             "record_id": [f"r{number // 2}" for number in range(count)],
             "group": [f"artist {number}" for number in artist_of],
+            "source": pa.nulls(count, pa.string()),
             "style": [TERMS[number] for number in style_of],
         }
     )
@@ -66,6 +67,17 @@ def test_features_that_know_the_style_are_as_good_either_way() -> None:
     assert {side.mean["accuracy"] for side in sides.values()} == {1.0}
     assert {side.images for side in sides.values()} == {ARTISTS * EACH}
     assert all(side.spread is not None and side.spread["accuracy"] == 0 for side in sides.values())
+
+
+def test_features_that_know_the_source_fail_on_other_sources() -> None:
+    artists = np.repeat(np.arange(ARTISTS), EACH)
+    sources = artists % 6  # a style has two sources each
+    table = works(artists, sources % 3)
+    table = table.set_column(table.column_names.index("source"), "source", pa.array([f"s{n}" for n in sources]))
+    sides, _ = sides_of(np.eye(ARTISTS, dtype=np.float32)[sources], table)
+    assert list(sides) == ["artist-disjoint", "artist- and source-disjoint", "random"]
+    assert sides["artist-disjoint"].mean["accuracy"] == pytest.approx(1)
+    assert sides["artist- and source-disjoint"].mean["accuracy"] < 0.5
 
 
 def test_too_few_artists_leave_the_random_split_and_a_note() -> None:
@@ -102,7 +114,7 @@ def test_labels_of_noise_are_no_better_than_chance_either_way(classes: int) -> N
 def test_images_that_were_not_read_and_labels_that_are_unknown_are_left_out() -> None:
     artists = np.repeat(np.arange(ARTISTS), EACH)
     table = works(artists, artists % 3)
-    table = table.set_column(3, "style", pa.array(["Dada", None, *table.column("style").to_pylist()[2:]]))
+    table = table.set_column(4, "style", pa.array(["Dada", None, *table.column("style").to_pylist()[2:]]))
     rows = np.arange(len(artists))[:-3]
     features = Features(np.eye(ARTISTS, dtype=np.float32)[artists % 3][rows], rows, {"189": "missing"})
     sides, _ = refit(features, table, BUNDLE, TASK, 4, "cpu", lambda _: None)

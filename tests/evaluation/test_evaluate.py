@@ -94,6 +94,7 @@ def curated(path: str, folder: Path, rows: Sequence[dict[str, str]], tasks: Sequ
         "validator": nothing,
         "artist": [row["artist"] or None for row in rows],
         "group": [row["artist"].lower() or None for row in rows],
+        "source": nothing,
         "split": [row.get("split") or ("test" if row["artist"] in artists[::4] else "train") for row in rows],
         "nationality": nothing,
         "period": nothing,

@@ -134,10 +134,11 @@ def test_the_identity_does_not_depend_on_the_order_of_tensors() -> None:
         {"tasks": [replace(GENRE, terms=("landscape", "portrait"))]},
         {"tasks": [replace(GENRE, temperature=1.6)]},
         {"tasks": [replace(GENRE, review_threshold=0.3)]},
+        {"tasks": [replace(GENRE, term_thresholds={"portrait": 0.9})]},
         {"taps": (2,)},
         {"embedding_dim": 2},
     ],
-    ids=["backbone", "size", "mean", "std", "terms", "temperature", "threshold", "taps", "embedding"],
+    ids=["backbone", "size", "mean", "std", "terms", "temperature", "threshold", "thresholds", "taps", "embedding"],
 )
 def test_the_identity_changes_with(changed: dict[str, Any]) -> None:
     described: dict[str, Any] = {
@@ -286,6 +287,8 @@ def test_a_bundle_that_cannot_be_meant_is_refused(arguments: dict[str, Any]) -> 
         {"temperature": "1"},
         {"review_threshold": 1.01},
         {"review_threshold": True},
+        {"term_thresholds": {"nude": 0.5}},
+        {"term_thresholds": {"portrait": 1.01}},
     ],
     ids=str,
 )

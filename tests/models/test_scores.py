@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,13 @@ def test_review_marks_top_scores_below_the_threshold(logits: np.ndarray[Any, Any
     scored = score(logits, TASK, k=1)
 
     assert scored.review.tolist() == [top < 0.5 for top in scored.scores[:, 0].tolist()]
+
+
+def test_a_term_may_have_a_higher_threshold_than_its_task() -> None:
+    task = replace(TASK, temperature=1.0, term_thresholds={"landscape": 0.9, "portrait": 0.1})
+    logits = np.log([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.04, 0.95, 0.01], [0.4, 0.3, 0.3]])
+
+    assert score(logits, task).review.tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ def _describe(bundle: Bundle, heads: str) -> dict[str, Any]:
         "backbone": bundle.backbone,
         "size": bundle.preprocessing.size,
         "taps": bundle.taps,
-        "tasks": [asdict(task) for task in bundle.tasks],
+        "tasks": [task.as_dict() for task in bundle.tasks],
         "training_data": bundle.training_data,
         "metrics": dict(bundle.metrics),
         "training": dict(bundle.training),
@@ -129,7 +129,7 @@ def _assemble(described: Mapping[str, Any], heads: bytes) -> Bundle:
     from artylyze.models.build import assemble
 
     backbone = load_backbone(described["backbone"], size=described["size"], taps=described["taps"])
-    tasks = [Task(**{**task, "terms": tuple(task["terms"])}) for task in described["tasks"]]
+    tasks = [Task.of(task) for task in described["tasks"]]
     tensors = {name: values.astype(np.float32) for name, values in safetensors.numpy.load(heads).items()}
     pairs = {t.name: (tensors[f"heads.{t.name}.weight"], tensors[f"heads.{t.name}.bias"]) for t in tasks}
     return replace(
