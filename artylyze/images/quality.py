@@ -69,7 +69,7 @@ def _black_border(small: npt.NDArray[np.int16]) -> float:
     rows, columns = (np.flatnonzero(black.mean(axis=axis) < _BLACK_LINE) for axis in (1, 0))
     if not len(rows) or not len(columns):
         return 0.0  # black all over, which is another warning
-    inside = float((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1))
+    inside = int(rows[-1] - rows[0] + 1) * int(columns[-1] - columns[0] + 1)
     return 1 - inside / black.size
 
 
