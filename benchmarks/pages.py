@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import balance, estimate, finding_tables, report, soak_figures, study_table
+from benchmarks import balance, estimate, finding_tables, formats, report, soak_figures, study_table
 
 ROOT = report.ROOT
 README, DOCS = "README.md", "docs/benchmarks"
@@ -254,6 +254,7 @@ SECTIONS = {
     "balance": Section(QUALITY, ("train-balance",), balance.section),
     "study": Section(QUALITY, ("train-study",), study_table.section),
     "features": Section(QUALITY, ("compare-features",), features),
+    "coverage": Section("docs/reference/formats.md", ("formats",), formats.section),
 }
 
 

@@ -22,6 +22,7 @@ def scan(
     file_separator: str | None = None,
     glob: str | None = None,
     exclude: str | Sequence[str] = (),
+    pages: bool = False,
     encoding: str | None = None,
     sheet: str | None = None,
     skip_bad_rows: bool = False,
@@ -38,6 +39,7 @@ def scan(
         file_separator: Separator between several file names in a cell.
         glob: Take all keys that match, whatever their extension.
         exclude: Patterns of keys, files or folders to skip.
+        pages: Make a row for each page of a TIFF or PDF, `image_id#page=3`. Reads every TIFF and PDF once.
         encoding: Encoding of CSV tables; None detects it.
         sheet: Sheet of a spreadsheet; None takes the first with a table.
         skip_bad_rows: Skip and count unreadable rows, instead of refusing the table.
@@ -72,6 +74,7 @@ def scan(
             file_separator=file_separator,
             glob=glob,
             exclude=several(exclude),
+            pages=pages,
             reading=Reading(encoding, sheet, skip_bad_rows),
         )
         for note in report.notes:

@@ -19,7 +19,7 @@ from artylyze.models.resolve import resolve_model
 from artylyze.models.runtimes import Outputs, load_runtime, resolve_device
 from artylyze.models.scores import score
 from artylyze.progress import Watcher, watching
-from artylyze.storage import fetch
+from artylyze.storage import fetch, split_page
 from artylyze.workers.supervision import cores
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _decoded(position: int, picture: Picture, size: int) -> Decoded:
         if isinstance(picture, str | os.PathLike):
             address = os.fspath(picture)
             name = f"{name}, {address},"
-            return decode(bytes(fetch(address)), size)
+            return decode(bytes(fetch(address)), size, page=split_page(address)[1])
         if isinstance(picture, bytes | bytearray | memoryview):
             return decode(bytes(picture), size)
     except ImageError as error:

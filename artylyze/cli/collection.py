@@ -48,6 +48,9 @@ def scan(
     file_separator: FileSeparator = None,
     glob: Annotated[str | None, typer.Option(help="Take all keys that match, whatever their extension.")] = None,
     exclude: Exclude = None,
+    pages: Annotated[
+        bool, typer.Option("--pages", help="Make a row for each page of a TIFF or PDF. Reads every TIFF and PDF.")
+    ] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
     skip_bad_rows: SkipBadRows = False,
@@ -71,6 +74,7 @@ def scan(
             file_separator=separator(file_separator),
             glob=glob,
             exclude=exclude or (),
+            pages=pages,
             encoding=encoding,
             sheet=sheet,
             skip_bad_rows=skip_bad_rows,

@@ -34,10 +34,12 @@ class Exclusion:
         exclude: patterns of keys, or of the names of files or folders.
         glob: pattern of the keys or names that are taken, None for those with an image's extension. If it contains the
             name of a hidden file or of a system folder, that is taken.
+        documents: whether PDF files are taken beside images.
     """
 
     exclude: Sequence[str] = ()
     glob: str | None = None
+    documents: bool = False
 
     def skips_folder(self, key: str) -> bool:
         """Whether a folder is skipped with all that is in it."""
@@ -50,7 +52,8 @@ class Exclusion:
             return False
         if self.glob is not None:
             return _matches(key, self.glob)
-        return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
+        extension = PurePosixPath(name).suffix.lower()
+        return extension in IMAGE_EXTENSIONS or (self.documents and extension == ".pdf")
 
     def _is_system(self, key: str) -> bool:
         name = key.rpartition("/")[2]

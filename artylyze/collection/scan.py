@@ -109,6 +109,7 @@ class ScanReport:
         left_out: folders and links that were not followed, and what could not be read.
         notes: messages about how the catalogue was read, what did not match, and what an update cannot detect.
         unknown: addresses of a list whose version is not known.
+        documents: files of several pages, whose pages are rows.
     """
 
     images: int
@@ -124,6 +125,7 @@ class ScanReport:
     left_out: LeftOut = field(default_factory=LeftOut)
     notes: tuple[str, ...] = ()
     unknown: Unknown = field(default_factory=Unknown)
+    documents: int = 0
 
     @property
     def summary(self) -> str:
@@ -147,6 +149,7 @@ def scan(
     file_separator: str | None = None,
     glob: str | None = None,
     exclude: Sequence[str] = (),
+    pages: bool = False,
     reading: Reading = DEFAULT_READING,
 ) -> ScanReport:
     """Write the manifest of a collection.
@@ -160,6 +163,7 @@ def scan(
         file_separator: between several files in a cell of that column.
         glob: take the keys that match, instead of those with an image's extension.
         exclude: skip keys, and files and folders by name, that match one of these patterns.
+        pages: make each page of a TIFF or PDF a row; reads these files.
         reading: how to read tables.
 
     Raises:
@@ -189,9 +193,13 @@ def scan(
             unknown = add_versions(database)
             found |= {"unknown": unknown, "notes": (*found["notes"], *unknown.notes())}
         else:
-            passed_over, left_out = _take_listing(database, open_store(source), Exclusion(exclude, glob))
+            passed_over, left_out = _take_listing(database, open_store(source), Exclusion(exclude, glob, pages))
             if catalogue and count(database, "SELECT count(*) FROM images"):
                 found = _join(database, catalogue, source)
+        if pages:
+            from artylyze.collection.pages import add_pages  # loads what decodes
+
+            found["documents"] = add_pages(database)
         return replace(_write(database, source, target, passed_over, left_out), **found)
 
 
@@ -206,6 +214,8 @@ def describe(report: ScanReport, metadata: str | None) -> str:
             f"without an image, {counted(report.repeated_ids, 'row')} repeating a name, "
             f"{counted(report.shared_records, 'image')} sharing a record with another."
         )
+    if report.documents:
+        lines.append(f"{counted(report.documents, 'file')} of several pages: each page is a row.")
     if report.without_address:
         lines.append(f"{counted(report.without_address, 'row')} without an address skipped.")
     if report.listed_again:

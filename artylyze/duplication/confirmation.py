@@ -123,6 +123,8 @@ def _blocks(keys: Sequence[Key]) -> Iterator[tuple[list[int], list[Key]]]:
 def _same_bytes(pair: Sequence[Source]) -> bool:
     """Whether two files are the same, by their validators or sizes where those say it, else byte by byte."""
     first, second = pair
+    if first.page != second.page:
+        return False
     marks = [source.validator or "" for source in pair]
     if marks[0] == marks[1] and marks[0].startswith("etag:"):
         return True

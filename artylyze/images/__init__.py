@@ -1,6 +1,7 @@
 """Bytes to a uint8 RGB square: scaled decode, colour, orientation, limits, typed failure reasons.
 
-What the bytes are is in `formats`, how to decode no more than needed in `scaled`, what becomes of colours in `colour`.
+What the bytes are is in `formats`, how to decode no more than needed in `scaled`, what becomes of colours in `colour`,
+what Pillow does not read in `second`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from artylyze.images.colour import rgb_square
 from artylyze.images.formats import IMAGE_EXTENSIONS, PLUGINS, ends_early, identify
 from artylyze.images.quality import quality_warnings
 from artylyze.images.salvage import BY_LINES, load_partly, painted_share
-from artylyze.images.scaled import Scaled, load_scaled, scaled_of
+from artylyze.images.scaled import Scaled, check_page, load_scaled, scaled_of
+from artylyze.images.second import INSTALL, READERS, CameraRawError, count_pdf_pages, load_second
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
     from PIL.ImageFile import ImageFile
 
-__all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "Decoded", "decode", "from_pillow"]
+__all__ = ["IMAGE_EXTENSIONS", "MAX_PIXELS", "Decoded", "count_pages", "decode", "from_pillow"]
 
 MAX_PIXELS = 1 << 27
 """Pixels to be decoded after scaling: 134 million, which Pillow holds in 512 MiB."""
@@ -57,7 +61,8 @@ class Decoded:
     """One picture: `pixels` uint8 (size, size, 3), sRGB, squashed; `width` and `height` of the original as displayed.
 
     `width` and `height` are pixels of the full resolution, after the EXIF orientation; `format` is Pillow's name;
-    `warnings` are names of `quality.WARNINGS`; `warning` says how much of a truncated picture is missing.
+    `warnings` are names of `quality.WARNINGS`; `warning` says how much of a truncated picture is missing; `pages` is
+    the number of pictures in a TIFF or PDF.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -66,18 +71,51 @@ class Decoded:
     format: str
     warning: str | None = None
     warnings: tuple[str, ...] = ()
+    pages: int = 1
 
 
-def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """The whole picture (first frame, first page) in `data` as a size x size square; nothing is cropped.
+def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -> Decoded:
+    """The whole picture (first frame) in `data` as a size x size square; nothing is cropped.
+
+    `page` is its number in a TIFF or PDF, from 1; None for the first, with a warning where there are more.
 
     Raises ImageError and nothing else: empty, truncated, corrupt, unsupported, or too_large where more than
     `max_pixels` would have to be decoded after scaling, known before any of them is.
     """
     name = identify(data)
+    need = math.ceil(size * oversampling(size))
+    with _failures_named(data, name), _OwnLimit():
+        if name in PLUGINS:
+            try:
+                scaled, format_name = _first(data, name, need, max_pixels, page)
+            except MemoryError:
+                raise
+            except Exception as error:
+                scaled, format_name = _second(data, name, need, max_pixels, page, error)
+        else:
+            scaled, format_name = load_second(data, name, need, max_pixels, page), name
+        if scaled.missing is not None and scaled.missing > MOST_MISSING:
+            raise ImageError(ErrorCode.TRUNCATED, f"{name}: of the picture {scaled.missing:.0%} is missing")
+        return _squared(scaled, size, format_name, page)
+
+
+def count_pages(data: bytes) -> Decoded:
+    """The number of pictures in a TIFF or PDF as `pages`, 1 for other formats, without pixels. Raises as `decode`."""
+    name, pages = identify(data), 1
+    with _failures_named(data, name):
+        if name == "TIFF":
+            from artylyze.images.tiff import count_pages as count_tiff_pages
+
+            pages = count_tiff_pages(data)
+        elif name == "PDF":
+            pages = count_pdf_pages(data)
+    return Decoded(np.empty((0, 0, 3), np.uint8), 0, 0, name, pages=pages)
+
+
+@contextlib.contextmanager
+def _failures_named(data: bytes, name: str) -> Iterator[None]:
     try:
-        with _OwnLimit():
-            return _decode(data, name, size, max_pixels)
+        yield
     except ImageError:
         raise
     except MemoryError:
@@ -86,19 +124,33 @@ def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS) -> Decoded:
         raise _failure(data, name, error) from error
 
 
-def _decode(data: bytes, name: str, size: int, max_pixels: int) -> Decoded:
-    need, format_name = math.ceil(size * oversampling(size)), name
+def _first(data: bytes, name: str, need: int, max_pixels: int, page: int | None) -> tuple[Scaled, str]:
     if name == "TIFF":
         from artylyze.images.tiff import load_tiff  # loads a library that other images do not need
 
-        scaled = load_tiff(data, need, max_pixels)
-    else:
-        opened = _open(data, name)
-        format_name = opened.format or name
-        scaled = _load(opened, data, name, need, max_pixels)
-    if scaled.missing is not None and scaled.missing > MOST_MISSING:
-        raise ImageError(ErrorCode.TRUNCATED, f"{name}: of the picture {scaled.missing:.0%} is missing")
-    return _squared(scaled, size, format_name)
+        return load_tiff(data, need, max_pixels, page), name
+    check_page(page, 1)
+    opened = _open(data, name)
+    return _load(opened, data, name, need, max_pixels), opened.format or name
+
+
+def _second(
+    data: bytes, name: str, need: int, max_pixels: int, page: int | None, error: Exception
+) -> tuple[Scaled, str]:
+    """What the second decoder makes of a file that the first failed on; where it fails too, `error` is raised."""
+    failure = error if isinstance(error, ImageError) else _failure(data, name, error)
+    if isinstance(failure, CameraRawError):
+        name = "RAW"
+    if name not in READERS or failure.code not in {ErrorCode.CORRUPT, ErrorCode.UNSUPPORTED}:
+        raise failure from error
+    try:
+        return load_second(data, name, need, max_pixels, page), name
+    except MemoryError:
+        raise
+    except Exception as reason:
+        if isinstance(reason, ImageError) and (reason.code is ErrorCode.TOO_LARGE or reason.detail.endswith(INSTALL)):
+            raise
+        raise failure from error
 
 
 def from_pillow(image: Image.Image, size: int) -> Decoded:
@@ -108,13 +160,13 @@ def from_pillow(image: Image.Image, size: int) -> Decoded:
     """
     try:
         image.load()
-        return _squared(scaled_of(image, image, image.size), size, image.format or "")
+        return _squared(scaled_of(image, image, image.size), size, image.format or "", None)
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(ErrorCode.CORRUPT, text[:_LONGEST_DETAIL]) from error
 
 
-def _squared(scaled: Scaled, size: int, format_name: str) -> Decoded:
+def _squared(scaled: Scaled, size: int, format_name: str, page: int | None) -> Decoded:
     square = rgb_square(scaled.image, size, scaled.box, scaled.profile)
     if scaled.orientation in _TRANSPOSE:
         square = square.transpose(_TRANSPOSE[scaled.orientation])  # a square is turned fastest, and stays one
@@ -123,10 +175,11 @@ def _squared(scaled: Scaled, size: int, format_name: str) -> Decoded:
         ("truncated", scaled.missing is not None),
         ("no-icc", scaled.image.mode == "CMYK" and (scaled.profile or b"")[16:20] != b"CMYK"),
         ("animated", scaled.animated),
-        ("several-pages", scaled.pages > 1),
+        ("several-pages", page is None and scaled.pages > 1),
     )
     warnings = [name for name, holds in of_file if holds] + quality_warnings(pixels, scaled.width, scaled.height)
-    return Decoded(pixels, scaled.width, scaled.height, format_name, _warning(scaled.missing), tuple(warnings))
+    warning = _warning(scaled.missing)
+    return Decoded(pixels, scaled.width, scaled.height, format_name, warning, tuple(warnings), scaled.pages)
 
 
 def _load(opened: ImageFile, data: bytes, name: str, need: int, max_pixels: int) -> Scaled:

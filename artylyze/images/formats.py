@@ -12,10 +12,11 @@ IMAGE_EXTENSIONS = frozenset(
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".btf", ".tf8", ".webp", ".gif"),
         *(".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf", ".avif", ".avifs", ".jxl", ".heic", ".heif"),
         *(".bmp", ".dib", ".psd", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pcx", ".tga", ".sgi", ".rgb", ".bw"),
-        *(".ras", ".qoi"),
+        *(".ras", ".qoi", ".jls", ".jxr", ".wdp", ".jph"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),  # of cameras
     }
 )
-"""What a scan takes for an image: lower case, with the dot. Some are not read yet (.jxl, .heic): their rows say so."""
+"""What a scan takes for an image: lower case, with the dot."""
 
 PLUGINS = {
     "JPEG": "JpegImagePlugin",
@@ -39,11 +40,16 @@ PLUGINS = {
 _READ = (
     (rb"\xff\xd8\xff", "JPEG"),
     (rb"\x89PNG\r\n\x1a\n", "PNG"),
+    (rb"II\*\0....CR\x02|....ftypcrx|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR|\0MRM|FOVb", "RAW"),
     (rb"II[*+]\0|MM\0[*+]", "TIFF"),
     (rb"RIFF....WEBP", "WEBP"),
     (rb"GIF8[79]a", "GIF"),
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG2000"),
     (rb"....ftypavi[fs]|....ftypm[is]f1.{4,64}?avi[fs]", "AVIF"),
+    (rb"....ftyp(?:hei|hev|m[is]f1)", "HEIF"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JXL"),
+    (rb"II\xbc\x01", "JXR"),
+    (rb"\s*%PDF", "PDF"),
     (rb"BM.{4}\0\0\0\0", "BMP"),
     (rb"P[1-6fy]\s", "PPM"),
     (rb"\x0a[\0\x02\x03\x05]\x01", "PCX"),
@@ -55,12 +61,7 @@ _READ = (
     (rb".(?:\0[\x02\x03\x0a\x0b]|\x01[\x01\x09]).{13}[\x01\x08\x10\x18\x20][\0-\x3f]", "TGA"),
 )
 _NOT_READ = (
-    (rb"II\*\0....CR\x02|....ftypcrx|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR|\0MRM|FOVb", "a camera raw file"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
-    (rb"....ftyp(?:hei|hev|m[is]f1)", "HEIC"),
     (rb"....ftyp", "a video (ISO media)"),
-    (rb"II\xbc\x01", "JPEG XR"),
-    (rb"\s*%PDF", "PDF"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
     (rb"(?i)(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?)?(?:<!--.*?-->\s*)*(?:<!doctype svg.*?)?<svg[\s>]", "SVG"),
     (rb"(?i)(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?)?(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)", "an HTML page"),
@@ -80,7 +81,7 @@ _HEAD = 1024  # bytes looked at: a prologue before <svg> is longer than any sign
 
 
 def identify(data: bytes) -> str:
-    """Pillow's name of the format that `data` begins with, judged by content alone: a key of `PLUGINS`.
+    """The name of the format that `data` begins with, judged by content alone: a key of `PLUGINS` or `second.READERS`.
 
     Raises ImageError: empty, or unsupported with the name of what it seems to be.
     """
@@ -111,7 +112,7 @@ def ends_early(data: bytes, name: str) -> bool:
             return len(data) < 8 + int.from_bytes(data[4:8], "little")
         case "JPEG2000":
             return b"\xff\xd9" not in data[-(1 << 10) :]
-        case "AVIF":
+        case "AVIF" | "HEIF":
             return _boxes_end(data) > len(data)
         case "BMP":
             return len(data) < int.from_bytes(data[2:6], "little")

@@ -69,8 +69,8 @@ def _black_border(small: npt.NDArray[np.int16]) -> float:
     rows, columns = (np.flatnonzero(black.mean(axis=axis) < _BLACK_LINE) for axis in (1, 0))
     if not len(rows) or not len(columns):
         return 0.0  # black all over, which is another warning
-    inside = float((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1))
-    return 1 - inside / black.size
+    inside = int(rows[-1] - rows[0] + 1) * int(columns[-1] - columns[0] + 1)
+    return float(1 - inside / black.size)
 
 
 def _is_chart(small: npt.NDArray[np.int16]) -> bool:

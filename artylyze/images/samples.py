@@ -11,6 +11,7 @@ from tifffile import COMPRESSION, TIFF
 
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images.levels import to_8_bits
+from artylyze.images.second import CameraRawError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,6 +22,7 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _GRAY: 1, _RGB: 3, _PALETTE: 1, _INKS: 4, _YCBCR:
 _MODES = {_WHITE_IS_ZERO: "L", _GRAY: "L", _INKS: "CMYK", _YCBCR: "YCbCr", _CIELAB: "LAB", _ICCLAB: "LAB"}
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha, among ExtraSamples
 _MAX_SAMPLE, _INK_SET, _OTHER_INKS = 281, 332, 2
+_CAMERA_RAW = frozenset({32803, 34892})  # a mosaic of filters, or linear samples of a camera
 _AT_ONCE = 1 << 22  # samples that are added up in one go
 
 
@@ -67,10 +69,12 @@ def read_samples(page: TiffPage, data: bytes | memoryview, need: int, max_pixels
 def _check_layout(page: TiffPage) -> None:
     """Raise ImageError for what is no picture, or of a kind that is not read."""
     what = ""
+    if page.photometric in _CAMERA_RAW:
+        raise CameraRawError(ErrorCode.UNSUPPORTED, f"TIFF: photometric interpretation {_named(page.photometric)}")
     if page.compression not in TIFF.DECOMPRESSORS:
-        what = f"compression {getattr(page.compression, 'name', page.compression)}"
+        what = f"compression {_named(page.compression)}"
     elif page.photometric not in _COLOURS:
-        what = f"photometric interpretation {getattr(page.photometric, 'name', page.photometric)}"
+        what = f"photometric interpretation {_named(page.photometric)}"
     elif page.tags.valueof(_INK_SET) == _OTHER_INKS:
         what = "inks that are not cyan, magenta, yellow and black"
     elif page.dtype is None or page.dtype.kind not in "buif" or not isinstance(page.bitspersample, int):
@@ -79,6 +83,10 @@ def _check_layout(page: TiffPage) -> None:
         what = f"{page.samplesperpixel} samples a pixel, {page.imagedepth} images deep"
     if what:
         raise ImageError(ErrorCode.UNSUPPORTED, f"TIFF: {what}")
+
+
+def _named(value: int) -> str:
+    return str(getattr(value, "name", value))
 
 
 def _limit(max_pixels: int) -> str:

@@ -94,6 +94,12 @@ def _is_animated(opened: Image.Image) -> bool:
         return True
 
 
+def check_page(page: int | None, pages: int) -> None:
+    """Raise ImageError for a page, from 1, that a file does not have."""
+    if (page or 1) > pages:
+        raise ImageError(ErrorCode.CORRUPT, f"there is no page {page or 1}: the file has {pages}")
+
+
 def check_size(size: tuple[int, int], max_pixels: int) -> None:
     """Raise ImageError (too_large) for more pixels than may be decoded."""
     if size[0] * size[1] > max_pixels:

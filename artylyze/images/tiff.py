@@ -18,13 +18,16 @@ from tifffile import TiffFile, TiffPage
 
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images.samples import Read, read_samples
-from artylyze.images.scaled import QUARTER_TURNS, Scaled
+from artylyze.images.scaled import QUARTER_TURNS, Scaled, check_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_PAGES = 64
 """Pages that are looked at for the picture and for its reduced copies."""
+
+LAST_PAGE = 10_000
+"""Pages that are looked at where pages are counted, or one of them is asked for."""
 
 LARGEST_THUMBNAIL = 512
 """Pixels of the longer side up to which an unmarked first page may be a thumbnail of the page that follows it."""
@@ -78,15 +81,22 @@ class Page:
         return all(abs(2 * side - whole) <= 1 for side, whole in zip(self.size, other.size, strict=True))
 
 
-def load_tiff(data: bytes, need: int, max_pixels: int) -> Scaled:
-    """Decode the picture in a TIFF, with sides of at least `need` pixels where the file has them.
+def count_pages(data: bytes) -> int:
+    """How many pictures of their own a TIFF holds. Raises whatever tifffile raises."""
+    with TiffFile(io.BytesIO(data)) as tif:
+        return len(_pictures(list(itertools.islice(_pages(tif), LAST_PAGE))))
+
+
+def load_tiff(data: bytes, need: int, max_pixels: int, page: int | None = None) -> Scaled:
+    """Decode a picture in a TIFF, by its number from 1 (None: the first), with sides of at least `need` pixels.
 
     Raises ImageError, and whatever Pillow and tifffile raise.
     """
     with TiffFile(io.BytesIO(data)) as tif:
-        pages = list(itertools.islice(_pages(tif), MOST_PAGES))
+        pages = list(itertools.islice(_pages(tif), LAST_PAGE if page else MOST_PAGES))
         pictures = _pictures(pages)
-        full = pictures[0]
+        check_page(page, len(pictures))
+        full = pictures[(page or 1) - 1]
         chosen = _smallest_copy(pages, full, need)
         width, height = full.size
         turn, own = full.orientation, chosen.orientation

@@ -15,7 +15,7 @@ from artylyze.images import decode
 from artylyze.models.bundle import DESCRIPTION, Bundle
 from artylyze.models.resolve import cache_folder, resolve_model
 from artylyze.models.runtimes import load_runtime
-from artylyze.storage import fetch
+from artylyze.storage import fetch, split_page
 from artylyze.workers.supervision import cores
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def embed_image(address: str, bundle: Bundle) -> NDArray[np.float32]:
         InputError: if it cannot be read, with the reason.
     """
     try:
-        pixels = decode(bytes(fetch(address)), bundle.preprocessing.size).pixels
+        pixels = decode(bytes(fetch(address)), bundle.preprocessing.size, page=split_page(address)[1]).pixels
     except ImageError as error:
         raise InputError(f"{address} cannot be read: {error.code}, {error.detail.rstrip('.')}.") from error
     return load_runtime(bundle, "cpu", threads=cores()).run(pixels[None]).embedding

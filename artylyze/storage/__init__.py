@@ -44,11 +44,15 @@ __all__ = [
     "open_store",
     "reachable",
     "same_place",
+    "split_page",
     "unchanged",
 ]
 
 CLOUD = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 """Schemes of object storage, by the scheme of the provider that they mean."""
+
+
+_PAGE = re.compile(r"#page=([1-9]\d{0,6})$")
 
 
 def is_url(source: str) -> bool:
@@ -107,12 +111,22 @@ def reachable(uri: str) -> bool:
     return True
 
 
+def split_page(uri: str) -> tuple[str, int | None]:
+    """Split the address of a page into that of its file and its number, from 1; None for a file without one.
+
+    `a.pdf#page=3` is as RFC 8118 (PDF) has it. A file whose own name ends so cannot be read.
+    """
+    match = _PAGE.search(uri) if "#page=" in uri else None
+    return (uri, None) if match is None else (uri[: match.start()], int(match[1]))
+
+
 def fetch(uri: str, validator: str | None = None, max_bytes: int = MAX_OBJECT_BYTES) -> bytes | memoryview:
-    """Read the image at a manifest row's address.
+    """Read the image at a manifest row's address; of a page its whole file.
 
     Raises:
         ImageError: missing, changed, denied, archived, unreachable or too_large.
     """
+    uri, _ = split_page(uri)
     location, key = _locate(uri)
     if isinstance(location, ObjectStore):
         content = location.get(key, max_bytes)
@@ -129,6 +143,7 @@ def head(uri: str) -> Version:
     Raises:
         ImageError: missing, denied, unreachable or unsupported.
     """
+    uri, _ = split_page(uri)
     location, key = _locate(uri)
     if isinstance(location, ObjectStore):
         return location.head(key)

@@ -14,10 +14,10 @@ from time import perf_counter
 import numpy as np
 
 from artylyze.errors import ImageError
-from artylyze.images import Decoded, decode
+from artylyze.images import Decoded, count_pages, decode
 from artylyze.images.palette import dominant_colors
 from artylyze.images.thumbnail import thumbnail
-from artylyze.workers.protocol import LENGTH, TIMES, pack_header
+from artylyze.workers.protocol import IMAGE, LENGTH, TIMES, pack_header
 from artylyze.workers.supervision import accept, ready, send, watch
 
 GRACE = 5.0
@@ -30,8 +30,9 @@ Finish = Callable[[list[Decoded]], memoryview]
 def main(arguments: list[str]) -> None:
     """Answer each batch until the parent closes the socket.
 
-    Arguments: number of the socket's file descriptor, size (pixels), max_pixels, deadline (seconds), and whether the
-    headers hold colors and thumbnails (0 or 1). The payload is the pickled bundle, or nothing.
+    Arguments: number of the socket's file descriptor, size (pixels; 0: pages are counted and nothing is decoded),
+    max_pixels, deadline (seconds), and whether the headers hold colors and thumbnails (0 or 1). The payload is the
+    pickled bundle, or nothing.
     """
     descriptor, size, max_pixels, deadline = *map(int, arguments[:3]), float(arguments[3])
     colors, thumbnails = (bool(int(argument)) for argument in arguments[4:])
@@ -46,8 +47,8 @@ def main(arguments: list[str]) -> None:
             waiting: list[Decoded] = []
             began, on_model = perf_counter(), 0.0
             for _ in range(*LENGTH.unpack(count)):
-                image = requests.read(*LENGTH.unpack(requests.read(LENGTH.size)))
-                decoded = _decode(image, size, max_pixels, deadline)
+                length, page = IMAGE.unpack(requests.read(IMAGE.size))
+                decoded = _decode(requests.read(length), page or None, size, max_pixels, deadline)
                 headers.append(_header(decoded, colors=colors, thumbnails=thumbnails))
                 if not isinstance(decoded, ImageError):
                     waiting.append(decoded)
@@ -67,11 +68,11 @@ def main(arguments: list[str]) -> None:
             send(link, [*answer, *rows, TIMES.pack(perf_counter() - began - on_model, on_model)])
 
 
-def _decode(data: bytes, size: int, max_pixels: int, deadline: float) -> Decoded | ImageError:
+def _decode(data: bytes, page: int | None, size: int, max_pixels: int, deadline: float) -> Decoded | ImageError:
     """Decode, at most for as long as the parent would wait."""
     watch(deadline + GRACE)
     try:
-        return decode(data, size, max_pixels=max_pixels)
+        return decode(data, size, max_pixels=max_pixels, page=page) if size else count_pages(data)
     except ImageError as error:
         return error
     finally:
@@ -90,7 +91,7 @@ def _header(decoded: Decoded | ImageError, *, colors: bool, thumbnails: bool) ->
 
 def _pixels(images: list[Decoded]) -> memoryview:
     (image,) = images
-    return image.pixels.data.cast("B")
+    return image.pixels.data.cast("B") if image.pixels.size else memoryview(b"")
 
 
 def _model(payload: bytes, deadline: float) -> tuple[int, Finish]:

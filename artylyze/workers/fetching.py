@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from artylyze.errors import ErrorCode, ImageError, StorageError
-from artylyze.storage import fetch, reachable
+from artylyze.storage import fetch, reachable, split_page
 from artylyze.workers.protocol import Seen
 
 WINDOW_BYTES = 128 * 2**20
@@ -43,6 +43,16 @@ class Source:
     uri: str
     validator: str | None = None
     size: int | None = None
+
+    @property
+    def file(self) -> tuple[str, str | None]:
+        """What is fetched: equal for the pages of one file."""
+        return split_page(self.uri)[0], self.validator
+
+    @property
+    def page(self) -> int | None:
+        """The page of the file, from 1; None for the picture that a viewer shows first."""
+        return split_page(self.uri)[1]
 
 
 class Refusals:
@@ -82,12 +92,14 @@ class Fetch:
 
     Attributes:
         row: of the image among the sources.
+        page: of its file, None for the first.
         size: bytes that it takes, or is thought to.
         group: what the fetches of the group gave.
         place: of the image in the group.
     """
 
     row: int
+    page: int | None
     size: int
     group: Future[list[Fetched]]
     place: int
@@ -139,7 +151,7 @@ class FetchThreads:
         while (item := self._waiting.get()) is not None:
             future, group = item
             try:
-                future.set_result([_fetch(source) for source in group])
+                future.set_result(_fetch_all(group))
             except BaseException as error:  # whoever waits for the images gets it
                 future.set_exception(error)
 
@@ -188,18 +200,32 @@ class Fetches:
         most = min(1 + self._next // self._ahead, GROUP)
         following = self._sources[self._next : self._next + most]
         ends = itertools.accumulate(_size(source) for source in following)
-        return following[: max(1, sum(end <= GROUP_BYTES for end in ends))]
+        small = sum(end <= GROUP_BYTES for end in ends)
+        pages = 1
+        if following[0].page is not None:  # those of one file, however large, are fetched once
+            near = self._sources[self._next : self._next + GROUP]
+            pages = sum(1 for _ in itertools.takewhile(lambda source: source.file == near[0].file, near))
+        return self._sources[self._next : self._next + max(small, pages)]
 
     def _submit(self, group: Sequence[Source]) -> None:
         fetched = self._threads.submit(group)
         for place, source in enumerate(group):
-            self._waiting.append(Fetch(self._next, _size(source), fetched, place))
+            self._waiting.append(Fetch(self._next, source.page, _size(source), fetched, place))
             self._bytes += _size(source)
             self._next += 1
 
 
 def _size(source: Source) -> int:
     return MEAN_BYTES if source.size is None else source.size
+
+
+def _fetch_all(group: Sequence[Source]) -> list[Fetched]:
+    """Fetch one after the other, the file of neighbouring pages once."""
+    fetched: list[Fetched] = []
+    for number, source in enumerate(group):
+        again = number > 0 and source.page is not None and source.file == group[number - 1].file
+        fetched.append(fetched[-1] if again else _fetch(source))
+    return fetched
 
 
 def _fetch(source: Source) -> Fetched:

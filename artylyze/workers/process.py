@@ -24,7 +24,7 @@ from artylyze.models.bundle import Bundle, Task
 from artylyze.models.runtimes import Outputs
 from artylyze.workers import child
 from artylyze.workers.fetching import Fetch, Fetches, FetchThreads, Refusals, Source, all_of
-from artylyze.workers.protocol import LENGTH, TIMES, Seen, read_header
+from artylyze.workers.protocol import IMAGE, LENGTH, TIMES, Seen, read_header
 from artylyze.workers.supervision import LARGEST_FILE, Child, receive, receive_into, send_until_answered
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ImageProcess:
     Not for several threads at once, but for `stop`.
 
     Args:
-        size: side of the square that images are decoded to, pixels.
+        size: side of the square that images are decoded to, pixels; 0: nothing but their pages is counted, into `Seen`.
         bundle: returns a model, for a child that tags too; called when a child starts.
         width: float32 values in a row of the model: its embedding and the logits of all tasks.
         colors: whether `Seen` has the dominant colours.
@@ -198,6 +198,7 @@ class TaggerProcess:
 @dataclass(frozen=True)
 class _Image:
     row: int
+    page: int | None
     data: bytes | memoryview
 
 
@@ -254,7 +255,7 @@ class _Talk:
             self._sent.append(batch)
             self._unsent.append(LENGTH.pack(len(batch)))
             for image in batch:
-                self._unsent += [LENGTH.pack(len(image.data)), image.data]
+                self._unsent += [IMAGE.pack(len(image.data), image.page or 0), image.data]
         return bool(self._sent)
 
     def _take_answer(self) -> None:
@@ -268,7 +269,7 @@ class _Talk:
             answer = io.BytesIO(receive(self._link, size, end))
             headers += [read_header(answer.read) for _ in batch]
             rows = self._process.empty(sum(isinstance(header, Seen) for header in headers))
-            if len(rows):
+            if rows.size:
                 receive_into(self._link, rows.data.cast("B"), end + self._deadline)
             decoding, on_model = TIMES.unpack(receive(self._link, TIMES.size, end + self._deadline))
         except TimeoutError:
@@ -341,5 +342,5 @@ class _Talk:
             finally:
                 self._process.seconds["fetch"] += time.monotonic() - began
             self._refusals.count(None)
-            return _Image(following.row, data)
+            return _Image(following.row, following.page, data)
         return None

@@ -91,13 +91,21 @@ def encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
+def others() -> dict[str, bytes]:
+    """A file of each kind that the second decoder reads."""
+    from tests.images.test_second import KINDS, raw_file
+
+    developed = raw_file(np.arange(480 * 640, dtype=np.uint32).reshape(480, 640).astype(np.uint16))
+    return {name: data for name, (data, _) in KINDS.items()} | {"RAW": developed}
+
+
 def fuzz_images(count: int, folder: Path) -> Iterator[str]:
     """Decode in the child that decodes: one that dies or hangs is a finding."""
     from artylyze.errors import ErrorCode, ImageError
     from artylyze.workers.fetching import Fetches, FetchThreads, Refusals, Source
     from artylyze.workers.process import ImageProcess
 
-    whole = sorted(pictures().items())
+    whole = sorted((pictures() | others()).items())
     threads = FetchThreads()
     with ImageProcess(SIZE, colors=True, thumbnails=True, max_pixels=PIXELS, deadline=SECONDS) as process:
         for start in range(0, count, 500):

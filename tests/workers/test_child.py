@@ -285,6 +285,7 @@ def test_the_child_imports_neither_ray_nor_a_model_runtime() -> None:
             "images.quality",
             "images.salvage",
             "images.scaled",
+            "images.second",
             "images.thumbnail",
             "workers",
             "workers.child",
