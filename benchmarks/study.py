@@ -1,7 +1,7 @@
 """The table of the study that artylyze follows, on real paintings: every network of it, frozen and fine-tuned.
 
 python benchmarks/study.py --data ../shared/data --out benchmarks/results [--tasks genre] [--only cnn3,vgg16-frozen]
-                           [--weights vgg16=FILE] [--whole-images 1200 --whole-epochs 3] [--work build/study]
+                           [--weights vgg16=FILE] [--images 1200 --whole-epochs 3] [--work build/study]
 
 `make study` is all of it. Takes the study's own classes from both sets of paintings, with no artist on both sides,
 trains through `artylyze tune`'s own function, evaluates the best of each network, and writes train-study.json. Each
@@ -132,14 +132,13 @@ def write_catalogue(data: Path, target: Path) -> Path:
 
 def _study(task: str, catalogue: Path, asked: argparse.Namespace, reporter: Watcher) -> dict[str, Any]:
     """Curate one task, train the contestants that can be, and return what is known of it."""
-    dataset = curated(task, catalogue, asked.work / f"{task}.parquet", reporter)
-    whole = dataset
-    if asked.whole_images is not None:
-        whole = limited(dataset, asked.whole_images, asked.work / f"{task}-whole.parquet")
+    file = asked.work / f"{task}.parquet"
+    dataset = curated(task, catalogue, file, reporter)
+    if asked.images is not None:
+        dataset = limited(dataset, asked.images, file)
     rows, seconds, not_run = [], {}, {}
     for one in CONTESTANTS:
         note = asked.work / f"{task}-{one.name}.json"
-        mine, name = (whole, f"{task}-whole") if one.mode == "finetune" and whole is not dataset else (dataset, task)
         if not note.exists():
             if one.name not in asked.only:
                 not_run[one.name] = "it was not asked for"
@@ -148,15 +147,13 @@ def _study(task: str, catalogue: Path, asked: argparse.Namespace, reporter: Watc
             if one.name in not_run:
                 reporter.say(f"{task}, {one.name} is left out: {not_run[one.name]}")
                 continue
-            file, folder = asked.work / f"{name}.parquet", asked.work / f"{task}-{one.name}"
-            found = _trained(one, task, file, folder, asked, reporter)
-            note.write_text(json.dumps({"dataset": mine.digest, **found}, ensure_ascii=False))
+            found = _trained(one, task, file, asked.work / f"{task}-{one.name}", asked, reporter)
+            note.write_text(json.dumps({"dataset": dataset.digest, **found}, ensure_ascii=False))
         known = json.loads(note.read_text())
-        if known["dataset"] != mine.digest:
+        if known["dataset"] != dataset.digest:
             raise ValueError(f"{note} is of other images: give another --work, or remove it.")
         seconds[one.name] = known["seconds"]
-        learned = sides(mine, task)["train"]["images"]
-        rows += [{**row, "images": learned} for row in known["rows"]]
+        rows += known["rows"]
     there = {term for side in SPLITS for term in sides(dataset, task)[side]["classes"]}
     return {
         **sides(dataset, task),
@@ -187,11 +184,13 @@ def curated(task: str, catalogue: Path, target: Path, watcher: Watcher) -> Datas
 
 
 def limited(dataset: Dataset, images: int, target: Path) -> Dataset:
-    """Write a dataset of the same test images and at most so many training images, drawn at random."""
-    train = pc.equal(dataset.table.column("split"), "train").to_numpy(zero_copy_only=False)
+    """Write a dataset of at most so many training images and as many test images as go with them, drawn at random."""
+    sides_of = np.array(dataset.table.column("split").to_pylist())
     order = random_order(SEED, dataset.table.column("image_id").to_pylist())
-    kept = ~train
-    kept[np.flatnonzero(train)[np.argsort(order[train], kind="stable")[:images]]] = True
+    kept = np.zeros(len(order), bool)
+    for side, most in zip(SPLITS, (images, round(images * SPLIT[1] / SPLIT[0])), strict=True):
+        there = np.flatnonzero(sides_of == side)
+        kept[there[np.argsort(order[there], kind="stable")[:most]]] = True
     return write_dataset(str(target), dataset.table.filter(pa.array(kept)), dataset.tasks, dataset.settings)
 
 
@@ -203,7 +202,9 @@ def lacking(backbone: str, weights: str | None) -> str | None:
     try:
         load_backbone(backbone, weights=None if weights is None else Path(weights), size=SIZE)
     except InputError as error:
-        return " ".join(str(error).split())
+        if weights is None:
+            return f"its weights could not be fetched, and no `--weights {backbone}=FILE` was given"
+        return " ".join(str(error).split()).rstrip(".")
     return None
 
 
@@ -295,8 +296,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     everyone = [one.name for one in CONTESTANTS]
     parser.add_argument("--only", type=_names, default=everyone, help=f"which of {', '.join(everyone)}")
     parser.add_argument("--weights", action="append", default=[], help="of a backbone: NAME=FILE, as `tune` takes it")
-    parser.add_argument("--whole-images", type=int, help="training images of networks trained whole, default all")
-    parser.add_argument("--whole-epochs", type=int, help="their epochs, default by network")
+    parser.add_argument("--images", type=int, help="training images, with a third as many for test; default all")
+    parser.add_argument("--whole-epochs", type=int, help="epochs of networks trained whole, default by network")
     asked = parser.parse_args(arguments)
     asked.weights = parse_weights(asked.weights)
     if unknown := set(asked.only) - set(everyone):

@@ -25,7 +25,7 @@ NAMES = {SCRATCH: "three-layer CNN"} | {
     for key, name in NETWORKS.items()
     for mode in ("frozen", "finetune")
 }
-HEADINGS = ["", "images", "learning rate", "epochs", "accuracy", "precision", "recall", "F1", "top-5"]
+HEADINGS = ["", "learning rate", "epochs", "accuracy", "precision", "recall", "F1", "top-5"]
 FIGURES = ("accuracy", "precision", "recall", "f1", "top5")
 
 ORDER = {"above": "holds", "below": "does not hold", "level": "cannot be told, chance explains the difference"}
@@ -66,16 +66,15 @@ def verdicts(task: str, rows: Sequence[Row]) -> Iterator[str]:
             if row is not None and scratch is not None:
                 pair = f"{NAMES[row['contestant']]} over {NAMES[SCRATCH]}"
                 difference, found = compare(row, scratch)
-                yield f"{task}, {pair}: the order of the study {ORDER[found]} ({_points(difference, row, scratch)})."
+                yield f"{task}, {pair}: the order of the study {ORDER[found]} ({_points(difference)})."
         if frozen is not None and tuned is not None:
             difference, found = compare(tuned, frozen)
             pair = f"{NETWORKS[network]} fine-tuned over frozen"
-            yield f"{task}, {pair}: {AMONG[found]} ({_points(difference, tuned, frozen)})."
+            yield f"{task}, {pair}: {AMONG[found]} ({_points(difference)})."
 
 
-def _points(difference: float, first: Row, second: Row) -> str:
-    unlike = f"; they learned from {first['images']:,} and {second['images']:,} images"
-    return f"{100 * difference:+.1f} points{unlike if first['images'] != second['images'] else ''}"
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f} points"
 
 
 def section(result: Mapping[str, Any]) -> str:
@@ -83,11 +82,11 @@ def section(result: Mapping[str, Any]) -> str:
     settings = result["settings"]
     parts = [
         f"Both sets of paintings at {settings['pixels']} pixels, with those of the study's classes that have works by "
-        "two artists, no artist on both sides of the split; figures of the test part. `images` are those learned from. "
-        "Where a whole network is trained, a fifth of them is held out, and chooses the epoch. Of several learning "
-        "rates the one with the best cross-validated accuracy on the training part is compared below: the test part "
-        "chooses nothing. The study's own figures come from other images and a random split: they are no yardstick for "
-        "these, only its order of networks is asked about."
+        "two artists, no artist on both sides of the split; figures of the test part. Where a whole network is "
+        "trained, a fifth of what it could learn from is held out, and chooses the epoch. Of several learning rates "
+        "the one with the best cross-validated accuracy on the training part is compared below: the test part chooses "
+        "nothing. The study's own figures come from other images and a random split: they are no yardstick for these, "
+        "only its order of networks is asked about."
     ]
     for task, found in result["tasks"].items():
         train, test = found["train"], found["test"]
@@ -109,7 +108,7 @@ def section(result: Mapping[str, Any]) -> str:
 
 def _cells(row: Row) -> list[str]:
     figures = [f"{row['test'][name]:.3f}" for name in FIGURES]
-    return [NAMES[row["contestant"]], f"{row['images']:,}", f"{row['learning_rate']:g}", str(row["epochs"]), *figures]
+    return [NAMES[row["contestant"]], f"{row['learning_rate']:g}", str(row["epochs"]), *figures]
 
 
 def _classes(rows: Sequence[Row]) -> str:

@@ -26,7 +26,7 @@ def curate(
     classes: int | None = None,
     leave_out: str | Sequence[str] = (),
     min_artists: int = 1,
-    balance: str = "undersample",
+    balance: str = "none",
     split: Sequence[float] = (0.75, 0.25),
     group: str = "artist",
     seed: int = 0,
@@ -51,7 +51,7 @@ def curate(
         classes: Classes that each task keeps, the best represented; None keeps all.
         leave_out: Classes that are not kept, as TASK=TERM.
         min_artists: Keep classes by this many artists at least.
-        balance: undersample: no class has more images than the least; none: as they are.
+        balance: none: classes as they are; undersample: no class has more images than the least.
         split: Shares of train and test.
         group: artist: no artist is on both sides of the split; artist,source: nor is a source of photographs (column
             `source`), and works by artists on the test side are left out of training; none: at random.
@@ -74,7 +74,7 @@ def curate(
 
     Examples:
         >>> import artylyze
-        >>> dataset = artylyze.curate("objects.csv", "dataset.parquet", images="scans", balance="none")
+        >>> dataset = artylyze.curate("objects.csv", "dataset.parquet", images="scans")
         >>> sorted(dataset.figures["tasks"])
         ['genre', 'style']
     """

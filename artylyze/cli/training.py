@@ -56,8 +56,8 @@ def curate(
         int, typer.Option(help="Keep classes by this many artists at least; a split by artist needs 2.")
     ] = 1,
     balance: Annotated[
-        str, typer.Option(help="undersample: no class has more images than the least; none: as they are.")
-    ] = "undersample",
+        str, typer.Option(help="none: classes as they are; undersample: none has more images than the least.")
+    ] = "none",
     split: Annotated[str, typer.Option(help="Shares of train and test.")] = "0.75,0.25",
     group: Annotated[
         str, typer.Option(help="artist: no artist is on both sides; artist,source: no source either; none: at random.")

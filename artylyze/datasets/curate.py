@@ -49,7 +49,8 @@ class CurateRequest:
         classes: how many classes a task keeps, the best represented; None keeps all.
         leave_out: (task, term) of classes that are not kept in any case.
         min_artists: artists that a class needs to be kept.
-        balance: `undersample` evens classes out to the least of them, `none` leaves them.
+        balance: `none` leaves classes as they are, `undersample` evens them out to the least of them. Heads weight
+            classes: on paintings they did better with all images (docs/benchmarks/quality.md).
         split: shares of train and test.
         group: `artist` keeps each artist on one side, `artist,source` each source of photographs too, `none` each
             record.
@@ -70,7 +71,7 @@ class CurateRequest:
     classes: int | None = None
     leave_out: tuple[tuple[str, str], ...] = ()
     min_artists: int = 1
-    balance: str = "undersample"
+    balance: str = "none"
     split: tuple[float, ...] = (0.75, 0.25)
     group: str = "artist"
     seed: int = 0

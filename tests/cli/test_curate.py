@@ -26,6 +26,7 @@ def test_a_dataset_is_written_and_the_account_printed(labels: str, tmp_path: Pat
     images = pictures(tmp_path / "images", *(row["file"] for row in ROWS))
     target = str(tmp_path / "dataset.parquet")
     arguments = [labels, "--images", images, "-o", target, "--tasks", "style", "--classes", "2", "--split", "0.7,0.3"]
+    arguments += ["--balance", "undersample"]
     result = artylyze("curate", *arguments)
     assert result.returncode == 0, result.stderr
     assert "of classes that are not kept" in result.stdout
