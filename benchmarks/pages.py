@@ -30,7 +30,10 @@ STARTER_ROWS = {
     "top5": "top-5 accuracy",
     "ece": "expected calibration error",
     "accuracy_at_80": "accuracy on the 80% with the highest scores",
+    "accuracy, classes by 5 artists or more": "accuracy, classes by 5 artists or more",
+    "f1, all folds together": "F1, macro, all folds together",
     "ece, all folds together": "expected calibration error, all folds together",
+    "n": "images",
 }
 SPLITS = {
     "artist- and source-disjoint": "artists and sources unseen",
@@ -75,12 +78,12 @@ def _summary_row(result: Result) -> list[str]:
 
 def quality_summary(result: Result) -> str:
     """The README's table: the starter on artists that its heads did not learn from."""
-    headings = ["task", "accuracy, unseen artists", "accuracy, random split", "top-5, unseen artists"]
+    headings = ["task", "classes", *(f"accuracy, {called}" for called in SPLITS.values()), "top-5, artists unseen"]
     cells = [
         [
             task,
-            _spread(splits["artist-disjoint"]["accuracy"]),
-            _spread(splits["random"]["accuracy"]),
+            str(len(splits["random"]["per_class"])),
+            *(_spread(splits[split]["accuracy"]) for split in SPLITS),
             _spread(splits["artist-disjoint"]["top5"]),
         ]
         for task, splits in result["tasks"].items()
@@ -96,10 +99,18 @@ def starter(result: Result) -> str:
         [called, *(_spread(result["tasks"][task][split][name]) for task, split in columns)]
         for name, called in STARTER_ROWS.items()
     ]
-    return report.markdown(headings, cells)
+    same = [
+        f"- {task}: on the {splits['artist- and source-disjoint']['n']:,} images that can be judged both ways the accuracy "
+        f"is {splits['artist- and source-disjoint']['accuracy on these images']:.3f} with artists and sources unseen, "
+        f"{splits['artist- and source-disjoint']['accuracy, artist-disjoint, on the same images']:.3f} with artists unseen."
+        for task, splits in result["tasks"].items()
+    ]
+    return "\n\n".join([report.markdown(headings, cells), "\n".join(same)])
 
 
 def _spread(figure: float | Mapping[str, float]) -> str:
+    if isinstance(figure, int):
+        return f"{figure:,}"
     return f"{figure['mean']:.3f} ± {figure['spread']:.3f}" if isinstance(figure, Mapping) else f"{figure:.3f}"
 
 

@@ -35,6 +35,7 @@ _FIGURES = {
     "ece": "expected calibration error",
 }
 _SPLITS = {  # the honest figure first
+    "artist- and source-disjoint": "artist- and source-disjoint",
     "artist-disjoint": "artist-disjoint",
     "random": "random split",
     "test": "test split",
@@ -159,10 +160,9 @@ def _scores(task: Task, training: Mapping[str, Any]) -> str:
     ]
     if target is not None and task.review_threshold > 0:
         sentences.append(f"The aim: {target:.0%} of the answers above the threshold are right.")
-    for term, threshold in task.term_thresholds.items():
-        sentences.append(
-            f"For {term} the threshold is {threshold:.4g}." if threshold < 1 else f"Each answer {term} is."
-        )
+    wide = ", ".join(f"{term} {threshold:.4g}" for term, threshold in task.term_thresholds.items())
+    if wide:
+        sentences.append(f"Answers of these terms need more: {wide} (1: all are marked).")
     if held_out is not None:
         sentences.append(f"Fitted on images held out of training: {held_out}.")
     return " ".join(sentences)

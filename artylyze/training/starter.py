@@ -138,7 +138,7 @@ def fit(
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
-    components = PCA(min(COMPONENTS, *features.shape), svd_solver="randomized", random_state=0)
+    components = PCA(min(COMPONENTS, *features.shape), svd_solver="randomized", iterated_power=2, random_state=0)
     reduced = components.fit_transform(scaler.transform(features))
     _, artist, counts = np.unique(groups, return_inverse=True, return_counts=True)
     regression = LogisticRegression(C=PENALTY, max_iter=400).fit(reduced, labels, counts[artist] ** -EVEN)
