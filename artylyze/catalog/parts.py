@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artylyze.catalog.plan import Shard
@@ -45,6 +46,7 @@ class Receipt:
         ok: rows with an embedding.
         errors: rows without one, by error code.
         warnings: rows with an embedding and a warning.
+        outside: rows outside what the model knows; None if it does not tell.
     """
 
     key: str
@@ -55,6 +57,7 @@ class Receipt:
     ok: int
     errors: dict[str, int]
     warnings: int = 0
+    outside: int | None = None
 
 
 def shard_hash(image_ids: Iterable[str]) -> str:
@@ -96,6 +99,7 @@ def commit(
         table.num_rows - codes.total(),
         dict(sorted(codes.items())),
         len(table) - table.column("warning").null_count if "warning" in table.column_names else 0,
+        pc.sum(pc.greater(table.column("outside"), 1)).as_py() or 0 if "outside" in table.column_names else None,
     )
     if not conditional and store.version(shard.key) is not None:
         return _committed(store, receipt)

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from artylyze.models.bundle import Task
 
 
+NONE = "none of these"
+"""The answer to every task for an image outside what the model knows."""
+
+
 @dataclass(frozen=True)
 class Scores:
-    """The k best terms of one task for n images, best first."""
+    """The answers to one task for n images, and the k best terms, best first."""
 
+    answers: NDArray[np.object_]  # (n,) str: the best term, or NONE
     terms: NDArray[np.object_]  # (n, k) str
     scores: NDArray[np.float32]  # (n, k), 0 to 1
-    review: NDArray[np.bool_]  # (n,): the best score is below the task's threshold
+    review: NDArray[np.bool_]  # (n,): the answer is NONE, or the best score below the task's threshold
 
 
 def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float32]:
@@ -34,13 +39,18 @@ def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDAr
     return result
 
 
-def score(logits: NDArray[np.floating[Any]], task: Task, k: int = 5) -> Scores:
+def score(
+    logits: NDArray[np.floating[Any]], task: Task, k: int = 5, outside: NDArray[np.float32] | None = None
+) -> Scores:
     """Return the k best terms (all, if the task has fewer) of each row of `logits` (n, len(task.terms)).
 
-    Terms with equal scores keep their order. A row with NaN is marked for review.
+    Terms with equal scores keep their order. A row with NaN is marked for review. Where `outside` (n,), as a runtime
+    gives it, is above 1 the answer is NONE; the k best terms are those that it would have been otherwise.
     """
     calibrated = probabilities(logits, task.temperature)
     best = np.argsort(-calibrated, axis=1, kind="stable")[:, :k]
     top = np.take_along_axis(calibrated, best, axis=1)
+    terms = np.array(task.terms, dtype=object)[best]
+    unknown = np.zeros(len(terms), np.bool_) if outside is None else outside > 1
     sure = top[:, 0] >= task.review_threshold
-    return Scores(np.array(task.terms, dtype=object)[best], top, ~sure)
+    return Scores(np.where(unknown, NONE, terms[:, 0]), terms, top, ~sure | unknown)
