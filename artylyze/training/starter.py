@@ -29,6 +29,7 @@ from artylyze.training.calibration import fit_temperature
 from artylyze.training.heads import Head
 from artylyze.training.learned import Scored
 from artylyze.training.metrics import scores_of
+from artylyze.training.outside import fit_outside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,6 +112,7 @@ def make_starter(dataset_file: str, folder: Path) -> dict[str, Any]:
         backbone,
         tasks,
         {name: (head.weight, head.bias) for name, head in heads.items()},
+        outside=fit_outside(features.matrix, examples.groups[read]),
         training_data=dataset.digest,
         metrics=metrics,
         training=_described(examples, read),
