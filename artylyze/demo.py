@@ -156,7 +156,11 @@ def _nearest(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 def _tile(row: dict[str, Any]) -> Tile:
     pixels = decode(bytes(fetch(row["uri"])), TILE).pixels
     title = (row["metadata"] or {}).get("title") or row["image_id"]
-    tags = [f"{row[task]} {row[f'{task}_score']:.0%}{' ?' * row[f'{task}_review']}" for task in TASKS]
+    scores = {task: row[f"{task}_score"] for task in TASKS}
+    tags = [
+        f"{row[task]}{'' if score is None else f' {score:.0%}'}{' ?' * row[f'{task}_review']}"
+        for task, score in scores.items()
+    ]
     return Tile(pixels, row["width"] / row["height"], [title, *tags])
 
 

@@ -169,6 +169,11 @@ class _Top:
     scores: NDArray[np.float32]
     review: NDArray[np.bool_]
 
+    @property
+    def answers(self) -> NDArray[np.object_]:
+        """The best terms."""
+        return self.terms[:, 0]
+
 
 def _commit(catalog: str, dim: int, shards: tuple[Shard, ...]) -> list[Receipt]:
     store = run_store(catalog, RUN)

@@ -36,8 +36,8 @@ COLUMNS = {
     "thumbnail": "A JPEG, 128 pixels on its longer side, null for an error; absent without `--thumbnails`.",
     "embedding": "One vector of the model; null for an error.",
     "TASK": "The term with the highest score.",
-    "TASK_score": "Its calibrated score, 0 to 1.",
-    "TASK_review": "Whether a person should check the term: the score is below the model's threshold.",
+    "TASK_score": "Its calibrated score, 0 to 1; null for `none of these`.",
+    "TASK_review": "Whether a person should check the term: the score is below the model's threshold, or null.",
     "TASK_top": "The terms with the highest scores, in descending order; `--top-k` sets how many.",
     "model_id": "The model that made the row: a hash of its weights, preprocessing, terms and thresholds.",
     "run_id": "The run that wrote the row.",
@@ -232,7 +232,7 @@ def catalog() -> str:
 
     from artylyze.catalog.schema import catalog_schema
 
-    schema = catalog_schema(["TASK"], pa.struct([("your_column", pa.string())]), thumbnails=True)
+    schema = catalog_schema(["TASK"], pa.struct([("your_column", pa.string())]), thumbnails=True, outside=True)
     return "\n\n".join(
         f"`{field.name}` `{_type(field.type)}`{'' if field.nullable else ', never null'}\n: {COLUMNS[field.name]}"
         for field in schema

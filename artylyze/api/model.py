@@ -52,12 +52,16 @@ class Prediction:
 
     Attributes:
         tasks: Task -> its best terms, the best first.
-        review: Task -> whether a person should check it: the best score is below the model's threshold.
+        review: Task -> whether a person should check it: the best score is below the threshold, or the image lies
+            outside.
+        outside: How far the image lies from what the model learned: above 1 a catalog has `none of these` for all
+            tasks. None if the model does not tell.
         warning: Defect of a file that could be read nevertheless, such as an early end; else None.
     """
 
     tasks: Mapping[str, tuple[Term, ...]]
     review: Mapping[str, bool]
+    outside: float | None = None
     warning: str | None = None
 
 
@@ -185,7 +189,8 @@ class Model:
                     watcher.advance(len(batch), 0)
 
     def _predictions(self, decoded: Sequence[Decoded], outputs: Outputs, top_k: int) -> Iterator[Prediction]:
-        scores = {task.name: score(outputs.logits[task.name], task, top_k) for task in self._bundle.tasks}
+        beyond = outputs.outside
+        scores = {task.name: score(outputs.logits[task.name], task, top_k, beyond) for task in self._bundle.tasks}
         for row, image in enumerate(decoded):
             yield Prediction(
                 {
@@ -193,6 +198,7 @@ class Model:
                     for task, task_scores in scores.items()
                 },
                 {task: bool(task_scores.review[row]) for task, task_scores in scores.items()},
+                None if beyond is None else float(beyond[row]),
                 image.warning,
             )
 

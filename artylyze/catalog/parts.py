@@ -46,6 +46,7 @@ class Receipt:
         ok: rows with an embedding.
         errors: rows without one, by error code.
         warnings: rows with an embedding and warnings.
+        outside: rows outside what the model knows; None if it does not tell.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Receipt:
     ok: int
     errors: dict[str, int]
     warnings: int = 0
+    outside: int | None = None
 
 
 def shard_hash(image_ids: Iterable[str]) -> str:
@@ -97,6 +99,7 @@ def commit(
         table.num_rows - codes.total(),
         dict(sorted(codes.items())),
         _warned(table),
+        pc.sum(pc.greater(table.column("outside"), 1)).as_py() or 0 if "outside" in table.column_names else None,
     )
     if not conditional and store.version(shard.key) is not None:
         return _committed(store, receipt)

@@ -31,6 +31,7 @@ FIXED = (
     pa.field("colors", COLORS),
 )
 THUMBNAIL = pa.field("thumbnail", pa.binary())
+OUTSIDE = pa.field("outside", pa.float32())
 FROM_MANIFEST = ("image_id", "record_id", "uri", "validator", "metadata")
 EMBEDDING = pa.list_(pa.float32())
 """A list, null for an error, and not Arrow's list of fixed size: pyarrow before 26 cannot read nulls of those back from
@@ -40,7 +41,14 @@ TOP = pa.list_(pa.struct([("term", pa.string()), ("score", pa.float32())]))
 
 
 class TopTerms(Protocol):
-    """The k best terms of one task for n images, best first; review tells which of them a person should look at."""
+    """The answers to one task for n images, and the k best terms, best first.
+
+    Review tells which of them a person should look at.
+    """
+
+    @property
+    def answers(self) -> npt.NDArray[np.object_]:
+        """Text (n): the best term, or another answer, which has no score."""
 
     @property
     def terms(self) -> npt.NDArray[np.object_]:
@@ -48,22 +56,26 @@ class TopTerms(Protocol):
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
-        """Calibrated probabilities, float32 (n, k)."""
+        """Calibrated probabilities, float32 (n, k); NaN where there is none."""
 
     @property
     def review(self) -> npt.NDArray[np.bool_]:
         """Bool (n)."""
 
 
-def catalog_schema(tasks: Sequence[str], metadata: pa.DataType | None, *, thumbnails: bool = False) -> pa.Schema:
+def catalog_schema(
+    tasks: Sequence[str], metadata: pa.DataType | None, *, thumbnails: bool = False, outside: bool = False
+) -> pa.Schema:
     """Return the columns of a catalog.
 
     Args:
         tasks: names of the model's tasks, each with four columns.
         metadata: type of the collection's own columns, None if it has none.
         thumbnails: whether it keeps a thumbnail of each image.
+        outside: whether the model tells how far an image lies from what it learned.
     """
     fields = [*FIXED, *([THUMBNAIL] if thumbnails else []), pa.field("embedding", EMBEDDING)]
+    fields += [OUTSIDE] if outside else []
     for task in tasks:
         fields += [
             pa.field(task, pa.string()),
@@ -84,6 +96,7 @@ def build_rows(
     embeddings: npt.NDArray[np.float32],
     scores: Mapping[str, TopTerms],
     *,
+    outside: npt.NDArray[np.float32] | None = None,
     model_id: str,
     run_id: str,
 ) -> pa.Table:
@@ -95,6 +108,7 @@ def build_rows(
         seen: for each of them what was read, or why it could not be.
         embeddings: float32 (m, d) of the m images that could be read, in the order of `rows`.
         scores: by task, of the same m images.
+        outside: float32 (m,), how far the same images lie from what the model learned, if it tells.
         model_id: of the model.
         run_id: of the run.
     """
@@ -122,6 +136,8 @@ def build_rows(
     columns["embedding"] = pa.ListArray.from_arrays(
         pa.array(ends, pa.int32()), pa.array(vectors.ravel()), type=EMBEDDING, mask=pa.array(~good)
     )
+    if outside is not None:
+        columns["outside"] = pa.array(outside, pa.float32()).take(place)
     for task, found in scores.items():
         columns |= {name: column.take(place) for name, column in _task_columns(task, found).items()}
     return pa.table([columns[name] for name in schema.names], schema=schema)
@@ -139,12 +155,13 @@ def _colors(palettes: Sequence[bytes]) -> pa.Array:
 def _task_columns(task: str, found: TopTerms) -> dict[str, pa.Array]:
     count, k = found.terms.shape
     pairs = pa.StructArray.from_arrays(
-        [pa.array(found.terms.ravel(), pa.string()), pa.array(found.scores.ravel(), pa.float32())],
+        [pa.array(found.terms.ravel(), pa.string()), pa.array(found.scores.ravel(), pa.float32(), from_pandas=True)],
         fields=list(TOP.value_type),
     )
+    best = np.where(found.answers == found.terms[:, 0], found.scores[:, 0], np.float32(np.nan))
     return {
-        task: pa.array(found.terms[:, 0], pa.string()),
-        f"{task}_score": pa.array(found.scores[:, 0], pa.float32()),
+        task: pa.array(found.answers, pa.string()),
+        f"{task}_score": pa.array(best, pa.float32(), from_pandas=True),
         f"{task}_review": pa.array(found.review, pa.bool_()),
         f"{task}_top": pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * k, pa.int32()), pairs),
     }

@@ -27,23 +27,29 @@ REPAIR = "Delete it and repeat the command that made it."
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: its path below the catalog, and its number of rows, embeddings, errors by code, and warnings."""
+    """One part: its path below the catalog, and its numbers of rows, embeddings, errors by code, and so on.
+
+    `outside` counts images outside what the model knows; it is None if the model does not tell.
+    """
 
     path: str
     rows: int
     ok: int
     errors: Mapping[str, int] = field(default_factory=dict)
     warnings: int = 0
+    outside: int | None = None
 
     @classmethod
     def committed(cls, run_id: str, receipt: Receipt) -> Self:
         """Return the part that a receipt describes."""
-        return cls(f"runs/{run_id}/{receipt.key}", receipt.rows, receipt.ok, receipt.errors, receipt.warnings)
+        path = f"runs/{run_id}/{receipt.key}"
+        return cls(path, receipt.rows, receipt.ok, receipt.errors, receipt.warnings, receipt.outside)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return a part from its JSON; early versions counted no warnings. Raises KeyError, TypeError."""
-        return cls(values["path"], values["rows"], values["ok"], values["errors"], values.get("warnings", 0))
+        """Return a part from its JSON; early versions counted less. Raises KeyError, TypeError."""
+        later = values.get("warnings", 0), values.get("outside")
+        return cls(values["path"], values["rows"], values["ok"], values["errors"], *later)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,12 @@ class Snapshot:
     def ok(self) -> int:
         """Number of images with an embedding."""
         return sum(part.ok for part in self.parts)
+
+    @property
+    def outside(self) -> int | None:
+        """Number of images outside what the model knows; None if it does not tell."""
+        told = [part.outside for part in self.parts if part.outside is not None]
+        return sum(told) if told else None
 
 
 def read_snapshot(catalog: str) -> Snapshot:

@@ -28,6 +28,7 @@ class RunState:
         shards: parts in the plan.
         ok: images with an embedding, as of the last heartbeat.
         errors: images without one, by error code, as of the last heartbeat.
+        outside: images outside what the model knows, of a run that is done; None if the model does not tell.
         images_per_second: of its last attempt.
         seconds_since_heartbeat: None if there was none.
         current: whether this run wrote the catalog's snapshot.
@@ -42,6 +43,7 @@ class RunState:
     shards: int
     ok: int
     errors: dict[str, int]
+    outside: int | None
     images_per_second: float | None
     seconds_since_heartbeat: float | None
     current: bool
@@ -71,6 +73,8 @@ def describe(catalog: str, states: Sequence[RunState]) -> str:
         lines.append(f"    {state.committed:,} of {state.rows:,} images in {state.parts:,} of {state.shards:,} parts")
         if state.errors:
             lines.append("    failed: " + ", ".join(f"{count:,} {code}" for code, count in state.errors.items()))
+        if state.outside is not None:
+            lines.append(f"    outside what the model knows: {state.outside:,} of {state.ok:,}")
         if state.state == "running":
             lines.append(
                 f"    {state.images_per_second or 0:,.1f} images/s, heartbeat {state.seconds_since_heartbeat:.0f} s ago"
@@ -111,6 +115,7 @@ def _state(catalog: str, run_id: str, keys: Sequence[str], current: str | None) 
         shards=len(spec.shards),
         ok=success["ok"] if success else status.ok if status else 0,
         errors=dict((success or {}).get("errors") or (status.errors if status else None) or {}),
+        outside=(success or {}).get("outside"),
         images_per_second=status.images_per_second if status else None,
         seconds_since_heartbeat=None if since is None else round(since, 1),
         current=run_id == current,

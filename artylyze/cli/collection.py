@@ -201,6 +201,7 @@ def _tag(request: TagRequest, as_json: bool) -> None:
         "rows": snapshot.rows,
         "ok": snapshot.ok,
         "errors": dict(snapshot.errors),
+        "outside": snapshot.outside,
         "committed": outcome.committed,
         "resumed": outcome.resumed,
         "seconds": round(outcome.seconds, 2),

@@ -48,7 +48,10 @@ MEASURABLE = 20
 """Images below which a share of them says nothing, such as the precision that a review threshold leaves."""
 
 _KEY = b"artylyze.dataset"
-_RESERVED = frozenset(field.name for field in (*COLUMNS, *catalog_schema((), pa.null()))) - {"nationality", "period"}
+_RESERVED = frozenset(field.name for field in (*COLUMNS, *catalog_schema((), pa.null(), outside=True))) - {
+    "nationality",
+    "period",
+}
 """Columns of a dataset or of a catalog: a task of such a name would be the same column again."""
 
 

@@ -22,7 +22,7 @@ from artylyze.datasets.sources import Wanted, join
 from artylyze.errors import InputError
 from artylyze.extraction.cached import Features, embed, features_folder
 from artylyze.models.cache import cached
-from artylyze.models.scores import probabilities
+from artylyze.models.scores import NONE, probabilities
 from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.training.heads import Head
 from artylyze.training.metrics import TOP
@@ -225,6 +225,11 @@ def limits(snapshot: Snapshot, tasks: Sequence[Task]) -> list[str]:
         "Nothing was computed from images: heads were not fitted again for an artist-disjoint and a random split, "
         "which needs a dataset (`artylyze curate`)."
     ]
+    if snapshot.outside:
+        notes.append(
+            f"{snapshot.outside:,} of the {snapshot.ok:,} images lie outside what the model knows and are tagged "
+            f"`{NONE}`: the figures are of their best terms."
+        )
     short = [task.name for task in tasks if kept < min(TOP, len(task.terms))]
     if short:
         notes.append(

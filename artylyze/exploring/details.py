@@ -51,14 +51,9 @@ class Related:
 def detail_files(works: Works, facet_set: FacetSet, related: Related, block: range) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a block of works: their details, then their texts."""
     tasks = [task.name for task in works.tasks]
-    columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail", "warning", "warnings"]
-    columns += [
-        "width",
-        "height",
-        "format",
-        *(name for task in tasks for name in (f"{task}_review", f"{task}_top")),
-        "metadata",
-    ]
+    columns = ["image_id", "record_id", "uri", "status", "error_code", "error_detail", "warning", "warnings", "width"]
+    columns += ["height", "format", "metadata"]
+    columns += [name for task in tasks for name in (task, f"{task}_review", f"{task}_top")]
     table = works.rows.take(block, columns)
     texts: list[str] = []
     for start in range(0, len(block), WORKS):
@@ -89,7 +84,6 @@ def _work(
         name: plain for name, value in (row.get("metadata") or {}).items() if (plain := _plain(value)) is not None
     }
     uri, web = row["uri"], row["uri"].lower().startswith(("http://", "https://"))
-    top = {task: row.get(f"{task}_top") or [] for task in tasks}
     work = {
         "id": row["image_id"],
         "record": row["record_id"],
@@ -103,14 +97,7 @@ def _work(
         "status": row["status"],
         "error": _reason(row),
         "warning": _warnings(row),
-        "tags": {
-            task: [
-                [one["term"], round(one["score"], 4), _vocabulary(task, one["term"])]
-                for one in terms
-                if one["score"] is not None and math.isfinite(one["score"])
-            ]
-            for task, terms in top.items()
-        },
+        "tags": {task: _tags(row, task) for task in tasks},
         "review": {task: bool(row.get(f"{task}_review")) for task in tasks},
         "metadata": metadata,
         "image": uri if web and row["format"] in _SHOWN else None,
@@ -121,6 +108,18 @@ def _work(
     if number in related.duplicates:
         work["duplicates"] = [[other, why, round(score, 3)] for other, why, score in related.duplicates[number]]
     return work
+
+
+def _tags(row: Mapping[str, Any], task: str) -> list[list[Any]]:
+    """The answer to a task, then the best terms: term, score (None where it has none), address in the AAT."""
+    pairs = [(best["term"], best["score"]) for best in row.get(f"{task}_top") or []]
+    if row[task] is not None and (not pairs or pairs[0][0] != row[task]):
+        pairs.insert(0, (row[task], None))
+    return [
+        [term, None if score is None else round(score, 4), _vocabulary(task, term)]
+        for term, score in pairs
+        if score is None or math.isfinite(score)
+    ]
 
 
 @functools.cache

@@ -31,6 +31,7 @@ from artylyze.exploring.reviewed import apply_decisions
 from artylyze.exploring.reviews import read_decisions
 from artylyze.exploring.vectors import read_vectors
 from artylyze.exploring.works import Works, read_works
+from artylyze.models.scores import NONE as NONE_OF_THESE
 from artylyze.profiling.columns import Column, standing
 from artylyze.progress import Watcher
 from artylyze.searching.neighbours import nearest
@@ -428,6 +429,11 @@ def _notes(works: Works, missing: Mapping[str, int]) -> tuple[str, ...]:
         )
     if not works.tasks:
         notes.append("The model has no tasks: works have no tags.")
+    if works.snapshot.outside:
+        notes.append(
+            f"{works.snapshot.outside:,} of {works.snapshot.ok:,} works lie outside what the model knows: they are "
+            f"tagged `{NONE_OF_THESE}`."
+        )
     if works.rows.metadata is None:
         notes.append("The catalog has no metadata: titles, artists and dates are not known.")
     if missing:

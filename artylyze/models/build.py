@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artylyze.models.backbones import Backbone
+    from artylyze.models.outside import Outside
 
     Head = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 
@@ -29,17 +30,18 @@ def build_bundle(
     tasks: Sequence[Task] = (),
     heads: Mapping[str, Head] | None = None,
     *,
+    outside: Outside | None = None,
     training_data: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Return a bundle of `backbone` with a head for each task; the embedding is the pooled features.
 
-    `heads[task.name]` is (weight (terms, backbone.feature_dim), bias (terms,)); `training_data` the digest of the
-    training data; `metrics` and `training` are JSON values. Raises InputError for a head that is missing, unknown, or
-    does not fit its task.
+    `heads[task.name]` is (weight (terms, backbone.feature_dim), bias (terms,)); `outside` acts on the same features;
+    `training_data` is the digest of the training data; `metrics` and `training` are JSON values. Raises InputError for
+    a head that is missing, unknown, or does not fit its task.
     """
-    bundle = assemble(backbone, tasks, heads or {}, embedding_dim=backbone.dim)
+    bundle = assemble(backbone, tasks, heads or {}, embedding_dim=backbone.dim, outside=outside)
     described = replace(bundle, training_data=training_data, metrics=dict(metrics or {}), training=dict(training or {}))
     return with_graph(described)
 
@@ -49,7 +51,14 @@ def features_bundle(backbone: Backbone) -> Bundle:
     return with_graph(assemble(backbone, (), {}, embedding_dim=backbone.feature_dim))
 
 
-def assemble(backbone: Backbone, tasks: Sequence[Task], heads: Mapping[str, Head], *, embedding_dim: int) -> Bundle:
+def assemble(
+    backbone: Backbone,
+    tasks: Sequence[Task],
+    heads: Mapping[str, Head],
+    *,
+    embedding_dim: int,
+    outside: Outside | None = None,
+) -> Bundle:
     """Return the bundle of `build_bundle` without its ONNX graph, for GPUs only. Raises the same errors."""
     if set(heads) != {task.name for task in tasks}:
         raise InputError(f"there are heads for {sorted(heads)}, not for {sorted(task.name for task in tasks)}")
@@ -57,6 +66,8 @@ def assemble(backbone: Backbone, tasks: Sequence[Task], heads: Mapping[str, Head
     for name, (weight, bias) in heads.items():
         tensors[f"heads.{name}.weight"] = torch.from_numpy(np.array(weight, dtype=np.float32))
         tensors[f"heads.{name}.bias"] = torch.from_numpy(np.array(bias, dtype=np.float32))
+    if outside is not None:
+        tensors |= {name: torch.from_numpy(np.array(tensor)) for name, tensor in outside.tensors().items()}
     # Copies: safetensors refuses tensors that share memory or have gaps.
     stored = safetensors.torch.save({name: tensor.clone().contiguous() for name, tensor in tensors.items()})
     identity = model_id(
@@ -72,6 +83,7 @@ def assemble(backbone: Backbone, tasks: Sequence[Task], heads: Mapping[str, Head
         tensors=stored,
         onnx=b"",
         taps=backbone.taps,
+        outside=outside is not None,
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2  # of bundle.json and the folder
 GRAPH_VERSION = 3  # of the graph that artylyze.models.export builds: raise it there, and cached bundles are rebuilt
 DESCRIPTION, TENSORS, ONNX, CARD = "bundle.json", "model.safetensors", "model.onnx", "CARD.md"
+OUTSIDE = ("mean", "scale", "components")  # tensors of `artylyze.models.outside`, after `outside.`
 _TASK_NAME = re.compile(r"[a-z][a-z0-9_]*")  # it becomes part of column and tensor names
 
 
@@ -95,10 +96,11 @@ class Bundle:
     """A loaded bundle. It holds plain bytes, so it can be sent to workers without torch.
 
     The features of an image are the pooled ones of its backbone, then statistics of the stages `taps`
-    (`artylyze.models.taps`). The heads use all of them; the embedding is the first `embedding_dim`.
-    `tensors` is a safetensors file (`backbone.*`, `heads.<task>.weight` (terms, feature_dim) and `.bias` (terms,)),
-    `onnx` an ONNX file with the input and outputs that `artylyze.models.export` describes; either is empty after
-    `for_device`. `metrics` and `training` are JSON values; the card shows those that `artylyze.models.card` names.
+    (`artylyze.models.taps`). The heads use all of them; the embedding is the first `embedding_dim`. `tensors` is a
+    safetensors file: `backbone.*`, `heads.<task>.weight` (terms, feature_dim) and `.bias` (terms,), and if `outside`
+    those of `artylyze.models.outside`. `onnx` is an ONNX file with the input and outputs that `artylyze.models.export`
+    describes; either is empty after `for_device`. `metrics` and `training` are JSON values; the card shows those that
+    `artylyze.models.card` names.
     Raises InputError for parts that do not fit together.
     """
 
@@ -111,6 +113,7 @@ class Bundle:
     tensors: bytes = field(repr=False)
     onnx: bytes = field(repr=False)
     taps: tuple[int, ...] = ()  # indices of timm's `feature_info`, ascending
+    outside: bool = False  # whether the model tells how far an image lies from what it learned
     training_data: str | None = None  # the digest of the data that the model was trained on
     metrics: Mapping[str, Any] = field(default_factory=dict)  # measured by training
     training: Mapping[str, Any] = field(default_factory=dict)  # settings and data of the training
@@ -129,14 +132,17 @@ class Bundle:
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise InputError("two tasks of the bundle have the same name")
         if self.tensors:
-            self._check_heads()
+            self._check_tensors()
 
-    def _check_heads(self) -> None:
-        shapes = {
-            name: tuple(entry["shape"])
-            for name, (entry, _) in tensor_views(self.tensors).items()
-            if name.startswith("heads.")
-        }
+    def _check_tensors(self) -> None:
+        given = {name: tuple(entry["shape"]) for name, (entry, _) in tensor_views(self.tensors).items()}
+        if self.outside != has_outside(self.tensors):
+            raise InputError(f"the tensors {'lack' if self.outside else 'have'} those of `outside`")
+        if self.outside:
+            width = (self.feature_dim,)
+            if not given["outside.mean"] == given["outside.scale"] == given["outside.components"][1:] == width:
+                raise InputError(f"the tensors of `outside` do not fit {self.feature_dim} features")
+        shapes = {name: shape for name, shape in given.items() if name.startswith("heads.")}
         wanted: dict[str, tuple[int, ...]] = {}
         for task in self.tasks:
             wanted[f"heads.{task.name}.weight"] = (len(task.terms), self.feature_dim)
@@ -178,6 +184,11 @@ def model_id(
     return json_digest(described)[:16]
 
 
+def has_outside(tensors: bytes) -> bool:
+    """Tell whether a safetensors file has the tensors of `artylyze.models.outside`."""
+    return {f"outside.{name}" for name in OUTSIDE} <= tensor_views(tensors).keys()
+
+
 def tensor_views(tensors: bytes) -> dict[str, tuple[dict[str, Any], memoryview]]:
     """Return each tensor of a safetensors file: its header entry (dtype, shape) and its bytes, not copied.
 
@@ -194,6 +205,11 @@ def tensor_views(tensors: bytes) -> dict[str, tuple[dict[str, Any], memoryview]]
         }
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("the tensors are not a safetensors file") from error
+
+
+def output_names(tasks: Sequence[str], *, outside: bool) -> list[str]:
+    """Return the names of a graph's outputs, in order."""
+    return ["embedding", *(f"logits_{name}" for name in tasks), *(["outside"] if outside else [])]
 
 
 def json_digest(described: object) -> str:

@@ -67,6 +67,11 @@ _NOT_FOR = (
     "Replacing what a curator recorded.",
 )
 _CLOSED = "A score compares the terms of its task only: a work that is none of them still gets one."
+_OUTSIDE = (
+    "An image that lies farther from those learned from than all but 2% of held-out ones is tagged `none of these`. "
+    "That finds what is no such picture, such as pages of text and textures, and some photographs; it does not find a "
+    "picture of a kind that is like those learned from, such as another genre."
+)
 _MEASURED = (
     "The figures hold for images like those of the data: other media, periods, regions and ways of photographing were "
     "not measured."
@@ -206,7 +211,8 @@ def _use(bundle: Bundle) -> list[str]:
     training = bundle.training
     intended = _list("Intended use", [*_INTENDED, *_sentences(training.get("intended_use"))])
     not_for = _list("What it must not be used for", [*_NOT_FOR, *_sentences(training.get("not_for"))])
-    limits = _list("Limits", [_CLOSED, *([_MEASURED] if bundle.metrics else []), *_sentences(training.get("limits"))])
+    closed = [_CLOSED, *([_OUTSIDE] if bundle.outside else [])]
+    limits = _list("Limits", [*closed, *([_MEASURED] if bundle.metrics else []), *_sentences(training.get("limits"))])
     return [*(intended + not_for + limits if bundle.tasks else ()), *_list("Notes", training.get("notes"))]
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from artylyze.models.bundle import output_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,8 +38,8 @@ def export_onnx(network: Network, preprocessing: Preprocessing, task_names: Sequ
     """Return the ONNX file (opset 20) of `network`, which must be in evaluation mode, float32 and on the CPU.
 
     Input `pixels` uint8 (n, size, size, 3), RGB; outputs `embedding` float32 (n, embedding_dim) and for each task, in
-    the order of the heads, `logits_<task>` float32 (n, terms); n is free. Weights are included, up to protobuf's limit
-    of 2 GiB.
+    the order of the heads, `logits_<task>` float32 (n, terms), and `outside` float32 (n,) if the network gives it; n is
+    free. Weights are included, up to protobuf's limit of 2 GiB.
     """
     example = torch.zeros(2, preprocessing.size, preprocessing.size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
@@ -46,7 +48,7 @@ def export_onnx(network: Network, preprocessing: Preprocessing, task_names: Sequ
             _FromImages(network).eval(),
             (example,),
             input_names=["pixels"],
-            output_names=["embedding", *(f"logits_{name}" for name in task_names)],
+            output_names=output_names(task_names, outside=network.outside is not None),
             opset_version=OPSET,
             dynamic_shapes={"pixels": {0: torch.export.Dim("n")}},
             dynamo=True,

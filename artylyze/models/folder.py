@@ -19,6 +19,7 @@ from artylyze.models.bundle import (
     Bundle,
     Preprocessing,
     Task,
+    has_outside,
     json_digest,
     model_id,
 )
@@ -80,6 +81,7 @@ def load(folder: str | Path) -> Bundle:
             tensors=tensors,
             onnx=onnx,
             taps=taps,
+            outside=has_outside(tensors),
             training_data=described["training_data"],
             metrics=described["metrics"],
             training=described["training"],

@@ -9,6 +9,7 @@ import torch
 
 from artylyze.errors import InputError
 from artylyze.models.backbones import Backbone, create_module, measured
+from artylyze.models.bundle import OUTSIDE
 from artylyze.models.open_clip import PREFIX, create_vision_tower
 from artylyze.models.taps import extract
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class Network(torch.nn.Module):
     """uint8 (n, 3, size, size) -> float32 embedding and, for each head in order, float32 logits (n, terms).
 
-    The heads use all features; the embedding is the first `embedding_dim` of them (None: all). The backbone runs in its
-    own dtype; heads and outputs are float32, because a softmax of bfloat16 logits has steps of half a percent.
+    With `outside`, which takes all features, its float32 (n,) follows. The heads use all features; the embedding is the
+    first `embedding_dim` of them (None: all). The backbone runs in its own dtype; heads and outputs are float32,
+    because a softmax of bfloat16 logits has steps of half a percent.
     """
 
     scale: torch.Tensor
@@ -36,11 +38,12 @@ class Network(torch.nn.Module):
         *,
         taps: Sequence[int] = (),
         embedding_dim: int | None = None,
+        outside: torch.nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.taps, self.embedding_dim = tuple(taps), embedding_dim
-        self.heads = torch.nn.ModuleList(heads)
+        self.heads, self.outside = torch.nn.ModuleList(heads), outside
         mean = torch.tensor(preprocessing.mean, dtype=torch.float64)
         std = torch.tensor(preprocessing.std, dtype=torch.float64)
         # (pixel / 255 - mean) / std as one multiplication and one addition.
@@ -48,11 +51,31 @@ class Network(torch.nn.Module):
         self.register_buffer("shift", (-mean / std).float().view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the embedding, then the logits of each head."""
+        """Return the embedding, the logits of each head, and how far each image lies outside."""
         dtype = next(self.backbone.parameters()).dtype
         normalised = (pixels.float() * self.scale + self.shift).to(dtype)
         features = extract(self.backbone, normalised, self.taps)
-        return (features[:, : self.embedding_dim], *(head(features) for head in self.heads))
+        answers = [head(features) for head in self.heads] + ([] if self.outside is None else [self.outside(features)])
+        return (features[:, : self.embedding_dim], *answers)
+
+
+class OutsideLayer(torch.nn.Module):
+    """Features (n, F) -> float32 (n,), as `artylyze.models.outside.Outside.distance` gives it."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+    components: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, scale: torch.Tensor, components: torch.Tensor) -> None:
+        super().__init__()
+        for name, tensor in zip(OUTSIDE, (mean, scale, components), strict=True):
+            self.register_buffer(name, tensor)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the distances."""
+        standard = (features - self.mean) * self.scale
+        rest = standard - standard @ self.components.T @ self.components
+        return rest.square().sum(1).sqrt()
 
 
 def build_network(bundle: Bundle) -> Network:
@@ -61,7 +84,10 @@ def build_network(bundle: Bundle) -> Network:
     heads = [linear(tensors[f"heads.{task.name}.weight"], tensors[f"heads.{task.name}.bias"]) for task in bundle.tasks]
     # Even a slice of everything would be a step of the exported graph.
     dim = bundle.embedding_dim if bundle.embedding_dim < bundle.feature_dim else None
-    return Network(_module(bundle, tensors), heads, bundle.preprocessing, taps=bundle.taps, embedding_dim=dim).eval()
+    outside = OutsideLayer(*(tensors[f"outside.{name}"] for name in OUTSIDE)) if bundle.outside else None
+    return Network(
+        _module(bundle, tensors), heads, bundle.preprocessing, taps=bundle.taps, embedding_dim=dim, outside=outside
+    ).eval()
 
 
 def build_backbone(bundle: Bundle) -> Backbone:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from artylyze.errors import InputError, UsageError
+from artylyze.models.bundle import output_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ class Outputs:
 
     embedding: NDArray[np.float32]  # (n, embedding_dim)
     logits: dict[str, NDArray[np.float32]]  # task -> (n, terms), not calibrated
+    outside: NDArray[np.float32] | None = None  # (n,), as `artylyze.models.outside` has it, if the model knows that
 
 
 class OnnxRuntime:
@@ -59,7 +61,7 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime's own kinds share no base class but this
             raise InputError(f"ONNX Runtime cannot load the model ({error}): build the bundle again") from error
         self._bundle, self._batch = bundle, batch
-        self._names = ["embedding", *(f"logits_{task.name}" for task in bundle.tasks)]
+        self._names = output_names([task.name for task in bundle.tasks], outside=bundle.outside)
 
     def run(self, pixels: Pixels) -> Outputs:
         """uint8 RGB (n, size, size, 3), n >= 1 -> Outputs for the n images, in order. Raises ValueError otherwise."""
@@ -264,4 +266,5 @@ def _batches(pixels: Pixels, batch: int) -> Iterator[Pixels]:
 
 def _outputs(bundle: Bundle, arrays: list[NDArray[np.float32]]) -> Outputs:
     embedding, *logits = arrays
-    return Outputs(embedding, {task.name: array for task, array in zip(bundle.tasks, logits, strict=True)})
+    outside = logits.pop() if bundle.outside else None
+    return Outputs(embedding, {task.name: array for task, array in zip(bundle.tasks, logits, strict=True)}, outside)

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from artylyze.models.bundle import Task
 
 
+NONE = "none of these"
+"""The answer to every task for an image outside what the model knows."""
+
+
 @dataclass(frozen=True)
 class Scores:
-    """The k best terms of one task for n images, best first."""
+    """The answers to one task for n images, and the k best terms, best first."""
 
+    answers: NDArray[np.object_]  # (n,) str: the best term, or NONE
     terms: NDArray[np.object_]  # (n, k) str
     scores: NDArray[np.float32]  # (n, k), 0 to 1
-    review: NDArray[np.bool_]  # (n,): the best score is below the threshold of the task, or of its term
+    review: NDArray[np.bool_]  # (n,): the answer is NONE, or the best score below the threshold of task or term
 
 
 def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float32]:
@@ -36,17 +41,22 @@ def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDAr
 
 def thresholds(task: Task) -> NDArray[np.float64]:
     """Return for each term the score, (terms,), below which an answer of that term is marked for review."""
-    of_terms = [task.term_thresholds.get(term, 0.0) for term in task.terms]
-    return np.maximum(np.array(of_terms), task.review_threshold)
+    of_terms = np.array([task.term_thresholds.get(term, 0.0) for term in task.terms], np.float64)
+    return np.maximum(of_terms, task.review_threshold, dtype=np.float64)
 
 
-def score(logits: NDArray[np.floating[Any]], task: Task, k: int = 5) -> Scores:
+def score(
+    logits: NDArray[np.floating[Any]], task: Task, k: int = 5, outside: NDArray[np.float32] | None = None
+) -> Scores:
     """Return the k best terms (all, if the task has fewer) of each row of `logits` (n, len(task.terms)).
 
-    Terms with equal scores keep their order. A row with NaN is marked for review.
+    Terms with equal scores keep their order. A row with NaN is marked for review. Where `outside` (n,), as a runtime
+    gives it, is above 1 the answer is NONE; the k best terms are those that it would have been otherwise.
     """
     calibrated = probabilities(logits, task.temperature)
     best = np.argsort(-calibrated, axis=1, kind="stable")[:, :k]
     top = np.take_along_axis(calibrated, best, axis=1)
+    terms = np.array(task.terms, dtype=object)[best]
+    unknown = np.zeros(len(terms), np.bool_) if outside is None else outside > 1
     sure = top[:, 0] >= thresholds(task)[best[:, 0]]
-    return Scores(np.array(task.terms, dtype=object)[best], top, ~sure)
+    return Scores(np.where(unknown, NONE, terms[:, 0]), terms, top, ~sure | unknown)

@@ -12,7 +12,7 @@ from artylyze.catalog.snapshot import Snapshot, read_parts
 from artylyze.catalog.status import RunState
 from artylyze.drawing.thumbnails import read_thumbnails
 from artylyze.errors import ErrorCode
-from artylyze.reporting.content import Counts, Figures, Review, Work, counted, facts, figure, picture_of
+from artylyze.reporting.content import Counts, Figures, Review, Work, counted, facts, figure, picture_of, tag_of
 from artylyze.workers.fetching import Source
 
 QUEUE = 12
@@ -42,6 +42,7 @@ def run_facts(catalog: str, snapshot: Snapshot) -> Figures:
         ("with an embedding and tags", snapshot.ok),
         ("that could not be read", snapshot.rows - snapshot.ok),
         ("with warnings", snapshot.warnings),
+        ("outside what the model knows", snapshot.outside),
         ("model", snapshot.model_id),
         ("tasks", list(snapshot.tasks) or "none: embeddings only"),
         ("length of an embedding", snapshot.dim),
@@ -112,8 +113,7 @@ def _review(rows: pa.Table, task: str, waiting: int, images: int) -> Review:
     works = []
     for row, thumbnail in zip(least, pictures, strict=True):
         alt = f"Work {row['record_id']}, {thumbnail.why or f'tagged {row[task]}'}"
-        tag = f"{row[task]}, score {row[f'{task}_score']:.2f}"
-        works.append(Work(picture_of(thumbnail, alt), row["record_id"], (tag,)))
+        works.append(Work(picture_of(thumbnail, alt), row["record_id"], (tag_of(row, task),)))
     return Review(task, waiting, waiting / max(1, images), tuple(works))
 
 

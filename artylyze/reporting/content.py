@@ -164,6 +164,12 @@ def counted(counts: Mapping[str, int], notes: Mapping[str, str] | None = None) -
     return tuple(rows)
 
 
+def tag_of(row: Mapping[str, Any], task: str) -> str:
+    """Return a work's tag of a task, with its score if it has one; `row` is of a catalog."""
+    score = row[f"{task}_score"]
+    return str(row[task]) if score is None else f"{row[task]}, score {score:.2f}"
+
+
 def figure(value: Any) -> str:
     """Return a value of a JSON file as text for a cell."""
     if value is None:

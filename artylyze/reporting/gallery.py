@@ -13,7 +13,7 @@ from artylyze.catalog.snapshot import Snapshot, read_parts
 from artylyze.drawing.thumbnails import read_thumbnails
 from artylyze.profiling.columns import describe
 from artylyze.profiling.works import join_descriptions
-from artylyze.reporting.content import Work, picture_of
+from artylyze.reporting.content import Work, picture_of, tag_of
 from artylyze.workers.fetching import Source
 
 WORKS = 24
@@ -34,7 +34,7 @@ def gallery(catalog: str, snapshot: Snapshot) -> tuple[Work, ...]:
     for row, title, artist, thumbnail in zip(
         rows.to_pylist(), described.titles, described.artists, pictures, strict=True
     ):
-        tags = tuple(f"{row[task]}, score {row[f'{task}_score']:.2f}" for task in snapshot.tasks)
+        tags = tuple(tag_of(row, task) for task in snapshot.tasks)
         name = title or row["record_id"]
         alt = ", ".join(text for text in (name, artist, thumbnail.why) if text)
         works.append(Work(picture_of(thumbnail, alt), name, (*([artist] if artist else []), *tags)))

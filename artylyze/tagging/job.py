@@ -34,6 +34,7 @@ from artylyze.catalog.takeover import read_base, write_base
 from artylyze.collection.manifest import Manifest, copy_manifest, open_manifest, open_rows, read_rows
 from artylyze.errors import ErrorCode, ImageError, StorageError, TooManyErrorsError
 from artylyze.models.runtimes import resolve_precision
+from artylyze.models.scores import NONE
 from artylyze.progress import Watcher
 from artylyze.ray_session import cluster_address
 from artylyze.storage import Store, fetch, is_url, open_store
@@ -133,6 +134,11 @@ def describe(request: TagRequest, outcome: Outcome) -> str:
         lines = [f"{rows}, all of them tagged."]
     if snapshot.warnings:
         lines.append(f"Of the tagged, {counted(snapshot.warnings, 'image')} had warnings: see the column `warnings`.")
+    if snapshot.outside is not None:
+        lines.append(
+            f"Outside what the model knows: {snapshot.outside:,} of {snapshot.ok:,}"
+            + (f", which are tagged `{NONE}`." if snapshot.outside else ".")
+        )
     following = [
         *([(f"artylyze failures {catalog}", "which images could not be read, and why")] if failed else []),
         *(
@@ -226,6 +232,7 @@ def _settings(request: TagRequest, plan: Plan, spec: RunSpec, *, conditional: bo
         model_id=spec.model_id,
         tasks=plan.bundle.tasks,
         embedding_dim=plan.bundle.embedding_dim,
+        outside=plan.bundle.outside,
         size=plan.bundle.preprocessing.size,
         top_k=request.top_k,
         conditional=conditional,
@@ -272,7 +279,14 @@ def _publish(
     own = replace(snapshot, parts=new)
     write_success(
         store,
-        {"run_id": spec.run_id, "rows": own.rows, "ok": own.ok, "errors": own.errors, "stages": engine.spent.as_dict()},
+        {
+            "run_id": spec.run_id,
+            "rows": own.rows,
+            "ok": own.ok,
+            "errors": own.errors,
+            "outside": own.outside,
+            "stages": engine.spent.as_dict(),
+        },
     )
     return snapshot
 

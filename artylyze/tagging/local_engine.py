@@ -109,6 +109,7 @@ class _Fused:
             settings.tasks,
             settings.embedding_dim,
             settings.size,
+            outside=settings.outside,
             thumbnails=settings.thumbnails,
             deadline=settings.deadline,
             canary=settings.canary,

@@ -286,6 +286,7 @@ class FusedStage:
                 settings.tasks,
                 settings.embedding_dim,
                 settings.size,
+                outside=settings.outside,
                 thumbnails=settings.thumbnails,
                 deadline=settings.deadline,
                 canary=settings.canary,

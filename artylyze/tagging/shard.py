@@ -39,6 +39,7 @@ class ShardSettings:
         size: side of the decoded square, pixels.
         top_k: terms kept for each task.
         conditional: whether the storage honours a put that must not replace.
+        outside: whether the model tells how far an image lies from what it learned.
         thumbnails: whether the catalog keeps a thumbnail of each image.
         deadline: seconds that one image may take to decode.
         canary: address of an object that could be read when the run began.
@@ -53,6 +54,7 @@ class ShardSettings:
     size: int
     top_k: int
     conditional: bool
+    outside: bool = False
     thumbnails: bool = False
     deadline: float = 60.0
     canary: str | None = None
@@ -170,10 +172,11 @@ class Tagger:
         self.nothing = Outputs(
             np.empty((0, bundle.embedding_dim), np.float32),
             {task.name: np.empty((0, len(task.terms)), np.float32) for task in bundle.tasks},
+            np.empty(0, np.float32) if bundle.outside else None,
         )
 
     def tag(self, pixels: npt.NDArray[np.uint8]) -> Outputs:
-        """Return embedding float32 (n, d) and for each task logits float32 (n, classes) of uint8 (n, size, size, 3)."""
+        """Return what the model says of uint8 (n, size, size, 3)."""
         return self._runtime.run(pixels) if len(pixels) else self.nothing
 
 
@@ -190,13 +193,15 @@ def commit_rows(
         outputs: of the images among them that could be read.
     """
     metadata = planned.schema.field("metadata").type if "metadata" in planned.column_names else None
-    schema = catalog_schema([task.name for task in settings.tasks], metadata, thumbnails=settings.thumbnails)
+    names = [task.name for task in settings.tasks]
+    schema = catalog_schema(names, metadata, thumbnails=settings.thumbnails, outside=settings.outside)
     table = build_rows(
         schema,
         to_tag(planned),
         outcomes,
         outputs.embedding,
-        {task.name: score(outputs.logits[task.name], task, settings.top_k) for task in settings.tasks},
+        {task.name: score(outputs.logits[task.name], task, settings.top_k, outputs.outside) for task in settings.tasks},
+        outside=outputs.outside,
         model_id=settings.model_id,
         run_id=settings.run_id,
     )

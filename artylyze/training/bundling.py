@@ -97,6 +97,7 @@ def check_equal(bundle: Bundle, pixels: NDArray[np.uint8]) -> float:
     """
     onnx, torch = OnnxRuntime(bundle).run(pixels), TorchRuntime(bundle, "cpu", "float32").run(pixels)
     pairs = [(onnx.embedding, torch.embedding), *((onnx.logits[name], torch.logits[name]) for name in torch.logits)]
+    pairs += [(onnx.outside, torch.outside)] if onnx.outside is not None and torch.outside is not None else []
     gap = max(float(np.abs(exported - trained).max() / max(1.0, np.abs(trained).max())) for exported, trained in pairs)
     if not gap <= TOLERANCE:
         raise ArtylyzeError(

@@ -19,6 +19,7 @@ from artylyze.models.folder import load
 from artylyze.models.runtimes import resolve_device
 from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.learned import Learned, Scored
+from artylyze.training.outside import fit_outside
 from artylyze.training.start import starting_backbone
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
             heads[place][task] = result.head
             held_out[place][task] = Scored(result.logits, labels[mine], result.untaught)
             curves[place] |= {f"{task} {series}": values for series, values in result.curves.items()}
+    mine = np.flatnonzero(examples.train[read])
+    outside = fit_outside(features.matrix[mine], examples.groups[read[mine]], request.seed)
     return [
         Learned(
             backbone=backbone,
@@ -98,6 +101,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
             failed=features.failed,
             counts={task: examples.counts(task, examples.of(task, read, train=True)) for task in examples.tasks},
             about={"held_out": methods, "augment": request.augment, "class_balance": settings.balance},
+            outside=outside,
             flatters=flatters,
         )
         for of_rate, drawn, logits in zip(heads, curves, held_out, strict=True)

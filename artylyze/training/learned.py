@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artylyze.models.backbones import Backbone
+    from artylyze.models.outside import Outside
     from artylyze.training.heads import Head
 
 
@@ -48,6 +49,7 @@ class Learned:
         failed: image_id -> error code of the images that could not be read.
         counts: for each task how many images of each term it learned from.
         about: JSON values that describe how it was trained.
+        outside: how far an image lies from those learned from; None where they are too few.
         flatters: why figures of the held-out images are too good, in words; None if they are not.
     """
 
@@ -59,4 +61,5 @@ class Learned:
     failed: Mapping[str, str]
     counts: Mapping[str, Mapping[str, int]]
     about: Mapping[str, Any] = field(default_factory=dict)
+    outside: Outside | None = None
     flatters: str | None = None

@@ -31,6 +31,7 @@ from artylyze.training.calibration import FLAG_ALL, fit_temperature, review_thre
 from artylyze.training.heads import Head
 from artylyze.training.learned import Scored
 from artylyze.training.metrics import scores_of
+from artylyze.training.outside import fit_outside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,6 +113,7 @@ def make_starter(dataset: Dataset, folder: Path) -> dict[str, Any]:
         backbone,
         tasks,
         {name: (head.weight, head.bias) for name, head in heads.items()},
+        outside=fit_outside(features.matrix, examples.groups[read]),
         training_data=dataset.digest,
         metrics=metrics,
         training=_described(dataset, examples, read),

@@ -25,6 +25,7 @@ from artylyze.training.bundling import AUGMENTATION, CURVES, calibrated, check_e
 from artylyze.training.calibration import FLAG_ALL
 from artylyze.training.frozen import learn_frozen, scored
 from artylyze.training.learned import Learned, Scored
+from artylyze.training.outside import fit_outside
 from artylyze.training.request import TrainRequest
 from artylyze.wording import counted
 from artylyze.workers.fetching import Source
@@ -126,6 +127,7 @@ def finish(request: TrainRequest, dataset: Dataset, examples: Examples, learned:
         learned.backbone,
         tasks,
         {name: (head.weight, head.bias) for name, head in learned.heads.items()},
+        outside=learned.outside,
         training_data=dataset.digest,
         metrics=metrics,
         training=_described(request, dataset, learned),
@@ -185,6 +187,7 @@ def _finetuned(
     learned_from = np.array([row for row in learned_from if ids[int(row)].as_py() not in tuned.failed], np.int64)
     counts = {task: examples.counts(task, examples.of(task, learned_from, train=True)) for task in examples.tasks}
     answers = scored(examples, features, rows, tuned.heads, train=True)
+    apart = np.isin(rows[features.rows], held_out)  # of what a tuned network learned from the features lie too near
     learned = Learned(
         backbone=tuned.backbone,
         heads=tuned.heads,
@@ -194,6 +197,7 @@ def _finetuned(
         failed={**tuned.failed, **features.failed},
         counts=counts,
         about=dict(tuned.settings),
+        outside=fit_outside(features.matrix[apart], examples.groups[rows[features.rows[apart]]], request.seed),
         flatters="they chose the epoch too" if np.isin(held_out, tuned.validation).any() else None,
     )
     return learned, tuned.folder

@@ -95,7 +95,7 @@ def _pixels(images: list[Decoded]) -> memoryview:
 
 
 def _model(payload: bytes, deadline: float) -> tuple[int, Finish]:
-    """How many images are tagged together, and what tags them: float32 rows of the embedding and all tasks' logits."""
+    """How many images are tagged together, and what tags them: float32 rows of the embedding, all logits, `outside`."""
     from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
 
     bundle = pickle.loads(payload)  # noqa: S301 - from the parent alone
@@ -108,7 +108,8 @@ def _model(payload: bytes, deadline: float) -> tuple[int, Finish]:
         watch(deadline + GRACE)
         outputs = runtime.run(pixels[: len(images)])
         watch(0)
-        return np.concatenate([outputs.embedding, *outputs.logits.values()], axis=1).data.cast("B")
+        outside = [] if outputs.outside is None else [outputs.outside[:, None]]
+        return np.concatenate([outputs.embedding, *outputs.logits.values(), *outside], axis=1).data.cast("B")
 
     return CPU_BATCH, tagged
 

@@ -126,6 +126,7 @@ class TaggerProcess:
         tasks: of the model.
         embedding_dim: of the model.
         size: side of the square that the model takes, pixels.
+        outside: whether the model gives `Outputs.outside`.
         thumbnails: whether `Seen` has a thumbnail.
         deadline: seconds that one image may take to decode, or a batch to be tagged.
         canary: as `Reader` has it.
@@ -138,14 +139,15 @@ class TaggerProcess:
         embedding_dim: int,
         size: int,
         *,
+        outside: bool = False,
         thumbnails: bool = False,
         deadline: float = 60.0,
         canary: str | None = None,
     ) -> None:
         self._widths = {task.name: len(task.terms) for task in tasks}
-        self._dim = embedding_dim
+        self._dim, self._outside = embedding_dim, outside
         self._canary = canary
-        width = embedding_dim + sum(self._widths.values())
+        width = embedding_dim + sum(self._widths.values()) + outside
         self.process = ImageProcess(
             size, bundle=bundle, width=width, colors=True, thumbnails=thumbnails, deadline=deadline
         )
@@ -191,8 +193,10 @@ class TaggerProcess:
 
     def _split(self, rows: npt.NDArray[np.float32]) -> Outputs:
         ends = np.cumsum([self._dim, *self._widths.values()])
-        embedding, *logits = np.split(rows, ends[:-1], axis=1)
-        return Outputs(embedding, dict(zip(self._widths, logits, strict=True)))
+        embedding, *logits, outside = np.split(rows, ends, axis=1)
+        return Outputs(
+            embedding, dict(zip(self._widths, logits, strict=True)), outside[:, 0] if self._outside else None
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @dataclass(frozen=True)
 class Top:
+    answers: npt.NDArray[np.object_]
     terms: npt.NDArray[np.object_]
     scores: npt.NDArray[np.float32]
     review: npt.NDArray[np.bool_]
@@ -118,6 +119,7 @@ def test_no_rows_are_a_table_of_no_rows() -> None:
 
 def test_each_task_has_its_best_term_and_its_best_terms() -> None:
     top = Top(
+        np.array(["portrait", "none of these"], dtype=object),
         np.array([["portrait", "landscape"], ["landscape", "portrait"]], dtype=object),
         np.array([[0.75, 0.25], [0.5, 0.5]], np.float32),
         np.array([False, True]),
@@ -125,12 +127,13 @@ def test_each_task_has_its_best_term_and_its_best_terms() -> None:
     first, failed, second = rows(manifest_rows(["a", "b", "c"]), [SEEN, BAD, SEEN], {"genre": top})
     assert (first["genre"], first["genre_score"], first["genre_review"]) == ("portrait", 0.75, False)
     assert first["genre_top"] == [{"term": "portrait", "score": 0.75}, {"term": "landscape", "score": 0.25}]
-    assert (second["genre"], second["genre_review"]) == ("landscape", True)
+    assert (second["genre"], second["genre_score"], second["genre_review"]) == ("none of these", None, True)
+    assert second["genre_top"][0] == {"term": "landscape", "score": 0.5}
     assert [failed[name] for name in ("genre", "genre_score", "genre_review", "genre_top")] == [None] * 4
 
 
 def test_tasks_of_images_that_all_failed_are_null() -> None:
-    top = Top(np.empty((0, 2), object), np.empty((0, 2), np.float32), np.empty(0, bool))
+    top = Top(np.empty(0, object), np.empty((0, 2), object), np.empty((0, 2), np.float32), np.empty(0, bool))
     (row,) = rows(manifest_rows(["a"]), [BAD], {"genre": top})
     assert row["genre_top"] is None
 

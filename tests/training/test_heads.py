@@ -33,9 +33,9 @@ def fit(
     labels: NDArray[np.int64],
     settings: HeadSettings = SETTINGS,
     held_out: Sequence[NDArray[np.int64]] = (),
-    **views: NDArray[np.float32],
+    varied: NDArray[np.float32] | None = None,
 ) -> CrossFitted:
-    return cross_fit(features, labels, 3, settings, [settings.learning_rate], held_out, **views)[0]
+    return cross_fit(features, labels, 3, settings, [settings.learning_rate], held_out, varied=varied)[0]
 
 
 def test_heads_learn_what_can_be_told_apart() -> None:

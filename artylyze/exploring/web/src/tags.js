@@ -40,7 +40,7 @@ export function tagList({ collection, decisions, store }, work, { task: only, mo
           ...work.tags[name].slice(0, most).map(([term, score, aat], k) =>
             h(
               "li",
-              { class: "tag", "data-first": k === 0 || null, "data-wrong": (wrong && k === 0) || null, style: { "--score": score.toFixed(3) } },
+              { class: "tag", "data-first": k === 0 || null, "data-wrong": (wrong && k === 0) || null, style: { "--score": (score ?? 0).toFixed(3) } },
               h("a", { class: "term", href: store.link({ view: "gallery", work: null, facets: { [name]: [term] } }) }, term),
               aat && h("a", { class: "aat", href: aat, target: "_blank", rel: "noopener noreferrer", "aria-label": t("tags.aat", { term }), title: t("tags.aat", { term }) }, "AAT", icon("out")),
               h("span", { class: "count" }, percent(score)),

@@ -72,8 +72,8 @@ export function t(key, values = {}) {
 /** @param {number} value */
 export const number = (value) => numbers.format(value);
 
-/** @param {number} share 0..1 */
-export const percent = (share) => percents.format(share);
+/** @param {number | null} share 0..1, or null for none. */
+export const percent = (share) => (share === null ? "" : percents.format(share));
 
 /**
  * The name of a facet or column, translated where the page knows it.
