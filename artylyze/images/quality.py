@@ -23,11 +23,11 @@ WARNINGS = {
 """Everything that a catalog's column `warnings` may name, in its order, and what it means."""
 
 SHORTEST, LONGEST_ASPECT = 64, 8
-_LOOKED_AT = 64  # rows and columns of the square that are looked at, at most twice as many
+_LOOKED_AT = 64  # rows and columns of the square that are looked at, at most
 _UNIFORM = 12  # levels between the 1st and the 99th percentile of each channel
 _BLACK, _BLACK_LINE = 20, 0.98  # highest level of black, and share of a line's pixels that have it
 _BORDER = 0.5  # share of the picture
-_FLAT = 10  # levels between neighbours within a patch
+_FLAT, _FLAT_SHARE = 10, 0.5  # levels between neighbours within a patch, and the share of the picture within patches
 _PATCH, _HUE = 0.008, 0.015  # shares of the picture that a colour, or a sixth of the circle of hues, takes on a chart
 _PATCHES, _HUES, _NEUTRALS = 12, 4, 6  # colours, sixths, and of 8 levels of gray those that a chart has at least
 _GRAY, _SATURATED = 25, 50  # levels between the channels of a neutral colour at most, of a saturated one at least
@@ -41,8 +41,8 @@ def quality_warnings(pixels: npt.NDArray[np.uint8], width: int, height: int) -> 
         width: of the full resolution, pixels.
         height: of the full resolution, pixels.
     """
-    step = max(1, len(pixels) // _LOOKED_AT)
-    small = pixels[::step, ::step].astype(np.int16)
+    step = -(-len(pixels) // _LOOKED_AT)
+    small = np.ascontiguousarray(pixels[::step, ::step].transpose(2, 0, 1))  # planes: numpy is slow along short axes
     return [
         name
         for name, holds in (
@@ -56,16 +56,23 @@ def quality_warnings(pixels: npt.NDArray[np.uint8], width: int, height: int) -> 
     ]
 
 
-def _is_uniform(small: npt.NDArray[np.int16]) -> bool:
-    values = small.reshape(-1, 3)
-    ends = len(values) // 100, len(values) - 1 - len(values) // 100
-    ordered = np.partition(values, ends, axis=0)
-    return bool((ordered[ends[1]] - ordered[ends[0]]).max() <= _UNIFORM)
+def _is_uniform(small: npt.NDArray[np.uint8]) -> bool:
+    few = small[0].size // 100
+    return all(_spread(np.bincount(plane.ravel(), minlength=256), few) <= _UNIFORM for plane in small)
 
 
-def _black_border(small: npt.NDArray[np.int16]) -> float:
+def _spread(counts: npt.NDArray[np.int64], few: int) -> int:
+    """Levels between the darkest and the lightest pixel but for a `few` on either side."""
+    reached = counts.cumsum()
+    darkest, lightest = np.searchsorted(reached, [few, int(reached[-1]) - 1 - few], side="right").tolist()
+    return int(lightest - darkest)
+
+
+def _black_border(small: npt.NDArray[np.uint8]) -> float:
     """The share of the picture outside the smallest rectangle that holds every line that is not black."""
-    black = small.max(axis=2) <= _BLACK
+    black = np.maximum(np.maximum(small[0], small[1]), small[2]) <= _BLACK
+    if not black[[0, 0, -1, -1], [0, -1, 0, -1]].any():
+        return 0.0
     rows, columns = (np.flatnonzero(black.mean(axis=axis) < _BLACK_LINE) for axis in (1, 0))
     if not len(rows) or not len(columns):
         return 0.0  # black all over, which is another warning
@@ -73,19 +80,21 @@ def _black_border(small: npt.NDArray[np.int16]) -> float:
     return float(1 - inside / black.size)
 
 
-def _is_chart(small: npt.NDArray[np.int16]) -> bool:
+def _is_chart(small: npt.NDArray[np.uint8]) -> bool:
     """Whether much of the picture is flat patches of many colours, among them most hues and a scale of grays."""
-    flat = (np.abs(np.diff(small, axis=0))[:, :-1].max(axis=2) <= _FLAT) & (
-        np.abs(np.diff(small, axis=1))[:-1].max(axis=2) <= _FLAT
-    )
-    colours = small[:-1, :-1][flat]
-    if _held((colours >> 5) @ np.array([64, 8, 1]), flat.size, _PATCH) < _PATCHES:
+    here = small[:, :-1, :-1].astype(np.int16)
+    below, beside = np.abs(small[:, 1:, :-1] - here), np.abs(small[:, :-1, 1:] - here)
+    flat = np.maximum(below, beside).max(axis=0) <= _FLAT
+    if flat.mean() < _FLAT_SHARE:
         return False
-    chroma = colours.max(axis=1) - colours.min(axis=1)
-    neutral, saturated = colours[chroma <= _GRAY], colours[chroma >= _SATURATED]
+    red, green, blue = colours = here[:, flat]
+    if _held((red >> 5) * 64 + (green >> 5) * 8 + (blue >> 5), flat.size, _PATCH) < _PATCHES:
+        return False
+    chroma = colours.max(axis=0) - colours.min(axis=0)
+    neutral, saturated = colours[:, chroma <= _GRAY], colours[:, chroma >= _SATURATED]
     # The order of the channels is the sixth of the circle.
-    sixths = saturated.argmax(axis=1) * 3 + saturated.argmin(axis=1)
-    grays = _held(neutral.sum(axis=1) // 3 >> 5, flat.size, _PATCH)
+    sixths = saturated.argmax(axis=0) * 3 + saturated.argmin(axis=0)
+    grays = _held(neutral.sum(axis=0) // 3 >> 5, flat.size, _PATCH)
     return grays >= _NEUTRALS and _held(sixths, flat.size, _HUE) >= _HUES
 
 

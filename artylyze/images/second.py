@@ -41,6 +41,7 @@ _PDFIUM = threading.Lock()  # which is not for several threads
 INSTALL = "to read it, pip install 'artylyze[formats]'"
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_JP2_YCC = re.compile(rb"colr\x01..\0\0\0[\x12\x18]", re.DOTALL)  # enumerated: sYCC or e-sYCC
 _JP2_PROFILE = re.compile(rb"(....)colr\x02..", re.DOTALL)  # restricted ICC profile (ISO 15444-1, I.5.3.3)
 
 
@@ -133,6 +134,8 @@ def _jpeg2000(data: bytes, wanted: _Wanted) -> Scaled:
         raise ImageError(ErrorCode.CORRUPT, "JPEG2000: no header")
     check_size((stream.width, stream.height), wanted.max_pixels)
     scaled = _scaled(imagecodecs.jpeg2k_decode(data), None)
+    if scaled.image.mode == "RGB" and _JP2_YCC.search(data, 0, 1 << 16):
+        return replace(scaled, image=Image.frombytes("YCbCr", scaled.image.size, scaled.image.tobytes()))
     profile = _JP2_PROFILE.search(data, 0, 1 << 16)
     if profile is None:
         return scaled

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from artylyze.errors import ErrorCode
 from artylyze.images import decode
-from artylyze.images.second import jxl_size
+from artylyze.images.second import jxl_size, load_second
 from tests.images.test_decode import CORNERS, SIZE, assert_shows, encoded, failure, quarters
 
 RGB = np.asarray(quarters(480, 360))
@@ -107,6 +107,15 @@ def test_jpeg_2000_with_alpha_or_a_profile_is_read(mode: str, profile: bool) -> 
     if profile:
         data = with_profile(data, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     assert_shows(decode(data, SIZE).pixels, GRAYS if mode.startswith("L") else CORNERS)
+
+
+def test_jpeg_2000_in_ycc_is_shown_in_its_colours() -> None:
+    ycc = np.asarray(quarters(480, 360).convert("YCbCr"))
+    data = encoded(Image.fromarray(ycc), "JPEG2000")
+    at = data.index(b"colr\x01") + 7
+    declared = data[:at] + struct.pack(">I", 24) + data[at + 4 :]  # e-sYCC
+    shown = load_second(declared, "JPEG2000", SIZE, 1 << 20, None).image.convert("RGB")
+    assert_shows(np.asarray(shown.resize((SIZE, SIZE))), CORNERS)
 
 
 def with_profile(data: bytes, profile: bytes) -> bytes:
