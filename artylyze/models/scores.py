@@ -37,7 +37,7 @@ def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDAr
 def thresholds(task: Task) -> NDArray[np.float64]:
     """Return for each term the score, (terms,), below which an answer of that term is marked for review."""
     of_terms = [task.term_thresholds.get(term, 0.0) for term in task.terms]
-    return np.maximum(np.array(of_terms), task.review_threshold)
+    return np.asarray(np.maximum(of_terms, task.review_threshold), np.float64)
 
 
 def score(logits: NDArray[np.floating[Any]], task: Task, k: int = 5) -> Scores:
