@@ -99,12 +99,14 @@ def starter(result: Result) -> str:
         [called, *(_spread(result["tasks"][task][split][name]) for task, split in columns)]
         for name, called in STARTER_ROWS.items()
     ]
-    same = [
-        f"- {task}: on the {splits['artist- and source-disjoint']['n']:,} images that can be judged both ways the accuracy "
-        f"is {splits['artist- and source-disjoint']['accuracy on these images']:.3f} with artists and sources unseen, "
-        f"{splits['artist- and source-disjoint']['accuracy, artist-disjoint, on the same images']:.3f} with artists unseen."
-        for task, splits in result["tasks"].items()
-    ]
+    same = []
+    for task, splits in result["tasks"].items():
+        taught = splits["artist- and source-disjoint"]["well taught"]
+        figures = ", ".join(f"{taught['accuracy'][split]:.3f} ({called})" for split, called in SPLITS.items())
+        same.append(
+            f"- {task}: while a source is held out, few images of some classes are left. Accuracy on the "
+            f"{taught['n']:,} images of whose class {taught['least']} were left to learn from: {figures}."
+        )
     return "\n\n".join([report.markdown(headings, cells), "\n".join(same)])
 
 

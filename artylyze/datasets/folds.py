@@ -38,14 +38,14 @@ class Folds:
         for held, left in zip(self.held_out, self.left_out or [nothing] * len(self.held_out), strict=True):
             yield np.delete(np.arange(images), np.concatenate([held, left]))
 
-    def measurable(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(n,) for images of the classes `labels` whether others of the class were learned from when it was held out.
+    def measurable(self, labels: NDArray[np.int64], least: int = 1) -> NDArray[np.bool_]:
+        """(n,) for images of the classes `labels` whether `least` others of the class were learned from meanwhile.
 
         What one who never saw a class says of its images is bound to be wrong, and says nothing of one who did.
         """
         taught = np.zeros(len(labels), bool)
         for held, kept in zip(self.held_out, self.learned(len(labels)), strict=True):
-            taught[held] = np.isin(labels[held], labels[kept])
+            taught[held] = np.bincount(labels[kept], minlength=int(labels.max()) + 1)[labels[held]] >= least
         return taught
 
 

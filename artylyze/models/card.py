@@ -34,9 +34,9 @@ _FIGURES = {
     "top5": "top-5 accuracy",
     "ece": "expected calibration error",
 }
-_SPLITS = {  # the honest figure first
-    "artist- and source-disjoint": "artist- and source-disjoint",
+_SPLITS = {  # the honest figures first
     "artist-disjoint": "artist-disjoint",
+    "artist- and source-disjoint": "artist- and source-disjoint",
     "random": "random split",
     "test": "test split",
     "held_out": "held out of training",
@@ -47,6 +47,7 @@ _DETAILS = (  # what else metrics may hold of a split
     "coverage",
     "confusion",
     "unflagged",
+    "well taught",
     "not_measurable",
     "flatters",
     "small_classes",
@@ -145,6 +146,13 @@ def notes_on(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
             notes.append(
                 f"Few images, {_SPLITS.get(split, split)}: {named}. Figures of such a class are uncertain, yet macro "
                 "figures weigh it as much as any other."
+            )
+        if taught := figures.get("well taught"):
+            accuracies = taught["accuracy"].items()
+            compared = ", ".join(f"{_SPLITS.get(name, name)} {_number(value)}" for name, value in accuracies)
+            notes.append(
+                f"While a source is held out, few images of some classes are left. Accuracy on the {taught['n']:,} "
+                f"images of whose class {taught['least']} were left to learn from: {compared}."
             )
         if reason := figures.get("flatters"):
             notes.append(f"The figures of images {_SPLITS.get(split, split)} flatter: {reason}.")

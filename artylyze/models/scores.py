@@ -41,8 +41,8 @@ def probabilities(logits: NDArray[np.floating[Any]], temperature: float) -> NDAr
 
 def thresholds(task: Task) -> NDArray[np.float64]:
     """Return for each term the score, (terms,), below which an answer of that term is marked for review."""
-    of_terms = np.array([task.term_thresholds.get(term, 0.0) for term in task.terms], np.float64)
-    return np.maximum(of_terms, task.review_threshold, dtype=np.float64)
+    of_terms = [task.term_thresholds.get(term, 0.0) for term in task.terms]
+    return np.asarray(np.maximum(of_terms, task.review_threshold), np.float64)
 
 
 def score(
