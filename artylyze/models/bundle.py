@@ -51,13 +51,17 @@ class Task:
     """The task of a head: which of `terms` an image shows. `terms[i]` belongs to logit i.
 
     `temperature` divides the logits before the softmax; an image whose top score (0 to 1) lies below
-    `review_threshold` is marked for review. Raises InputError for invalid values.
+    `review_threshold` is marked for review. Without a temperature the terms are ranked, nothing has a score, and all
+    images are for review. With `cosine` a runtime divides logits by the length of the embedding. `uris[i]` identifies
+    `terms[i]`, "" where it has no identifier; there are none where no term has. Raises InputError for invalid values.
     """
 
     name: str
     terms: tuple[str, ...]
-    temperature: float = 1.0
+    temperature: float | None = 1.0
     review_threshold: float = 0.0
+    cosine: bool = False
+    uris: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _TASK_NAME.fullmatch(self.name):
@@ -66,7 +70,9 @@ class Task:
             raise InputError(f"task {self.name}: give at least one term, none of them empty")
         if len(set(self.terms)) != len(self.terms):
             raise InputError(f"task {self.name}: each term may be given once")
-        if not (_is_number(self.temperature) and self.temperature > 0):
+        if self.uris and len(self.uris) != len(self.terms):
+            raise InputError(f"task {self.name}: give an identifier for each term, or for none")
+        if self.temperature is not None and not (_is_number(self.temperature) and self.temperature > 0):
             raise InputError(f"task {self.name}: the temperature must be a number above 0, not {self.temperature!r}")
         if not (_is_number(self.review_threshold) and 0 <= self.review_threshold <= 1):
             raise InputError(
@@ -138,6 +144,17 @@ class Bundle:
         return replace(self, tensors=b"") if device == "cpu" else replace(self, onnx=b"")
 
 
+def as_task(values: Mapping[str, Any]) -> Task:
+    """Return the task that `described` describes. Raises InputError, KeyError and TypeError."""
+    return Task(**{**values, "terms": tuple(values["terms"]), "uris": tuple(values.get("uris", ()))})
+
+
+def described(task: Task) -> dict[str, Any]:
+    """Return a task as JSON values, as bundles describe it: what earlier versions do not know only where it is used."""
+    values = asdict(task)
+    return {name: value for name, value in values.items() if name not in ("cosine", "uris") or value}
+
+
 def model_id(
     backbone: str,
     preprocessing: Preprocessing,
@@ -153,18 +170,18 @@ def model_id(
     `tensors` by name, dtype, shape and content, in any order; not the ONNX bytes, which differ between versions of the
     exporter, nor metrics and training. Raises InputError if `tensors` is not a safetensors file.
     """
-    described = {
+    identity = {
         "backbone": backbone,
         "taps": list(taps),
         "embedding_dim": embedding_dim,
         "preprocessing": asdict(preprocessing),
-        "tasks": sorted((asdict(task) for task in tasks), key=lambda task: task["name"]),
+        "tasks": sorted(map(described, tasks), key=lambda task: task["name"]),
         "tensors": [
             [name, entry["dtype"], entry["shape"], hashlib.sha256(content).hexdigest()]
             for name, (entry, content) in sorted(tensor_views(tensors).items())
         ],
     }
-    return json_digest(described)[:16]
+    return json_digest(identity)[:16]
 
 
 def has_outside(tensors: bytes) -> bool:
@@ -195,9 +212,9 @@ def output_names(tasks: Sequence[str], *, outside: bool) -> list[str]:
     return ["embedding", *(f"logits_{name}" for name in tasks), *(["outside"] if outside else [])]
 
 
-def json_digest(described: object) -> str:
+def json_digest(values: object) -> str:
     """Return the SHA-256, in hexadecimal, of JSON values, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _is_number(value: object) -> bool:

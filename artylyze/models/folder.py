@@ -6,7 +6,6 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,12 @@ from artylyze.models.bundle import (
     TENSORS,
     Bundle,
     Preprocessing,
-    Task,
+    as_task,
     has_outside,
     json_digest,
     model_id,
 )
+from artylyze.models.bundle import described as described_task
 from artylyze.models.card import render_card
 from artylyze.storage import is_url, open_store
 
@@ -69,7 +69,7 @@ def load(folder: str | Path) -> Bundle:
     tensors, onnx = (_read_verified(name, file, read, described) for file in (TENSORS, ONNX))
     try:
         preprocessing = Preprocessing(described["input_size"], tuple(described["mean"]), tuple(described["std"]))
-        tasks = tuple(Task(**{**task, "terms": tuple(task["terms"])}) for task in described["tasks"])
+        tasks = tuple(map(as_task, described["tasks"]))
         taps, dim = tuple(described["taps"]), described["embedding_dim"]
         identity = model_id(described["backbone"], preprocessing, tasks, tensors, embedding_dim=dim, taps=taps)
         bundle = Bundle(
@@ -105,7 +105,7 @@ def _describe(bundle: Bundle, hashes: Mapping[str, str]) -> dict[str, Any]:
         "taps": bundle.taps,
         "embedding_dim": bundle.embedding_dim,
         "feature_dim": bundle.feature_dim,
-        "tasks": [asdict(task) for task in bundle.tasks],
+        "tasks": [described_task(task) for task in bundle.tasks],
         "training_data": bundle.training_data,
         "metrics": dict(bundle.metrics),
         "training": dict(bundle.training),

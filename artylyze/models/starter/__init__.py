@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artylyze.errors import InputError
-from artylyze.models.bundle import CARD, Bundle, Task, json_digest, tensor_views
+from artylyze.models.bundle import CARD, Bundle, as_task, json_digest, tensor_views
+from artylyze.models.bundle import described as described_task
 from artylyze.models.cache import cached
 from artylyze.models.card import render_card
 
@@ -96,7 +97,7 @@ def _describe(bundle: Bundle, heads: str) -> dict[str, Any]:
         "backbone": bundle.backbone,
         "size": bundle.preprocessing.size,
         "taps": bundle.taps,
-        "tasks": [asdict(task) for task in bundle.tasks],
+        "tasks": [described_task(task) for task in bundle.tasks],
         "training_data": bundle.training_data,
         "metrics": dict(bundle.metrics),
         "training": dict(bundle.training),
@@ -132,7 +133,7 @@ def _assemble(described: Mapping[str, Any], heads: bytes) -> Bundle:
     from artylyze.models.outside import Outside
 
     backbone = load_backbone(described["backbone"], size=described["size"], taps=described["taps"])
-    tasks = [Task(**{**task, "terms": tuple(task["terms"])}) for task in described["tasks"]]
+    tasks = list(map(as_task, described["tasks"]))
     tensors = {name: values.astype(np.float32) for name, values in safetensors.numpy.load(heads).items()}
     pairs = {t.name: (tensors[f"heads.{t.name}.weight"], tensors[f"heads.{t.name}.bias"]) for t in tasks}
     return replace(
