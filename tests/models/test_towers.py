@@ -34,6 +34,6 @@ def test_a_tower_is_the_same_in_both_runtimes(name: str) -> None:
     bundle = features_bundle(load_backbone(name, pretrained=False, size=size))
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     onnx, reference = OnnxRuntime(bundle).run(pixels), TorchRuntime(bundle, "cpu", "float32").run(pixels)
-    np.testing.assert_allclose(onnx.embedding, reference.embedding, atol=1e-3)
-    assert np.isfinite(onnx.embedding).all()
-    assert np.abs(onnx.embedding[0] - onnx.embedding[1]).max() > 1e-3
+    gap = np.abs(onnx.embedding - reference.embedding).max()
+    assert gap < 1e-5
+    assert np.abs(onnx.embedding[0] - onnx.embedding[1]).max() > 10 * gap  # their layers begin scaled by 1e-5
