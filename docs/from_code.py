@@ -35,10 +35,13 @@ COLUMNS = {
     "`a` green to red, `b` blue to yellow. Null for an error, and in rows that an earlier version wrote.",
     "thumbnail": "A JPEG, 128 pixels on its longer side, null for an error; absent without `--thumbnails`.",
     "embedding": "One vector of the model; null for an error.",
-    "TASK": "The term with the highest score.",
-    "TASK_score": "Its calibrated score, 0 to 1; null for `none of these`.",
+    "outside": "How far the image lies from what the model learned: above 1 it is [none of these](#none-of-these). "
+    "Absent if the model does not tell.",
+    "TASK": "The term with the highest score, or `none of these`.",
+    "TASK_score": "Its calibrated score, 0 to 1; null for `none of these`, and where terms are only ranked.",
     "TASK_review": "Whether a person should check the term: the score is below the model's threshold, or null.",
     "TASK_top": "The terms with the highest scores, in descending order; `--top-k` sets how many.",
+    "TASK_uri": "The identifier of the term, null if it has none; absent if no term of the task has one.",
     "model_id": "The model that made the row: a hash of its weights, preprocessing, terms and thresholds.",
     "run_id": "The run that wrote the row.",
     "metadata": "Your own columns, unchanged, as one struct; absent where you gave none.",
@@ -232,7 +235,9 @@ def catalog() -> str:
 
     from artylyze.catalog.schema import catalog_schema
 
-    schema = catalog_schema(["TASK"], pa.struct([("your_column", pa.string())]), thumbnails=True, outside=True)
+    schema = catalog_schema(
+        ["TASK"], pa.struct([("your_column", pa.string())]), thumbnails=True, outside=True, uris=["TASK"]
+    )
     return "\n\n".join(
         f"`{field.name}` `{_type(field.type)}`{'' if field.nullable else ', never null'}\n: {COLUMNS[field.name]}"
         for field in schema

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from artylyze.api.arguments import Output, StrPath, optional, several
 from artylyze.api.catalog import Catalog, open_catalog
+from artylyze.errors import UsageError
 from artylyze.progress import Watcher, watching
 from artylyze.tables import Reading
+
+if TYPE_CHECKING:
+    from artylyze.models.bundle import Bundle
 
 
 def scan(
@@ -89,6 +94,9 @@ def tag(
     *,
     model: StrPath | None = None,
     weights: StrPath | None = None,
+    terms: StrPath | None = None,
+    prompt: str | Sequence[str] = (),
+    sample: StrPath | None = None,
     metadata: StrPath | None = None,
     id_column: str | None = None,
     file_column: str | None = None,
@@ -123,6 +131,10 @@ def tag(
         output: The catalog: a folder or an address.
         model: A bundle, `timm:NAME`, `open_clip:NAME` (or a folder), or None for the model that ships with artylyze.
         weights: Weights for `timm:NAME`, a .safetensors or .pth file.
+        terms: With `open_clip:NAME`: a table of terms to tag with, in a column `term`; columns `task`, `uri` and
+            `prompt` may follow. Without `sample` they are ranked: nothing has a score, and all is for review.
+        prompt: Texts in which a term is compared with images, with {} in its place; several are averaged.
+        sample: A dataset of `curate` with labels that are such terms, on which their scores are calibrated.
         metadata: Your catalogue of the collection, joined as by `scan`.
         id_column: Its column that identifies a record.
         file_column: Its column that names the image file, if different.
@@ -166,6 +178,10 @@ def tag(
     from artylyze.tagging.request import TagRequest
 
     reading = Reading(encoding, sheet, skip_bad_rows)
+    with watching(progress) as watcher:
+        bundle = vocabulary(
+            optional(model), optional(terms), several(prompt), optional(sample), reading, device, watcher
+        )
     request = TagRequest(
         source=optional(source),
         output=os.fspath(output),
@@ -187,8 +203,28 @@ def tag(
         reading=reading,
         force=several(force),
         replace=replace,
+        bundle=bundle,
     )
     with watching(progress) as watcher:
         outcome = run(request, watcher)
     check_error_rate(request, outcome)
     return open_catalog(output)
+
+
+def vocabulary(
+    model: str | None,
+    terms: str | None,
+    prompts: Sequence[str],
+    sample: str | None,
+    reading: Reading,
+    device: str,
+    watcher: Watcher,
+) -> Bundle | None:
+    """Return the model that compares images with a table of terms; None if there is no table. For `tag`."""
+    if terms is None:
+        if prompts or sample is not None:
+            raise UsageError("`prompt` and `sample` are for the terms of a table: give `terms` too.")
+        return None
+    from artylyze.training.vocabulary import open_vocabulary
+
+    return open_vocabulary(model, terms, watcher, prompts=prompts, sample=sample, reading=reading, device=device)

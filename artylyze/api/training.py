@@ -137,7 +137,8 @@ def train(
         dataset: What `curate` wrote.
         output: The bundle: a folder or an address, not there yet.
         tasks: Which of the dataset's tasks to learn; None learns all.
-        backbone: A timm model, or cnn3; None is EfficientNet-Lite0, which needs no network.
+        backbone: A timm model, `open_clip:NAME` (or a folder), or cnn3; None is EfficientNet-Lite0, which needs no
+            network.
         weights: Weights of the backbone: a .safetensors or .pth file.
         mode: frozen: only heads learn, on features computed once. finetune: everything learns.
         lr: Learning rate; None chooses by mode.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -64,7 +64,12 @@ class TopTerms(Protocol):
 
 
 def catalog_schema(
-    tasks: Sequence[str], metadata: pa.DataType | None, *, thumbnails: bool = False, outside: bool = False
+    tasks: Sequence[str],
+    metadata: pa.DataType | None,
+    *,
+    thumbnails: bool = False,
+    outside: bool = False,
+    uris: Collection[str] = (),
 ) -> pa.Schema:
     """Return the columns of a catalog.
 
@@ -73,6 +78,7 @@ def catalog_schema(
         metadata: type of the collection's own columns, None if it has none.
         thumbnails: whether it keeps a thumbnail of each image.
         outside: whether the model tells how far an image lies from what it learned.
+        uris: tasks whose terms have identifiers, which take one more column.
     """
     fields = [*FIXED, *([THUMBNAIL] if thumbnails else []), pa.field("embedding", EMBEDDING)]
     fields += [OUTSIDE] if outside else []
@@ -82,6 +88,7 @@ def catalog_schema(
             pa.field(f"{task}_score", pa.float32()),
             pa.field(f"{task}_review", pa.bool_()),
             pa.field(f"{task}_top", TOP),
+            *([pa.field(f"{task}_uri", pa.string())] if task in uris else []),
         ]
     fields += [pa.field("model_id", pa.string(), nullable=False), pa.field("run_id", pa.string(), nullable=False)]
     if metadata is not None:
@@ -97,6 +104,7 @@ def build_rows(
     scores: Mapping[str, TopTerms],
     *,
     outside: npt.NDArray[np.float32] | None = None,
+    uris: Mapping[str, Mapping[str, str]] | None = None,
     model_id: str,
     run_id: str,
 ) -> pa.Table:
@@ -109,6 +117,7 @@ def build_rows(
         embeddings: float32 (m, d) of the m images that could be read, in the order of `rows`.
         scores: by task, of the same m images.
         outside: float32 (m,), how far the same images lie from what the model learned, if it tells.
+        uris: of tasks whose terms have identifiers: term -> identifier.
         model_id: of the model.
         run_id: of the run.
     """
@@ -140,6 +149,9 @@ def build_rows(
         columns["outside"] = pa.array(outside, pa.float32()).take(place)
     for task, found in scores.items():
         columns |= {name: column.take(place) for name, column in _task_columns(task, found).items()}
+    for task, of_terms in (uris or {}).items():
+        found_uris = [of_terms.get(answer) or None for answer in scores[task].answers]
+        columns[f"{task}_uri"] = pa.array(found_uris, pa.string()).take(place)
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 

@@ -98,6 +98,18 @@ def tag(
         ),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Weights for timm:NAME: a .safetensors or .pth file.")] = None,
+    terms: Annotated[
+        str | None,
+        typer.Option(help="With open_clip:NAME: a table of terms (column `term`; also `task`, `uri`, `prompt`)."),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="Text of a term, such as 'a painting of {}'. May be repeated: several are averaged."),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(help="A dataset of `curate` with such terms, to calibrate scores. Without, terms are ranked."),
+    ] = None,
     metadata: MetadataOption = None,
     id_column: IdColumn = None,
     file_column: FileColumn = None,
@@ -156,12 +168,18 @@ def tag(
 
     Example: artylyze tag s3://museum/scans -o s3://museum/catalog
     """
+    from artylyze.api.collection import vocabulary
     from artylyze.collection.scan import MetadataTable
     from artylyze.errors import UsageError
     from artylyze.tagging.request import TagRequest
 
     if not output:
         raise UsageError("Say where the catalog goes: -o CATALOG.")
+    options = reading(encoding, sheet, skip_bad_rows)
+    bundle = None
+    if terms is not None or prompt or sample is not None:
+        with reporter() as watcher:
+            bundle = vocabulary(model, terms, prompt or (), sample, options, device, watcher)
     request = TagRequest(
         source=source,
         output=output,
@@ -179,12 +197,11 @@ def tag(
         update=update,
         retry_failed=retry_failed,
         exclude=tuple(exclude or ()),
-        metadata=MetadataTable.from_options(
-            metadata, id_column, file_column, separator(file_separator), reading(encoding, sheet, skip_bad_rows)
-        ),
-        reading=reading(encoding, sheet, skip_bad_rows),
+        metadata=MetadataTable.from_options(metadata, id_column, file_column, separator(file_separator), options),
+        reading=options,
         force=tuple(force or ()),
         replace=replace,
+        bundle=bundle,
     )
     (_dry_run if dry_run else _tag)(request, as_json)
 

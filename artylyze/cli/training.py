@@ -115,7 +115,7 @@ def train(
     output: Annotated[str, typer.Option("--output", "-o", help="The bundle: a folder or an address, not there yet.")],
     tasks: Tasks = None,
     backbone: Annotated[
-        str | None, typer.Option(help="A timm model, or cnn3. Default: EfficientNet-Lite0, offline.")
+        str | None, typer.Option(help="A timm model, open_clip:NAME or cnn3. Default: EfficientNet-Lite0, offline.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Its weights: a .safetensors or .pth file.")] = None,
     mode: Annotated[

@@ -214,6 +214,12 @@ def _tasks(request: EvaluateRequest, bundle: Bundle, offered: Sequence[str]) -> 
             f"The bundle {request.bundle} answers {_list(has)}, {request.source} has labels for {_list(offered)}: "
             f"{_advice(request)}."
         )
+    ranked = [name for name in wanted if has[name].temperature is None]
+    if ranked:
+        raise InputError(
+            f"{_list(ranked)}: the terms are ranked and have no scores to judge: tag with a labelled `sample` that "
+            "calibrates them, or name other tasks."
+        )
     return [has[name] for name in wanted]
 
 

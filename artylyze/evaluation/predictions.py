@@ -22,7 +22,7 @@ from artylyze.datasets.sources import Wanted, join
 from artylyze.errors import InputError
 from artylyze.extraction.cached import Features, embed, features_folder
 from artylyze.models.cache import cached
-from artylyze.models.scores import NONE, probabilities
+from artylyze.models.scores import NONE, probabilities, unit
 from artylyze.tables import DEFAULT_READING, Reading
 from artylyze.training.heads import Head
 from artylyze.training.metrics import TOP
@@ -106,7 +106,10 @@ def of_dataset(
     answers = {
         task.name: Answers(
             task,
-            probabilities(heads[task.name].logits(features.matrix[places]), task.temperature),
+            probabilities(
+                heads[task.name].logits(unit(features.matrix[places]) if task.cosine else features.matrix[places]),
+                task.temperature,
+            ),
             *known_labels(answered, task),
         )
         for task in tasks

@@ -51,27 +51,30 @@ class Task:
     """The task of a head: which of `terms` an image shows. `terms[i]` belongs to logit i.
 
     `temperature` divides the logits before the softmax; an image whose top score (0 to 1) lies below
-    `review_threshold`, or below that of its top term in `term_thresholds`, is marked for review. Raises InputError for
-    invalid values.
+    `review_threshold`, or below that of its top term in `term_thresholds`, is marked for review. Without a temperature
+    the terms are ranked, nothing has a score, and all images are for review. With `cosine` a runtime divides logits by
+    the length of the embedding. `uris[i]` identifies `terms[i]`, "" where it has no identifier; there are none where no
+    term has. Raises InputError for invalid values.
     """
 
     name: str
     terms: tuple[str, ...]
-    temperature: float = 1.0
+    temperature: float | None = 1.0
     review_threshold: float = 0.0
     term_thresholds: Mapping[str, float] = field(default_factory=dict)
+    cosine: bool = False
+    uris: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Task:
         """The task that `described`, the values of `as_dict`, is."""
-        return cls(**{**described, "terms": tuple(described["terms"])})
+        lists = {name: tuple(described[name]) for name in ("terms", "uris") if name in described}
+        return cls(**{**described, **lists})
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values; without thresholds of terms where there are none, as in bundles from before there were any."""
-        described = asdict(self)
-        if not self.term_thresholds:
-            del described["term_thresholds"]
-        return described
+        """JSON values; what earlier versions do not know only where it is used, as in their bundles."""
+        later = ("term_thresholds", "cosine", "uris")
+        return {name: value for name, value in asdict(self).items() if name not in later or value}
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _TASK_NAME.fullmatch(self.name):
@@ -80,7 +83,9 @@ class Task:
             raise InputError(f"task {self.name}: give at least one term, none of them empty")
         if len(set(self.terms)) != len(self.terms):
             raise InputError(f"task {self.name}: each term may be given once")
-        if not (_is_number(self.temperature) and self.temperature > 0):
+        if self.uris and len(self.uris) != len(self.terms):
+            raise InputError(f"task {self.name}: give an identifier for each term, or for none")
+        if self.temperature is not None and not (_is_number(self.temperature) and self.temperature > 0):
             raise InputError(f"task {self.name}: the temperature must be a number above 0, not {self.temperature!r}")
         if not (_is_number(self.review_threshold) and 0 <= self.review_threshold <= 1):
             raise InputError(
@@ -170,7 +175,7 @@ def model_id(
     `tensors` by name, dtype, shape and content, in any order; not the ONNX bytes, which differ between versions of the
     exporter, nor metrics and training. Raises InputError if `tensors` is not a safetensors file.
     """
-    described = {
+    identity = {
         "backbone": backbone,
         "taps": list(taps),
         "embedding_dim": embedding_dim,
@@ -181,7 +186,7 @@ def model_id(
             for name, (entry, content) in sorted(tensor_views(tensors).items())
         ],
     }
-    return json_digest(described)[:16]
+    return json_digest(identity)[:16]
 
 
 def has_outside(tensors: bytes) -> bool:
@@ -212,9 +217,9 @@ def output_names(tasks: Sequence[str], *, outside: bool) -> list[str]:
     return ["embedding", *(f"logits_{name}" for name in tasks), *(["outside"] if outside else [])]
 
 
-def json_digest(described: object) -> str:
+def json_digest(values: object) -> str:
     """Return the SHA-256, in hexadecimal, of JSON values, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _is_number(value: object) -> bool:

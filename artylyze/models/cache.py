@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from contextlib import ExitStack, suppress
@@ -29,10 +30,10 @@ def cache_folder() -> Path:
 def cached(name: str, ingredients: Mapping[str, Any], build: Callable[[], Bundle]) -> Bundle:
     """Return the bundle that `build` makes from `ingredients` (JSON values), from the cache if it is there.
 
-    Its folder is named after `name`. A damaged bundle is rebuilt. If several processes need the same bundle, one builds
-    it and the others wait.
+    Its folder is named after `name`, shortened to what any file system takes. A damaged bundle is rebuilt. If several
+    processes need the same bundle, one builds it and the others wait.
     """
-    folder = cache_folder() / f"{name}-{_key(ingredients)}"
+    folder = cache_folder() / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:80]}-{_key(ingredients)}"
     if (bundle := _read(folder)) is not None:
         return bundle
     with ExitStack() as stack:

@@ -162,6 +162,8 @@ def notes_on(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _scores(task: Task, training: Mapping[str, Any]) -> str:
     """What a score means, and when it is flagged."""
     held_out, target = _of(training, "held_out", task), training.get("precision_target")
+    if task.temperature is None:
+        return "Terms are ranked by their likeness to the image and have no scores. Every image is marked for review."
     sentences = [
         f"Scores are softmax(logits / {task.temperature:.4g}): the temperature is there so that of the answers with "
         "score 0.7 some 70% are right."

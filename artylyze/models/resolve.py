@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from artylyze.errors import InputError, UsageError
 from artylyze.models.bundle import DESCRIPTION, Bundle
@@ -83,20 +84,24 @@ def _timm_bundle(name: str, weights: Path | None, size: int | None) -> Bundle:
 
 def _open_clip_bundle(reference: str) -> Bundle:
     reference = resolve_reference(reference)
-    folder = Path(reference.removeprefix(PREFIX))
-    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_absolute() else []
 
     def build() -> Bundle:
         from artylyze.models.build import build_bundle
 
         return build_bundle(load_vision_tower(reference), training={"text_encoder": reference})
 
-    ingredients = {
+    return cached("open_clip", open_clip_ingredients(reference), build)
+
+
+def open_clip_ingredients(reference: str) -> dict[str, Any]:
+    """Return what a bundle of a CLIP model is made from, for `cached`; `reference` as `resolve_reference` gives it."""
+    folder = Path(reference.removeprefix(PREFIX))
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_absolute() else []
+    return {
         "reference": reference,
         "files": {path.name: _file_digest(path) for path in files},
         "open_clip": package_version(reference),
     }
-    return cached("open_clip", ingredients, build)
 
 
 def _file_digest(path: Path) -> str:

@@ -84,7 +84,7 @@ def plan(request: TagRequest, watcher: Watcher, folder: str) -> Plan | None:
         InputError: if the run would drop images of the catalog, or change its model, and was not asked to.
         StorageError: if another process drives a run of this catalog.
     """
-    bundle = resolve_model(request.model, weights=request.weights)
+    bundle = request.bundle or resolve_model(request.model, weights=request.weights)
     snapshot = _snapshot(request.output)
     if snapshot is not None and not request.replace:
         _refuse_another_model(request, snapshot, bundle)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from artylyze.collection.scan import MetadataTable, is_table
 from artylyze.errors import UsageError
+from artylyze.models.bundle import Bundle
 from artylyze.storage import same_place
 from artylyze.storage.staging import local_path
 from artylyze.tables import DEFAULT_READING, Reading, check_options
@@ -42,6 +43,7 @@ class TagRequest:
         exclude: patterns of keys, files and folders of the collection that are passed over.
         metadata: the collection's catalogue, joined as `scan` joins it; None: there is none.
         reading: how a list of addresses is to be read.
+        bundle: the model itself, where it was made for this run; else None.
     """
 
     source: str | None
@@ -66,6 +68,7 @@ class TagRequest:
     exclude: tuple[str, ...] = ()
     metadata: MetadataTable | None = None
     reading: Reading = DEFAULT_READING
+    bundle: Bundle | None = None
 
     def __post_init__(self) -> None:
         if self.weights is not None:
@@ -96,7 +99,8 @@ class TagRequest:
                 "their own; `artylyze scan FOLDER --metadata TABLE` makes a manifest."
             )
         listed = self.source is not None and is_table(self.source)
-        check_options("`metadata=TABLE`", listed or self.metadata is not None, self.reading)
+        given = listed or self.metadata is not None or self.bundle is not None  # the terms of that are a table, too
+        check_options("`metadata=TABLE`", given, self.reading)
         if self.replace and (self.update or self.retry_failed):
             raise UsageError("`replace` makes the catalog anew: it goes with neither `update` nor `retry_failed`.")
         if self.force and not self.update:

@@ -194,7 +194,8 @@ def commit_rows(
     """
     metadata = planned.schema.field("metadata").type if "metadata" in planned.column_names else None
     names = [task.name for task in settings.tasks]
-    schema = catalog_schema(names, metadata, thumbnails=settings.thumbnails, outside=settings.outside)
+    uris = {task.name: dict(zip(task.terms, task.uris, strict=True)) for task in settings.tasks if task.uris}
+    schema = catalog_schema(names, metadata, thumbnails=settings.thumbnails, outside=settings.outside, uris=uris)
     table = build_rows(
         schema,
         to_tag(planned),
@@ -202,6 +203,7 @@ def commit_rows(
         outputs.embedding,
         {task.name: score(outputs.logits[task.name], task, settings.top_k, outputs.outside) for task in settings.tasks},
         outside=outputs.outside,
+        uris=uris,
         model_id=settings.model_id,
         run_id=settings.run_id,
     )

@@ -20,7 +20,7 @@ from artylyze.models.runtimes import resolve_device
 from artylyze.training.heads import HeadSettings, cross_fit
 from artylyze.training.learned import Learned, Scored
 from artylyze.training.outside import fit_outside
-from artylyze.training.start import starting_backbone
+from artylyze.training.start import starting_backbone, text_encoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
     """Do the same for several learning rates, in place of that of `request`, in one pass; one result for each."""
     settings = head_settings(request)
     backbone, rows = starting_backbone(request), examples.labelled
-    flatters = _flatters(request.init_from)
+    flatters, encoder = _flatters(request.init_from), text_encoder(request)
     bundle = _kept_bundle(backbone)
     watcher.start(len(rows), 0, "Embedding")
     features = embed(
@@ -100,7 +100,7 @@ def learn_many(request: TrainRequest, examples: Examples, watcher: Watcher, rate
             test=scored(examples, features, rows, of_rate, train=False),
             failed=features.failed,
             counts={task: examples.counts(task, examples.of(task, read, train=True)) for task in examples.tasks},
-            about={"held_out": methods, "augment": request.augment, "class_balance": settings.balance},
+            about={"held_out": methods, "augment": request.augment, "class_balance": settings.balance} | encoder,
             outside=outside,
             flatters=flatters,
         )

@@ -12,6 +12,8 @@ from artylyze.errors import UsageError
 from artylyze.models.backbones import OFFLINE_BACKBONE, Backbone, load_backbone, measured
 from artylyze.models.folder import load
 from artylyze.models.network import build_backbone
+from artylyze.models.open_clip import PREFIX, resolve_reference
+from artylyze.models.open_clip import load_backbone as load_vision_tower
 
 if TYPE_CHECKING:
     from artylyze.training.request import TrainRequest
@@ -28,9 +30,29 @@ def starting_backbone(request: TrainRequest) -> Backbone:
     torch.manual_seed(request.seed)  # weights that no file has are random: cnn3's
     if request.init_from is not None:
         return _of_bundle(request, request.init_from)
+    if request.backbone is not None and request.backbone.startswith(PREFIX):
+        return _vision_tower(request, request.backbone)
     size = request.image_size or (STUDY_SIZE if request.mode == "finetune" else None)
     weights = None if request.weights is None else Path(request.weights)
     return load_backbone(request.backbone or OFFLINE_BACKBONE, weights=weights, size=size, taps=request.taps)
+
+
+def text_encoder(request: TrainRequest) -> dict[str, str]:
+    """Return what a bundle records of the text tower that goes with its backbone, if that stays as it is."""
+    if request.init_from is not None:
+        encoder = load(request.init_from).training.get("text_encoder")
+        return {} if encoder is None else {"text_encoder": encoder}
+    named = request.backbone is not None and request.backbone.startswith(PREFIX)
+    return {"text_encoder": resolve_reference(str(request.backbone))} if named else {}
+
+
+def _vision_tower(request: TrainRequest, reference: str) -> Backbone:
+    if request.weights is not None or request.image_size is not None or request.taps:
+        raise UsageError(
+            f"{reference} has its own weights and image size, and no stages to tap: leave out `weights`, `image_size` "
+            "and `taps`."
+        )
+    return load_vision_tower(resolve_reference(reference))
 
 
 def _of_bundle(request: TrainRequest, folder: str) -> Backbone:

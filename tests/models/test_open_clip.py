@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import pytest
-import safetensors.torch
 import torch
 from PIL import Image
 
@@ -23,28 +21,14 @@ from artylyze.models.runtimes import OnnxRuntime
 from artylyze.searching.search import Searcher, SearchRequest
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
+from tests.clip import MEAN, STD, write_clip
 from tests.tagging.conftest import Quiet, fill
-
-MEAN, STD = (0.4, 0.5, 0.6), (0.25, 0.3, 0.2)
-CONFIG = {
-    "embed_dim": 16,
-    "quick_gelu": True,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = tmp_path / "clip"
-    path.mkdir()
-    torch.manual_seed(0)
-    tensors = open_clip.CLIP(**CONFIG).state_dict()
-    safetensors.torch.save_file(tensors, path / "open_clip_model.safetensors")
-    described = {"model_cfg": CONFIG, "preprocess_cfg": {"mean": MEAN, "std": STD}}
-    (path / "open_clip_config.json").write_text(json.dumps(described))
-    return path
+    return write_clip(tmp_path / "clip")
 
 
 def test_the_bundle_is_the_vision_tower(folder: Path, tmp_path: Path) -> None:
