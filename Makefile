@@ -45,7 +45,7 @@ $(VENV)/.cuml: $(VENV)/.uv constraints.txt
 	  --platform manylinux_2_28_x86_64 --constraint constraints.txt --dest $(VENV)/wheels cuml-cu13
 	touch $@
 
-.PHONY: browser explorer gpu-check demo test test-all faults docs lint format bench soak starter study pictures constraints clean help
+.PHONY: browser explorer gpu-check demo test test-all faults docs lint format bench soak starter outside study pictures constraints clean help
 
 demo: $(VENV)/.runtime ## Generate a sample collection, tag it, and show what came out
 	$(BIN)/artylyze demo demo
@@ -116,6 +116,9 @@ starter: $(VENV)/.dev ## Train the model that ships in the package again (DATA=f
 study: $(VENV)/.dev ## Train the study's networks (DATA=folder with paintings, STUDY="--weights vgg16=FILE ...")
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/study.py --data $(DATA) --out benchmarks/results $(STUDY)
 	$(BIN)/python benchmarks/report.py
+
+outside: $(VENV)/.dev ## Measure what the starter takes for none of its terms (after `make starter`)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.outside build/starter/dataset.parquet
 
 pictures: demo $(VENV)/.dev browser ## Make the documentation's pictures again, from the demo
 	$(BIN)/python docs/pictures.py demo
