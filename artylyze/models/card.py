@@ -33,6 +33,9 @@ _FIGURES = {
     "f1": "F1, macro",
     "top5": "top-5 accuracy",
     "ece": "expected calibration error",
+    "accuracy_at_80": "accuracy, most certain 80%",
+    "f1, all folds together": "F1, macro, all folds together",
+    "ece, all folds together": "expected calibration error, all folds together",
 }
 _SPLITS = {  # the honest figures first
     "artist-disjoint": "artist-disjoint",
