@@ -241,7 +241,7 @@ def _epochs(axes: Axes, what: str, epochs: int) -> None:
     axes.set(xlabel="epoch", ylabel=what, ylim=(0, top))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if epochs == 1:
-        axes.set(xlabel="epoch (only one: nothing can be seen of a course)", xlim=(0.5, 1.5), xticks=[1])
+        axes.set(xlabel="epoch (only one: there is no curve)", xlim=(0.5, 1.5), xticks=[1])
 
 
 def sweep(title: str, series: Mapping[str, Sequence[tuple[float, float, float]]], score: str = "accuracy") -> bytes:

@@ -26,7 +26,7 @@ BACKBONE = "test_efficientnet"
 
 TAKES_ADDRESSES = {
     "scan": {"source", "output", "metadata"},
-    "tag": {"source", "output", "model", "metadata"},
+    "tag": {"source", "output", "model", "metadata", "terms"},  # and `sample`, which others have as a number
     "status": {"catalog"},
     "failures": {"catalog", "output"},
     "paths": {"catalog"},
@@ -110,6 +110,7 @@ NO_PATHS = {
     "part_mb",
     "port",
     "precision",
+    "prompt",
     "random_weights",
     "readers",
     "record",

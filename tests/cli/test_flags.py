@@ -84,7 +84,7 @@ def test_libraries_write_no_flags() -> None:
 def test_libraries_name_arguments_that_there_are() -> None:
     known = {parameter.name for one in commands.commands.values() for parameter in one.params} | {
         *("where", "top_k", "images", "weight_decay"),  # of Python alone
-        *("uri", "image_id", "name", "warning", "artist", "colors"),  # columns
+        *("uri", "image_id", "name", "warnings", "artist", "colors", "outside", "term", "task", "source"),  # columns
     }
     for path in sorted((ROOT / "artylyze").rglob("*.py")):
         name = str(path.relative_to(ROOT / "artylyze"))
