@@ -32,11 +32,14 @@ from artylyze.profiling.profiling import (
 from artylyze.storage import open_store
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from artylyze.clustering.store import Clusters
     from artylyze.progress import Watcher
 
 PROFILES = "profiles.json"
 _HEAT = 20  # terms of a column that are drawn for all clusters
+_PERIOD = re.compile(r"\d{1,4}-\d{1,4}")
 
 
 def write_profiles(profiled: Profiled, watcher: Watcher) -> list[str]:
@@ -133,7 +136,7 @@ def _column_plot(profiled: Profiled, column: Column) -> bytes:
     shares = table / np.maximum(known, 1)
     overall = np.maximum(table.sum(axis=0), 1) / max(1, int(table.sum()))
     marks = (table >= LEAST) & (shares >= LIFT * overall) & (log_likelihood_ratio(table) >= EVIDENCE)
-    chosen = np.argsort(-table.sum(axis=0), kind="stable")[:_HEAT]
+    chosen = drawn_terms(column.terms, table.sum(axis=0))
     names = [column.terms[term] for term in chosen]
     drawn, frames = shares[:, chosen], marks[:, chosen]
     if len(column.terms) > len(chosen):
@@ -141,14 +144,27 @@ def _column_plot(profiled: Profiled, column: Column) -> bytes:
         drawn = np.column_stack([drawn, (1 - drawn.sum(axis=1)) * (known[:, 0] > 0)])
         frames = np.column_stack([frames, np.zeros(k, bool)])
     title = (
-        f"{column.name}: share of those of each cluster's works that have a value (in brackets how many); a frame: the "
-        "term marks the cluster"
+        f"{column.name}: shares of each cluster's works that have a value (n of all, in brackets); framed: the term "
+        "marks the cluster"
     )
     labels = [
         f"cluster {profile.cluster} ({int(described):,} of {profile.images:,})"
         for profile, described in zip(profiled.profiles, known[:, 0], strict=True)
     ]
     return column_plot(title, labels, names, drawn, frames, known[:, 0])
+
+
+def drawn_terms(terms: Sequence[str], works: NDArray[np.int64]) -> list[int]:
+    """Return the positions of the _HEAT terms with the most works: periods in the order of time, others the most first.
+
+    Args:
+        terms: of a column.
+        works: (terms,) number of works of each.
+    """
+    chosen = np.argsort(-works, kind="stable")[:_HEAT].tolist()
+    if all(_PERIOD.fullmatch(terms[term]) for term in chosen):
+        chosen.sort(key=lambda term: int(terms[term].partition("-")[0]))
+    return chosen  # type: ignore[no-any-return]
 
 
 def _sheet(profiled: Profiled, profile: Profile, pictures: Mapping[int, Thumbnail]) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +22,7 @@ from artylyze.clustering.store import read_clusters
 from artylyze.duplication.store import GROUP_SCHEMA
 from artylyze.errors import InputError, StorageError, UsageError
 from artylyze.profiling.influences import influences
-from artylyze.profiling.profile_files import write_profiles
+from artylyze.profiling.profile_files import drawn_terms, write_profiles
 from artylyze.profiling.profiling import NO_DESCRIPTION, make_profiles
 from artylyze.profiling.works import read_works
 from tests.fixtures import Quiet
@@ -50,6 +51,11 @@ def test_every_cluster_has_its_terms_works_and_pictures(written: Path) -> None:
     assert {"cluster-000-works.png", "cluster-002-columns.png"} <= names
     for path in written.glob("*.png"):
         Image.open(path).verify()
+
+
+def test_periods_are_drawn_in_the_order_of_time_and_other_terms_by_their_works() -> None:
+    assert drawn_terms(["1850-1899", "950-999", "1900-1949"], np.array([9, 1, 5])) == [1, 0, 2]
+    assert drawn_terms(["Paris", "950-999", "London"], np.array([1, 2, 3])) == [2, 1, 0]
 
 
 def test_the_three_forms_of_the_table_agree(written: Path) -> None:
