@@ -413,16 +413,9 @@ def test_no_bytes() -> None:
 @pytest.mark.parametrize(
     ("data", "seems"),
     [
-        (b"\xff\x0a" + bytes(40), "JPEG XL"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIC"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40), "HEIC"),
         (b'<?xml version="1.0"?>\n<!-- a drawing -->\n<svg xmlns="">', "SVG"),
-        (b"%PDF-1.7\n", "PDF"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
         (b"\n <!DOCTYPE html><html><title>404", "an HTML page"),
-        (b"II*\0\x10\0\0\0CR\x02\0" + bytes(40), "a camera raw file"),
-        (b"FUJIFILMCCD-RAW 0201", "a camera raw file"),
         (b"\x89PN\x00hello", "unknown, begins with 89 50 4e 00 68 65 6c 6c"),
         (b"title,artist,year\n", "unknown, begins with 74 69 74 6c 65 2c 61 72"),
         (bytes(100), "unknown, begins with 00 00 00 00 00 00 00 00"),
@@ -431,6 +424,24 @@ def test_no_bytes() -> None:
 def test_what_we_do_not_read_is_named(data: bytes, seems: str) -> None:
     error = failure(data)
     assert (error.code, error.detail) == (ErrorCode.UNSUPPORTED, seems)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\xff\x0a" + bytes(40), "JXL: "),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL: "),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIF: "),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40), "HEIF: "),
+        (b"%PDF-1.7\n", "PDF: "),
+        (b"II*\0\x10\0\0\0CR\x02\0" + bytes(40), "RAW: "),
+        (b"FUJIFILMCCD-RAW 0201", "RAW: "),
+    ],
+)
+def test_what_the_second_decoder_cannot_read_is_named(data: bytes, kind: str) -> None:
+    error = failure(data)
+    assert error.code in {ErrorCode.CORRUPT, ErrorCode.TRUNCATED}
+    assert error.detail.startswith(kind)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "AVIF", "BMP", "PPM", "JPEG2000"])
