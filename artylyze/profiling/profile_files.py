@@ -161,10 +161,10 @@ def drawn_terms(terms: Sequence[str], works: NDArray[np.int64]) -> list[int]:
         terms: of a column.
         works: (terms,) number of works of each.
     """
-    chosen = np.argsort(-works, kind="stable")[:_HEAT].tolist()
+    chosen: list[int] = np.argsort(-works, kind="stable")[:_HEAT].tolist()
     if all(_PERIOD.fullmatch(terms[term]) for term in chosen):
         chosen.sort(key=lambda term: int(terms[term].partition("-")[0]))
-    return chosen  # type: ignore[no-any-return]
+    return chosen
 
 
 def _sheet(profiled: Profiled, profile: Profile, pictures: Mapping[int, Thumbnail]) -> bytes:
