@@ -179,33 +179,31 @@ def tag(
 
     reading = Reading(encoding, sheet, skip_bad_rows)
     with watching(progress) as watcher:
-        bundle = vocabulary(
-            optional(model), optional(terms), several(prompt), optional(sample), reading, device, watcher
+        request = TagRequest(
+            source=optional(source),
+            output=os.fspath(output),
+            model=optional(model),
+            weights=optional(weights),
+            device=device,
+            engine=engine,
+            workers=workers,
+            readers=readers,
+            shard_size=shard_size,
+            top_k=top_k,
+            thumbnails=thumbnails,
+            max_error_rate=max_error_rate,
+            limit=limit,
+            update=update,
+            retry_failed=retry_failed,
+            exclude=several(exclude),
+            metadata=MetadataTable.from_options(optional(metadata), id_column, file_column, file_separator, reading),
+            reading=reading,
+            force=several(force),
+            replace=replace,
+            bundle=vocabulary(
+                optional(model), optional(terms), several(prompt), optional(sample), reading, device, watcher
+            ),
         )
-    request = TagRequest(
-        source=optional(source),
-        output=os.fspath(output),
-        model=optional(model),
-        weights=optional(weights),
-        device=device,
-        engine=engine,
-        workers=workers,
-        readers=readers,
-        shard_size=shard_size,
-        top_k=top_k,
-        thumbnails=thumbnails,
-        max_error_rate=max_error_rate,
-        limit=limit,
-        update=update,
-        retry_failed=retry_failed,
-        exclude=several(exclude),
-        metadata=MetadataTable.from_options(optional(metadata), id_column, file_column, file_separator, reading),
-        reading=reading,
-        force=several(force),
-        replace=replace,
-        bundle=bundle,
-    )
-    with watching(progress) as watcher:
         outcome = run(request, watcher)
     check_error_rate(request, outcome)
     return open_catalog(output)

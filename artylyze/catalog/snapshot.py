@@ -97,8 +97,8 @@ class Snapshot:
     @property
     def outside(self) -> int | None:
         """Number of images outside what the model knows; None if it does not tell."""
-        told = [part.outside for part in self.parts if part.outside is not None]
-        return sum(told) if told else None
+        counts = [part.outside for part in self.parts if part.outside is not None]
+        return sum(counts) if counts else None
 
 
 def read_snapshot(catalog: str) -> Snapshot:

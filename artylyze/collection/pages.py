@@ -34,13 +34,13 @@ def add_pages(database: duckdb.DuckDBPyConnection) -> int:
         ChildStartError: if the process that counts does not start.
     """
     ends = " OR ".join(f"lower(uri) LIKE '%{extension}'" for extension in DOCUMENTS)
-    files = database.execute(f"SELECT uri, validator, size FROM images WHERE {ends} ORDER BY uri").fetchall()
+    files = database.execute(f"SELECT uri, validator, size FROM images WHERE {ends} ORDER BY uri")
     counts: dict[str, int] = {}
     threads = FetchThreads()
     try:
         with ImageProcess(0) as process:
-            for start in range(0, len(files), BATCH):
-                counts |= _count(process, threads, [Source(*file) for file in files[start : start + BATCH]])
+            while batch := files.fetchmany(BATCH):
+                counts |= _count(process, threads, [Source(*file) for file in batch])
     finally:
         threads.close()
     database.register("counted", pa.table({"uri": list(counts), "pages": list(counts.values())}, _COUNTED))
@@ -55,17 +55,18 @@ def add_pages(database: duckdb.DuckDBPyConnection) -> int:
                     FROM images LEFT JOIN counted USING (uri)) AS images)
         """
     )
-    return sum(pages > 1 for pages in counts.values())
+    return len(counts)
 
 
 _COUNTED = pa.schema([("uri", pa.string()), ("pages", pa.int64())])
 
 
 def _count(process: ImageProcess, threads: FetchThreads, sources: list[Source]) -> dict[str, int]:
+    """The numbers of pages, by address, of those that have several."""
     outcomes: list[Seen | ImageError | None] = [None] * len(sources)
     process.run(Fetches(threads, sources), outcomes, Refusals(None), lambda *_: None)
     return {
         split_page(source.uri)[0]: seen.pages
         for source, seen in zip(sources, outcomes, strict=True)
-        if isinstance(seen, Seen)
+        if isinstance(seen, Seen) and seen.pages > 1
     }

@@ -131,6 +131,8 @@ def read_dataset(source: str) -> Dataset:
         about = json.loads((table.schema.metadata or {})[_KEY])
         tasks = {str(task): tuple(terms) for task, terms in about["tasks"].items()}
         plain = table.replace_schema_metadata().combine_chunks()
+        if "source" not in plain.column_names:  # earlier versions had none
+            plain = plain.append_column("source", pa.nulls(len(plain), pa.string())).select(schema(list(tasks)).names)
         return Dataset(plain, tasks, about["settings"], about["digest"])
     except KeyError as error:
         raise InputError(f"{source} is not a dataset. Make one with `artylyze curate`.") from error

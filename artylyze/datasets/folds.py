@@ -39,9 +39,9 @@ class Folds:
             yield np.delete(np.arange(images), np.concatenate([held, left]))
 
     def measurable(self, labels: NDArray[np.int64], least: int = 1) -> NDArray[np.bool_]:
-        """(n,) for images of the classes `labels` whether `least` others of the class were learned from meanwhile.
+        """Return for n images of the classes `labels`, (n,), whether `least` others of the class were learned from.
 
-        What one who never saw a class says of its images is bound to be wrong, and says nothing of one who did.
+        A head that never saw a class gets all its images wrong, which says nothing about a head that did.
         """
         taught = np.zeros(len(labels), bool)
         for held, kept in zip(self.held_out, self.learned(len(labels)), strict=True):

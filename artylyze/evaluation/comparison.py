@@ -62,8 +62,8 @@ def refit(
 ) -> tuple[list[Side], list[str]]:
     """Fit the head of a task again in folds, as `bundle.training` says: artists apart, sources too, and at random.
 
-    `features` are those of `table`; temperature and threshold are the bundle's. Returns those ways
-    that can be had, and what to know of them.
+    `features` are those of `table`; temperature and threshold are the bundle's. Returns those ways that can be
+    had, and what to know of them.
     """
     classes, _ = known_labels(table.take(features.rows), task)
     known = np.flatnonzero(classes >= 0)

@@ -20,6 +20,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from artylyze.models.outside import SHARE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -72,9 +74,9 @@ _NOT_FOR = (
 )
 _CLOSED = "A score compares the terms of its task only: a work that is none of them still gets one."
 _OUTSIDE = (
-    "An image that lies farther from those learned from than all but 2% of held-out ones is tagged `none of these`. "
-    "That finds what is no such picture, such as pages of text and textures, and some photographs; it does not find a "
-    "picture of a kind that is like those learned from, such as another genre."
+    f"An image that lies farther from those learned from than all but {SHARE:.0%} of held-out ones is tagged "
+    "`none of these`. That finds what is no such picture, such as pages of text and textures, and some photographs; it "
+    "does not find a picture of a kind that is like those learned from, such as another genre."
 )
 _MEASURED = (
     "The figures hold for images like those of the data: other media, periods, regions and ways of photographing were "

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+SHARE = 0.02
+"""Share of held-out images that lie beyond the limit."""
+
+
 @dataclass(frozen=True, eq=False)
 class Outside:
     """The length of what is left of an image's features without their components, as a multiple of the limit.

@@ -267,8 +267,8 @@ def _batches(pixels: Pixels, batch: int) -> Iterator[Pixels]:
 def _outputs(bundle: Bundle, arrays: list[NDArray[np.float32]]) -> Outputs:
     embedding, *logits = arrays
     outside = logits.pop() if bundle.outside else None
-    lengths = np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    by_task = {
-        task.name: array / lengths if task.cosine else array for task, array in zip(bundle.tasks, logits, strict=True)
-    }
+    by_task = {task.name: array for task, array in zip(bundle.tasks, logits, strict=True)}
+    if cosines := [task.name for task in bundle.tasks if task.cosine]:
+        lengths = np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        by_task |= {name: by_task[name] / lengths for name in cosines}
     return Outputs(embedding, by_task, outside)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from artylyze.datasets.folds import cut_folds
-from artylyze.models.outside import Outside
+from artylyze.models.outside import SHARE, Outside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,9 +19,6 @@ LEAST = 100
 """Images without which there is no saying how far away is far."""
 
 COMPONENTS, FOLDS = 64, 5
-
-SHARE = 0.02
-"""Share of the held-out images that lie beyond the limit."""
 
 
 def fit_outside(features: NDArray[np.float32], groups: NDArray[np.str_], seed: int = 0) -> Outside | None:

@@ -73,7 +73,9 @@ def test_a_page_that_is_not_there_is_an_error(kind: str) -> None:
         decode(document(kind, 1 if kind == "JPEG" else 3), 32, page=4)
 
 
-def test_scan_makes_a_row_of_each_page(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 3, 4096])
+def test_scan_makes_a_row_of_each_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    monkeypatch.setattr("artylyze.collection.pages.BATCH", batch)  # of the four documents, one alone does not fit
     report = scan(str(museum(tmp_path / "scans")), str(tmp_path / "m.parquet"), pages=True)
     assert (report.images, report.documents, report.passed_over) == (11, 2, 0)
     table = pq.read_table(tmp_path / "m.parquet")

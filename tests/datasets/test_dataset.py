@@ -64,6 +64,14 @@ def test_what_is_written_is_read(target: str) -> None:
     assert read.digest == written.digest
 
 
+def test_a_dataset_from_before_there_were_sources_is_read(target: str) -> None:
+    written = write_dataset(target, rows(*THREE), TASKS, {})
+    pq.write_table(pq.read_table(target).drop_columns("source"), target)
+    read = read_dataset(target)
+    assert (read.digest, read.table.schema.names) == (written.digest, written.table.schema.names)
+    assert read.table.column("source").null_count == len(THREE)
+
+
 def test_labels_are_places_among_the_terms(target: str) -> None:
     dataset = write_dataset(target, rows(*THREE), TASKS, {})
     found = labels(dataset.table, "style", dataset.tasks["style"])

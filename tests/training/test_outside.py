@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from artylyze.training.outside import LEAST, SHARE, fit_outside
+from artylyze.models.outside import SHARE
+from artylyze.training.outside import LEAST, fit_outside
 
 COUNT, WIDTH = 600, 40
 
