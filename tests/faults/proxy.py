@@ -115,8 +115,21 @@ class Proxy:
     fault: Fault = passed
     requests: list[Request] = field(default_factory=list)
 
+    def answer(self, request: Request, connection: socket.socket) -> Answer | None:
+        """Return what becomes of a request; what a killed command sent is dropped, even if it is read later."""
+        fault = self.fault
+        return None if _is_closed(connection) else fault(request)
+
     def counted(self, kind: Callable[[Request], bool]) -> int:
         return sum(map(kind, list(self.requests)))
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Return whether the other side has closed a connection."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
 
 
 @contextmanager
@@ -144,7 +157,7 @@ def proxied(upstream: str) -> Iterator[Proxy]:
             key = unquote(url.path.removeprefix("/").partition("/")[2])
             request = Request(self.command, key, url.query, before, lambda: self.forward(body))
             proxy.requests.append(request)
-            self.send(proxy.fault(request))
+            self.send(proxy.answer(request, self.connection))
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - names of the library
 
