@@ -120,8 +120,12 @@ study: $(VENV)/.dev ## Train the study's networks (DATA=folder with paintings, S
 outside: $(VENV)/.dev ## Measure what the starter takes for none of its terms (after `make starter`)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.outside build/starter/dataset.parquet
 
-pictures: demo $(VENV)/.dev browser ## Make the documentation's pictures again, from the demo
-	$(BIN)/python docs/pictures.py demo
+pictures: demo $(VENV)/.dev browser build/gcompris ## Make the documentation's pictures again, from the demo (needs apt)
+	$(BIN)/python docs/pictures.py demo build/gcompris/usr/share/gcompris-qt/rcc/details.rcc
+
+# A game for children that ships eight paintings by Van Gogh, in the public domain.
+build/gcompris:
+	mkdir -p build && cd build && apt-get download -qq gcompris-qt-data && dpkg -x gcompris-qt-data_*.deb gcompris
 
 constraints: $(VENV)/.uv ## Pin the newest versions again into constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-annotate --no-header \

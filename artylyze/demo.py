@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from artylyze.profiling.profiling import make_profiles
 from artylyze.progress import Watcher
 from artylyze.reporting.page import ReportRequest, write_report
 from artylyze.sample import write_sample
+from artylyze.sample.shipped import write_shipped
 from artylyze.storage import fetch
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
@@ -45,6 +47,9 @@ NEIGHBOURS = 5
 
 CLUSTERS = 12
 
+REAL_COLUMNS = 4
+"""Pictures in a row of the sheet of real ones."""
+
 
 @dataclass(frozen=True)
 class DemoResult:
@@ -54,6 +59,7 @@ class DemoResult:
     bundle: str
     evaluation: str
     contact_sheet: str
+    real_pictures: str
     clusters: str
     report: str
     explorer: str
@@ -78,9 +84,9 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
         raise InputError(f"`count={count}`: the demo needs at least {LEAST} images, for training and for test.")
     sample, manifest, dataset = folder / "sample", folder / "manifest.parquet", folder / "dataset.parquet"
     bundle, catalog, evaluation = folder / "bundle", folder / "catalog", folder / "evaluation"
-    watcher.say(f"1/9 Drawing a sample of {count:,} images, some broken on purpose: {sample}")
+    watcher.say(f"1/10 Drawing a sample of {count:,} images, some broken on purpose: {sample}")
     write_sample(sample, count, awkward=True)
-    watcher.say("2/9 Scanning it and joining its metadata.csv")
+    watcher.say("2/10 Scanning it and joining its metadata.csv")
     scan(
         str(sample / "images"),
         str(manifest),
@@ -88,26 +94,37 @@ def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
         id_column="record_id",
         file_column="file",
     )
-    watcher.say("3/9 Curating a dataset: no artist is in both training and test")
+    watcher.say("3/10 Curating a dataset: no artist is in both training and test")
     curate(CurateRequest((), str(manifest), str(dataset), TASKS, balance="none"), watcher)
     if not bundle.exists():
-        watcher.say("4/9 Training heads for genre and style on the offline backbone")
+        watcher.say("4/10 Training heads for genre and style on the offline backbone")
         train(TrainRequest(str(dataset), str(bundle), TASKS), watcher)
-    watcher.say("5/9 Tagging the whole sample")
+    watcher.say("5/10 Tagging the whole sample")
     run(TagRequest(source=str(manifest), output=str(catalog), model=str(bundle), max_error_rate=1.0), watcher)
-    watcher.say("6/9 Evaluating the heads on the test works")
+    watcher.say("6/10 Evaluating the heads on the test works")
     evaluated = evaluate(EvaluateRequest(str(bundle), str(dataset), str(evaluation), folds=0), watcher)
     write_evaluation(evaluated, str(evaluation), watcher)
     clusters = str(folder / "clusters")
-    watcher.say(f"7/9 Clustering the embeddings, and describing each of {CLUSTERS} clusters")
+    watcher.say(f"7/10 Clustering the embeddings, and describing each of {CLUSTERS} clusters")
     cluster(ClusterRequest(str(catalog), clusters, k=CLUSTERS), watcher)
     write_profiles(make_profiles(clusters), watcher)
-    watcher.say("8/9 Writing the report")
+    watcher.say("8/10 Writing the report")
     page = str(folder / "report.html")
     write_report(ReportRequest(str(catalog), page, clusters, str(bundle), str(evaluation)), watcher)
-    watcher.say("9/9 Writing the explorer")
+    watcher.say("9/10 Writing the explorer")
     export(ExploreRequest(str(catalog), str(folder / "explorer"), clusters, title="Drawn pictures"), watcher)
+    watcher.say("10/10 Tagging real pictures that installed packages ship, with the starter")
+    pictures, tagged = folder / "real-pictures", str(folder / "real-catalog")
+    write_shipped(pictures)
+    run(TagRequest(source=str(pictures), output=tagged, model="starter"), watcher)
+    draw_tagged(tagged, folder / "real-pictures.png", "Real pictures of installed packages, tagged by the starter")
     return _result(folder, evaluated)
+
+
+def draw_tagged(catalog: str, sheet: Path, title: str) -> None:
+    """Draw all pictures of a small catalog with their tags on a contact sheet."""
+    rows = sorted(read_catalog(catalog).to_pylist(), key=itemgetter("image_id"))
+    contact_sheet(title, [_tile(row) for row in rows], REAL_COLUMNS).save(sheet)
 
 
 def _result(folder: Path, evaluated: Evaluation) -> DemoResult:
@@ -119,6 +136,7 @@ def _result(folder: Path, evaluated: Evaluation) -> DemoResult:
         bundle=str(folder / "bundle"),
         evaluation=str(folder / "evaluation"),
         contact_sheet=str(sheet),
+        real_pictures=str(folder / "real-pictures.png"),
         clusters=str(folder / "clusters"),
         report=str(folder / "report.html"),
         explorer=str(folder / "explorer"),
@@ -188,6 +206,7 @@ These pictures are drawn so that genre and style are easy to see; real paintings
 Explorer       {result.explorer}/index.html   (open it in a browser; `artylyze explore` serves it with review)
 Report         {result.report}   (open it in a browser)
 Contact sheet  {result.contact_sheet}   (a ? marks tags for review)
+Real pictures  {result.real_pictures}   (photographs that installed packages ship, tagged by the starter)
 Evaluation     {result.evaluation}   (figures, confusion matrix, reliability, best and worst classes)
 Clusters       {result.clusters}   (profiles/: the content of each; `artylyze influences` shows one painting)
 Model bundle   {result.bundle}

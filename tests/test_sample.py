@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from artylyze.sample import AWKWARD_SHARE, LARGE_SHARE, Record, Spec, describe, 
 from artylyze.sample.awkward import TRAITS
 from artylyze.sample.plan import ARTISTS
 from artylyze.sample.scenes import SCENES
+from artylyze.sample.shipped import read_resource, write_shipped
 from artylyze.sample.styles import STYLES
 
 SMALL = "64x48"
@@ -218,3 +220,42 @@ def test_labels_can_be_learned_from_pixels(
     x, labels = drawn[0], np.array([getattr(record, task) for record in drawn[1]])
     model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=100)).fit(x[:260], labels[:260])
     assert model.score(x[260:], labels[260:]) > floor > 4 * chance
+
+
+def resource_file(files: dict[str, bytes], *, compressed: str = "") -> bytes:
+    """Return a Qt resource file, version 2, with a folder that holds `files`."""
+    names, data, nodes = b"", b"", [(0, 2, 1, 1), (0, 2, len(files), 2)]
+    for name, content in files.items():
+        nodes.append((len(names), 1 if name == compressed else 0, 0, len(data)))
+        names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
+        data += struct.pack(">I", len(content)) + content
+    tree = b"".join(struct.pack(">IHIIQ", *node, 0) for node in nodes)
+    start = 20
+    return (
+        struct.pack(">4sIIII", b"qres", 2, start, start + len(tree), start + len(tree) + len(data))
+        + tree
+        + data
+        + names
+    )
+
+
+def test_real_pictures_are_those_that_packages_ship(tmp_path: Path) -> None:
+    resource = tmp_path / "details.rcc"
+    resource.write_bytes(resource_file({"board.qml": b"x", "Café_background.webp": b"whole", "Café_0.webp": b"detail"}))
+    write_shipped(tmp_path / "with", resource)
+    write_shipped(tmp_path / "without", tmp_path / "missing.rcc")
+    photographs = {path.name for path in (tmp_path / "without").iterdir()}
+    assert photographs == {"china.jpg", "flower.jpg", "grace_hopper.jpg"}
+    assert {path.name for path in (tmp_path / "with").iterdir()} == photographs | {"Café.webp"}
+    assert (tmp_path / "with" / "Café.webp").read_bytes() == b"whole"
+    for name in photographs:
+        Image.open(tmp_path / "with" / name).load()
+
+
+def test_a_resource_file_is_read_but_for_what_is_compressed(tmp_path: Path) -> None:
+    path, files = tmp_path / "a.rcc", {"a.webp": b"first", "b.webp": b"", "c.webp": b"third"}
+    path.write_bytes(resource_file(files, compressed="c.webp"))
+    assert dict(read_resource(path)) == {"a.webp": b"first", "b.webp": b""}
+    path.write_bytes(b"RIFF" + bytes(40))
+    with pytest.raises(ValueError, match=r"a\.rcc is no Qt resource file"):
+        next(read_resource(path))

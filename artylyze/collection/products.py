@@ -65,7 +65,9 @@ PRODUCTS = (
     Product(r"sweep\.json", frozenset({"settings", "rows"}), r"(sweep|curves)\.png"),
     Product(r"(?P<stem>.+)\.parquet", frozenset({_DATASET}), r"{stem}\.(before|after|classes|samples)\.png"),
     Product(r"(?P<stem>.+)\.json", frozenset({"search", "searched", "hits"}), r"{stem}\.png"),
-    Product(r"demo\.json", frozenset({"catalog", "contact_sheet", "evaluation"}), r"contact-sheet\.png"),
+    Product(
+        r"demo\.json", frozenset({"catalog", "contact_sheet", "evaluation"}), r"(contact-sheet|real-pictures)\.png"
+    ),
 )
 """The products with pictures, and catalogs, whose files a glob may match."""
 

@@ -305,6 +305,7 @@ def test_the_demo_shows_what_came_out(tmp_path: Path, bundles: None) -> None:
     result = artylyze("demo", tmp_path / "demo", "--count", "300")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "demo" / "contact-sheet.png").stat().st_size > 10_000
+    assert (tmp_path / "demo" / "real-pictures.png").stat().st_size > 10_000
     assert "artylyze paths" in result.stdout
     assert (tmp_path / "demo" / "evaluation" / "metrics.json").is_file()
     assert "marked for review" in result.stdout

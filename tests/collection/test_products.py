@@ -36,7 +36,11 @@ PRODUCTS_OF = {
         [f"bundle/{CURVES}", f"bundle/{AUGMENTATION}"],
     ),
     "sweep": (f"sweep/{JSON}", {"settings": {}, "rows": []}, [f"sweep/{PLOT}", f"sweep/{ALL_CURVES}"]),
-    "demo": ("demo/demo.json", {"catalog": "", "contact_sheet": "", "evaluation": ""}, ["demo/contact-sheet.png"]),
+    "demo": (
+        "demo/demo.json",
+        {"catalog": "", "contact_sheet": "", "evaluation": ""},
+        ["demo/contact-sheet.png", "demo/real-pictures.png"],
+    ),
 }
 
 
