@@ -76,6 +76,24 @@ def _summary_row(result: Result) -> list[str]:
     ]
 
 
+MILLIONS = ("scan-listing", "scan-metadata", "update", "embeddings-pieces", "assign", "report")
+"""Commands of the README's table of a million and ten million rows."""
+
+
+def scale_summary(result: Result) -> str:
+    """The README's table: seconds and memory of some commands at a million and at ten million rows."""
+    sizes = ("1000000", "10000000")
+    headings = ["", *(f"{what}, {int(size) / 1e6:g} million" for what in ("seconds", "peak MiB") for size in sizes)]
+    cells = [
+        [
+            report.SCALE_NAMES.get(name, name),
+            *(f"{result['contestants'][name][size][key]:,.0f}" for key in ("seconds", "peak_mib") for size in sizes),
+        ]
+        for name in MILLIONS
+    ]
+    return report.markdown(headings, cells)
+
+
 def quality_summary(result: Result) -> str:
     """The README's table: the starter on artists that its heads did not learn from."""
     headings = ["task", "classes", *(f"accuracy, {called}" for called in SPLITS.values()), "top-5, artists unseen"]
@@ -250,6 +268,7 @@ def tagging(*results: Result) -> str:
 CLUSTER_FILES = tuple(f"cluster-{name}" for name in ("kmeans", "gmm", "elbow", "nystroem", "assign"))
 SECTIONS = {
     "speed": Section(README, ("tag-paintings", "tag-masters"), speed_summary),
+    "millions": Section(README, ("scale",), scale_summary),
     "quality": Section(README, ("starter",), quality_summary),
     "tagging": Section(SPEED, tuple(f"tag-{name}" for name in report.BENCHMARKS), tagging),
     "soak": Section(SPEED, ("soak-hour",), soak_figures.paragraph),
@@ -258,6 +277,7 @@ SECTIONS = {
     "pixels": Section(SPEED, ("features",), pixels),
     "gpu": Section(SPEED, ("gpu-nvidia-h200",), gpu),
     "scale": Section(SCALE, ("scale",), report.scale_section),
+    "scaling": Section(SCALE, ("scaling",), tagging),
     "ten-million": Section(SCALE, ("tag-models",), estimate.section),
     "parts": Section(SCALE, ("parts",), parts),
     "search": Section(FINDING, ("search",), finding_tables.search),

@@ -66,7 +66,7 @@ def measure(images: Sequence[Path], scratch: Path, *, quick: bool = False) -> Re
         name = f"{workload}, {nodes} node{'s' * (nodes > 1)}, shards of {size}"
         lengths = (2 * size, 8 * size) if quick else (max(few, 2 * size * nodes), max(many, 8 * size * nodes))
         job = {"workload": workload, "nodes": nodes, "shard_size": size, "lengths": lengths}
-        figures[name] = _in_a_process(scratch, job | {"images": list(map(str, images))})
+        figures[name] = _in_a_process(scratch, job | {"images": [str(image.absolute()) for image in images]})
     dispatched = _in_a_process(
         scratch, {"workload": "dispatch", "shards": 500 if quick else DISPATCHED, "nodes": cores}
     )

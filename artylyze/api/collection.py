@@ -96,7 +96,7 @@ def tag(
     weights: StrPath | None = None,
     terms: StrPath | None = None,
     prompt: str | Sequence[str] = (),
-    sample: StrPath | None = None,
+    calibrate_on: StrPath | None = None,
     metadata: StrPath | None = None,
     id_column: str | None = None,
     file_column: str | None = None,
@@ -132,9 +132,9 @@ def tag(
         model: A bundle, `timm:NAME`, `open_clip:NAME` (or a folder), or None for the model that ships with artylyze.
         weights: Weights for `timm:NAME`, a .safetensors or .pth file.
         terms: With `open_clip:NAME`: a table of terms to tag with, in a column `term`; columns `task`, `uri` and
-            `prompt` may follow. Without `sample` they are ranked: nothing has a score, and all is for review.
+            `prompt` may follow. Without `calibrate_on` they are ranked: nothing has a score, and all is for review.
         prompt: Texts in which a term is compared with images, with {} in its place; several are averaged.
-        sample: A dataset of `curate` with labels that are such terms, on which their scores are calibrated.
+        calibrate_on: A dataset of `curate` with labels that are such terms, on which their scores are calibrated.
         metadata: Your catalogue of the collection, joined as by `scan`.
         id_column: Its column that identifies a record.
         file_column: Its column that names the image file, if different.
@@ -201,7 +201,7 @@ def tag(
             force=several(force),
             replace=replace,
             bundle=vocabulary(
-                optional(model), optional(terms), several(prompt), optional(sample), reading, device, watcher
+                optional(model), optional(terms), several(prompt), optional(calibrate_on), reading, device, watcher
             ),
         )
         outcome = run(request, watcher)
@@ -213,16 +213,18 @@ def vocabulary(
     model: str | None,
     terms: str | None,
     prompts: Sequence[str],
-    sample: str | None,
+    calibrate_on: str | None,
     reading: Reading,
     device: str,
     watcher: Watcher,
 ) -> Bundle | None:
     """Return the model that compares images with a table of terms; None if there is no table. For `tag`."""
     if terms is None:
-        if prompts or sample is not None:
-            raise UsageError("`prompt` and `sample` are for the terms of a table: give `terms` too.")
+        if prompts or calibrate_on is not None:
+            raise UsageError("`prompt` and `calibrate_on` are for the terms of a table: give `terms` too.")
         return None
     from artylyze.training.vocabulary import open_vocabulary
 
-    return open_vocabulary(model, terms, watcher, prompts=prompts, sample=sample, reading=reading, device=device)
+    return open_vocabulary(
+        model, terms, watcher, prompts=prompts, calibrate_on=calibrate_on, reading=reading, device=device
+    )

@@ -106,7 +106,7 @@ def tag(
         list[str] | None,
         typer.Option(help="Text of a term, such as 'a painting of {}'. May be repeated: several are averaged."),
     ] = None,
-    sample: Annotated[
+    calibrate_on: Annotated[
         str | None,
         typer.Option(help="A dataset of `curate` with such terms, to calibrate scores. Without, terms are ranked."),
     ] = None,
@@ -177,9 +177,9 @@ def tag(
         raise UsageError("Say where the catalog goes: -o CATALOG.")
     options = reading(encoding, sheet, skip_bad_rows)
     bundle = None
-    if terms is not None or prompt or sample is not None:
+    if terms is not None or prompt or calibrate_on is not None:
         with reporter() as watcher:
-            bundle = vocabulary(model, terms, prompt or (), sample, options, device, watcher)
+            bundle = vocabulary(model, terms, prompt or (), calibrate_on, options, device, watcher)
     request = TagRequest(
         source=source,
         output=output,

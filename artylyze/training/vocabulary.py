@@ -70,7 +70,7 @@ def open_vocabulary(
     watcher: Watcher,
     *,
     prompts: Sequence[str] = (),
-    sample: str | None = None,
+    calibrate_on: str | None = None,
     reading: Reading,
     device: str = "auto",
 ) -> Bundle:
@@ -84,7 +84,7 @@ def open_vocabulary(
         terms: a table, as `read_terms` takes it.
         watcher: is told what is going on.
         prompts: texts with `{}` in the place of the term; none: PROMPT.
-        sample: a dataset with labels of the same tasks and terms, whose training images calibrate the scores. The
+        calibrate_on: a dataset with labels of the same tasks and terms, whose training images calibrate the scores. The
             terms of a task without labels there have no scores, only an order, and all its images are for review.
         reading: how the table is to be read.
         device: for the images of the sample.
@@ -99,7 +99,7 @@ def open_vocabulary(
     if wrong:
         raise UsageError(f"`prompt={wrong[0]!r}`: write {{}} once, where the term goes.")
     reference, vocabulary = resolve_reference(model), read_terms(terms, reading, watcher)
-    dataset = None if sample is None else read_dataset(sample)
+    dataset = None if calibrate_on is None else read_dataset(calibrate_on)
     texts = list(prompts) or [PROMPT]
 
     def build() -> Bundle:

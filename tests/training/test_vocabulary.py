@@ -115,7 +115,7 @@ def test_a_sample_calibrates_the_scores(clip: str, tmp_path: Path) -> None:
     terms = written(
         tmp_path, "term,task\n" + "".join(f"{genre},genre\n" for genre in (*GENRES, "ship")) + "dog,animal\n"
     )
-    bundle = vocabulary(clip, terms, sample=str(tmp_path / "labelled" / "dataset.parquet"))
+    bundle = vocabulary(clip, terms, calibrate_on=str(tmp_path / "labelled" / "dataset.parquet"))
     genre, animal = bundle.tasks
     assert genre.temperature is not None
     assert (animal.temperature, animal.review_threshold) == (None, 1.0)
@@ -123,7 +123,7 @@ def test_a_sample_calibrates_the_scores(clip: str, tmp_path: Path) -> None:
     assert score(logits, genre).scores.sum() == pytest.approx(1)
     other = written(tmp_path, "term\ndog\n", "other.csv")
     with pytest.raises(InputError, match="The sample labels genre, style, the terms are of subject"):
-        vocabulary(clip, other, sample=str(tmp_path / "labelled" / "dataset.parquet"))
+        vocabulary(clip, other, calibrate_on=str(tmp_path / "labelled" / "dataset.parquet"))
 
 
 def test_terms_are_read_from_any_table(tmp_path: Path) -> None:
