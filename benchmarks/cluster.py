@@ -219,7 +219,7 @@ def _gmm_artylyze(points: Matrix) -> dict[str, Any]:
     same = Projection(np.zeros(COMPONENTS, np.float32), np.eye(COMPONENTS, dtype=np.float32))
 
     def work() -> dict[str, Any]:
-        labels = kmeans_for(points, SEED, "cpu").sketch(K).labels
+        labels = kmeans_for(points, SEED, "cpu").fit(K).labels
         fitted = fit_mixture(points, same, labels, "full", SEED, "cpu")
         return {"steps": fitted.steps, "converged": fitted.converged, "log_likelihood": fitted.log_likelihood}
 
