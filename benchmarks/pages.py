@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import balance, estimate, finding_tables, formats, outside, report, soak_figures, study_table
+from benchmarks import backbones, balance, estimate, finding_tables, formats, outside, report, soak_figures, study_table
 
 ROOT = report.ROOT
 README, DOCS = "README.md", "docs/benchmarks"
@@ -284,6 +284,7 @@ SECTIONS = {
     "duplicates": Section(FINDING, ("duplicates", "duplicates-paintings_2"), finding_tables.duplicates),
     "explorer": Section(FINDING, ("explorer",), finding_tables.explorer),
     "starter": Section(QUALITY, ("starter",), starter),
+    "backbones": Section(QUALITY, ("starter-backbones",), backbones.section),
     "outside": Section(QUALITY, ("outside",), outside.section),
     "balance": Section(QUALITY, ("train-balance",), balance.section),
     "study": Section(QUALITY, ("train-study",), study_table.section),
