@@ -173,7 +173,7 @@ def _nearest(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 def _tile(row: dict[str, Any]) -> Tile:
     pixels = decode(bytes(fetch(row["uri"])), TILE).pixels
-    title = (row["metadata"] or {}).get("title") or row["image_id"]
+    title = (row.get("metadata") or {}).get("title") or row["image_id"]
     scores = {task: row[f"{task}_score"] for task in TASKS}
     tags = [
         f"{row[task]}{'' if score is None else f' {score:.0%}'}{' ?' * row[f'{task}_review']}"
