@@ -244,6 +244,9 @@ def test_real_pictures_are_those_that_packages_ship(tmp_path: Path) -> None:
     resource.write_bytes(resource_file({"board.qml": b"x", "Café_background.webp": b"whole", "Café_0.webp": b"detail"}))
     write_shipped(tmp_path / "with", resource)
     write_shipped(tmp_path / "without", tmp_path / "missing.rcc")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "with").iterdir()}
+    write_shipped(tmp_path / "with", resource)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "with").iterdir()} == before
     photographs = {path.name for path in (tmp_path / "without").iterdir()}
     assert photographs == {"china.jpg", "flower.jpg", "grace_hopper.jpg"}
     assert {path.name for path in (tmp_path / "with").iterdir()} == photographs | {"Café.webp"}

@@ -34,13 +34,19 @@ def write_shipped(folder: Path, resource: Path = GCOMPRIS) -> None:
         resource: the Qt resource file of GCompris; nothing is taken from it where it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for name, data in _pictures(resource):
+        if not (folder / name).exists():  # written again it would be another version of the picture
+            (folder / name).write_bytes(data)
+
+
+def _pictures(resource: Path) -> Iterator[tuple[str, bytes]]:
     for package, path in PHOTOGRAPHS:
         if (file := files(package) / path).is_file():
-            (folder / Path(path).name).write_bytes(file.read_bytes())
+            yield Path(path).name, file.read_bytes()
     if resource.is_file():
         for name, data in read_resource(resource):
             if name.endswith(_WHOLE):
-                (folder / name.replace(_WHOLE, ".webp")).write_bytes(data)
+                yield name.replace(_WHOLE, ".webp"), data
 
 
 def read_resource(path: Path) -> Iterator[tuple[str, bytes]]:
