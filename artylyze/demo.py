@@ -78,6 +78,8 @@ class DemoResult:
 def run_demo(folder: Path, count: int, watcher: Watcher) -> DemoResult:
     """Draw a sample with some broken files, train on part of it, tag, evaluate, cluster, report and explore.
 
+    Last, the starter tags some real pictures.
+
     Raises InputError for fewer than LEAST images, or a folder with the demo of another sample.
     """
     if count < LEAST:

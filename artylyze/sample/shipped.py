@@ -46,7 +46,7 @@ def _pictures(resource: Path) -> Iterator[tuple[str, bytes]]:
     if resource.is_file():
         for name, data in read_resource(resource):
             if name.endswith(_WHOLE):
-                yield name.replace(_WHOLE, ".webp"), data
+                yield name.removesuffix(_WHOLE) + ".webp", data
 
 
 def read_resource(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -55,9 +55,9 @@ def read_resource(path: Path) -> Iterator[tuple[str, bytes]]:
     Raises ValueError for a file that is none.
     """
     whole = path.read_bytes()
-    magic, version, tree, data, names = struct.unpack_from(">4sIIII", whole)
-    if magic != b"qres":
+    if whole[:4] != b"qres":
         raise ValueError(f"{path} is no Qt resource file")
+    version, tree, data, names = struct.unpack_from(">4xIIII", whole)
     size = 14 if version < 2 else 22  # since version 2 a node ends with a time
 
     def walk(number: int) -> Iterator[tuple[str, bytes]]:

@@ -174,19 +174,30 @@ def cross_validate(
         SOURCES: cut_sources(labels, groups, sources, FOLDS),
         RANDOM: cut_folds(labels, np.full(len(labels), "all"), FOLDS, seed=0),
     }
-    few = _few(labels, groups, len(terms))
     figures, answers = {}, {}
     for split, cut in cuts.items():
-        logits = answers[split] = np.zeros((len(labels), len(terms)), np.float32)
-        for held, kept in zip(cut.held_out, cut.learned(len(labels)), strict=True):
-            logits[held] = fit(task, features[kept], labels[kept], groups[kept], len(terms)).logits(features[held])
-        figures[split] = _figures(logits, labels, cut, terms, few)
+        figures[split], answers[split] = validate(task, features, labels, groups, cut, terms)
     # On the same images, and with enough of their classes left: what other photographs cost, and not what fewer do.
     shared = cuts[SOURCES].measurable(labels, ENOUGH)
     same = {split: round(float((answers[split].argmax(1) == labels)[shared].mean()), 4) for split in cuts}
     figures[SOURCES]["well taught"] = {"n": int(shared.sum()), "least": ENOUGH, "accuracy": same}
     untaught = np.unique(labels[~cuts[DISJOINT].measurable(labels)])
     return figures, Scored(answers[DISJOINT], labels, tuple(untaught.tolist()))
+
+
+def validate(
+    task: str,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    cut: Folds,
+    terms: Sequence[str],
+) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """Figures over the folds of one cut, and the held-out logits float32 (n, terms) of every image."""
+    logits = np.zeros((len(labels), len(terms)), np.float32)
+    for held, kept in zip(cut.held_out, cut.learned(len(labels)), strict=True):
+        logits[held] = fit(task, features[kept], labels[kept], groups[kept], len(terms)).logits(features[held])
+    return _figures(logits, labels, cut, terms, _few(labels, groups, len(terms))), logits
 
 
 def _few(labels: NDArray[np.int64], groups: NDArray[np.str_], size: int) -> list[int]:

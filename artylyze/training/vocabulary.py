@@ -87,7 +87,7 @@ def open_vocabulary(
         calibrate_on: a dataset with labels of the same tasks and terms, whose training images calibrate the scores. The
             terms of a task without labels there have no scores, only an order, and all its images are for review.
         reading: how the table is to be read.
-        device: for the images of the sample.
+        device: for the images of `calibrate_on`.
 
     Raises:
         UsageError: for another model, or a prompt without `{}`.
@@ -199,8 +199,8 @@ def _calibrate(
     named = [task.name for task in tasks if task.name in dataset.tasks]
     if not named:
         raise InputError(
-            f"The sample labels {listed(list(dataset.tasks))}, the terms are of {listed(list(weights))}: name their "
-            "tasks alike, in the column `task` or with `artylyze curate --tasks NAME=COLUMN`."
+            f"`calibrate_on` labels {listed(list(dataset.tasks))}, the terms are of {listed(list(weights))}: name "
+            "their tasks alike, in the column `task` or with `artylyze curate --tasks NAME=COLUMN`."
         )
     sample = dataset.table.filter(pc.equal(dataset.table.column("split"), "train"))
     watcher.start(sample.num_rows, 0, "Embedding the sample")

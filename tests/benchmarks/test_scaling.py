@@ -46,6 +46,20 @@ def test_an_estimate_is_bound_by_the_cores_or_by_the_driver() -> None:
     assert estimate.estimate(3_600_000, 5.0, machine, 4, 0.5, dispatched=20.0).images_per_second == 20
 
 
+def test_images_of_a_relative_folder_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[dict[str, Any]] = []
+
+    def recorded(_: Path, job: dict[str, Any]) -> dict[str, Any]:
+        jobs.append(job)
+        return {"workload": job["workload"], "nodes": job["nodes"], "shards": 1, "shard_size": 1} | figures(1.0)
+
+    monkeypatch.setattr(scaling, "_in_a_process", recorded)
+    monkeypatch.setattr(scaling, "checks", lambda *_: [])
+    monkeypatch.chdir(tmp_path)
+    scaling.measure([Path("scans/a.jpg")], tmp_path, quick=True)
+    assert {tuple(job["images"]) for job in jobs if "images" in job} == {(str(tmp_path / "scans" / "a.jpg"),)}
+
+
 @pytest.mark.slow
 def test_it_measures_both_workloads_and_writes_its_figures(tmp_path: Path) -> None:
     request = suite.SuiteRequest(("scaling",), str(tmp_path / "out"), str(fill(tmp_path / "images", 8)), quick=True)

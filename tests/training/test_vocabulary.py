@@ -122,7 +122,7 @@ def test_a_sample_calibrates_the_scores(clip: str, tmp_path: Path) -> None:
     logits = np.array([[0.3, 0.2, 0.1]], np.float32)
     assert score(logits, genre).scores.sum() == pytest.approx(1)
     other = written(tmp_path, "term\ndog\n", "other.csv")
-    with pytest.raises(InputError, match="The sample labels genre, style, the terms are of subject"):
+    with pytest.raises(InputError, match="`calibrate_on` labels genre, style, the terms are of subject"):
         vocabulary(clip, other, calibrate_on=str(tmp_path / "labelled" / "dataset.parquet"))
 
 
