@@ -128,7 +128,7 @@ build/gcompris:
 	mkdir -p build && cd build && apt-get download -qq gcompris-qt-data && dpkg -x gcompris-qt-data_*.deb gcompris
 
 constraints: $(VENV)/.uv ## Pin the newest versions again into constraints.txt
-	$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean: ## Remove the virtual environment, caches and the demo
