@@ -7,6 +7,7 @@ EXTRAS := dev,bench,docs
 DATA ?= ../shared/data
 MINUTES ?= 60
 FUZZ ?= 10000
+REPEATS ?= 3
 # Each process starts one Ray and one server of each kind; a file of tests stays together, so that its fixtures are made once.
 PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 WEB := artylyze/exploring/web
@@ -71,7 +72,7 @@ test-all: $(VENV)/.dev $(VENV)/.cuml browser ## Run all tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
 faults: $(VENV)/.dev ## Break what can break around a run, and damage images and files (FUZZ=10000)
-	ARTYLYZE_FUZZ=$(FUZZ) ARTYLYZE_RAY_LIMITS=1 $(BIN)/python -m pytest tests/faults tests/jobs/test_lost_nodes.py
+	ARTYLYZE_FAULTS=all ARTYLYZE_FUZZ=$(FUZZ) ARTYLYZE_RAY_LIMITS=1 $(BIN)/python -m pytest tests/faults tests/jobs/test_lost_nodes.py
 
 docs: $(VENV)/.dev ## Build the documentation into build/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/docs
@@ -95,8 +96,8 @@ format: $(VENV)/.dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Measure against peers and limits (DATA=folder with real images)
-	$(BIN)/python benchmarks/tag.py --data $(DATA) --out benchmarks/results
+bench: $(VENV)/.dev ## Measure against peers and limits (DATA=folder with real images, REPEATS=3)
+	$(BIN)/python benchmarks/tag.py --data $(DATA) --out benchmarks/results --repeats $(REPEATS)
 	$(BIN)/python benchmarks/soak.py --minutes 5 --out benchmarks/results/soak.json
 
 # Any python with torch will do: where there is no virtual environment, that of the system.

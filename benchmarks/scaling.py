@@ -58,8 +58,11 @@ def measure(images: Sequence[Path], scratch: Path, *, quick: bool = False) -> Re
         quick: a few images and shards only.
     """
     cores = len(os.sched_getaffinity(0))
-    runs = [(workload, nodes, SHARDS[0]) for workload in LENGTHS for nodes in (NODES[:2] if quick else NODES)]
-    runs += [("cpu", cores, size) for size in (SHARDS[1:2] if quick else SHARDS[1:])]
+    if quick:
+        runs = [("cpu", 1, SHARDS[0]), ("waits", 1, SHARDS[0]), ("waits", 2, SHARDS[0])]
+    else:
+        runs = [(workload, nodes, SHARDS[0]) for workload in LENGTHS for nodes in NODES]
+        runs += [("cpu", cores, size) for size in SHARDS[1:]]
     figures, before = {}, busy()
     for workload, nodes, size in runs:
         few, many = (length * (min(nodes, cores) if workload == "cpu" else nodes) for length in LENGTHS[workload])
@@ -68,7 +71,7 @@ def measure(images: Sequence[Path], scratch: Path, *, quick: bool = False) -> Re
         job = {"workload": workload, "nodes": nodes, "shard_size": size, "lengths": lengths}
         figures[name] = _in_a_process(scratch, job | {"images": [str(image.absolute()) for image in images]})
     dispatched = _in_a_process(
-        scratch, {"workload": "dispatch", "shards": 500 if quick else DISPATCHED, "nodes": cores}
+        scratch, {"workload": "dispatch", "shards": 100 if quick else DISPATCHED, "nodes": cores}
     )
     figures[f"dispatch, {dispatched['shards']:,} shards"] = dispatched
     for figure in figures.values():
@@ -91,7 +94,7 @@ def checks(figures: Mapping[str, Mapping[str, Any]], cores: int) -> list[Check]:
     for workload in LENGTHS:
         mine = [one for one in figures.values() if one["workload"] == workload and one["shard_size"] == SHARDS[0]]
         few, many = min(mine, key=lambda one: one["nodes"]), max(mine, key=lambda one: one["nodes"])
-        if None in (few["steady_per_second"], many["steady_per_second"]):
+        if few is many or None in (few["steady_per_second"], many["steady_per_second"]):
             continue
         expected = predicted(few, many["nodes"], cores)
         what = f"{workload}: images/s at {many['nodes']} nodes / as predicted from 1 node"

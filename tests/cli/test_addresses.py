@@ -26,7 +26,7 @@ BACKBONE = "test_efficientnet"
 
 TAKES_ADDRESSES = {
     "scan": {"source", "output", "metadata"},
-    "tag": {"source", "output", "model", "metadata", "terms"},  # and `sample`, which others have as a number
+    "tag": {"source", "output", "model", "metadata", "terms", "calibrate_on"},
     "status": {"catalog"},
     "failures": {"catalog", "output"},
     "paths": {"catalog"},
