@@ -166,17 +166,20 @@ def cluster_status() -> Any:
 
 
 def describe_waits(status: Any) -> str | None:
-    """Say what tasks and actors the cluster has no room for, and what its autoscaler does; None if all have room."""
-    demands = [
-        (one.request.resources_bundle, one.count) for one in status.cluster_resource_state.pending_resource_requests
-    ]
+    """Say what tasks, actors and placement groups wait for, and what the autoscaler does; None if all have room."""
+    state = status.cluster_resource_state
+    demands: Counter[str] = Counter()
+    for demand in state.pending_resource_requests:
+        demands[_bundle(demand.request.resources_bundle)] += demand.count
+    for group in state.pending_gang_resource_requests:
+        demands.update(_bundle(request.resources_bundle) for request in group.requests)
     if not demands:
         return None
     scaler = status.autoscaling_state
     starting = Counter({f"{one.ray_node_type_name} (requested)": one.count for one in scaler.pending_instance_requests})
     starting.update(f"{one.ray_node_type_name} ({one.details.split(' ')[0]})" for one in scaler.pending_instances)
     nodes = ", ".join(f"{count} x {name}" for name, count in sorted(starting.items()))
-    wanted = ", ".join(f"{count} x {_bundle(each)}" for each, count in demands)
+    wanted = ", ".join(f"{count} x {bundle}" for bundle, count in demands.items())
     sentences = [
         f"Waiting for room on the Ray cluster for {wanted}.",
         f"Its autoscaler is starting {nodes}." if nodes else "Its autoscaler reports no node that is starting.",

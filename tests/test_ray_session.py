@@ -72,6 +72,16 @@ def test_without_an_autoscaler_no_node_is_starting() -> None:
     )
 
 
+def test_a_placement_group_waits_for_all_its_bundles() -> None:
+    found = status((1, {"CPU": 2.0}))
+    group = found.cluster_resource_state.pending_gang_resource_requests.add()
+    for _ in range(3):
+        group.requests.add().resources_bundle.update({"CPU": 2.0})
+    assert describe_waits(found) == (
+        "Waiting for room on the Ray cluster for 4 x {CPU: 2}. Its autoscaler reports no node that is starting."
+    )
+
+
 def test_nodes_that_start_and_that_could_not_start_are_named() -> None:
     found = status((128, {"CPU": 1.0}), (2, {"GPU": 1.0, "memory": 8e9}))
     scaler = found.autoscaling_state

@@ -188,7 +188,7 @@ def _fit(request: TrainRequest, job: Job, folder: Path, listener: Listener, core
     from ray.train.v2.torch.torch_trainer import TorchTrainer
     from ray.util.queue import Queue
 
-    from artylyze.ray_session import connect
+    from artylyze.ray_session import connect, reporting_waits
 
     listener.watcher.say(f"Ray's own logs: {connect(listener.watcher)}")
     device, threads = _room(request, cores)
@@ -212,7 +212,8 @@ def _fit(request: TrainRequest, job: Job, folder: Path, listener: Listener, core
     )
     try:
         # Ray prints the death of a worker on stdout, which belongs to the command's answer.
-        with relayed(channel, listener), _interruptible(), redirect_stdout(sys.stderr):
+        waits = reporting_waits(listener.watcher.say)
+        with relayed(channel, listener), _interruptible(), redirect_stdout(sys.stderr), waits:
             trainer.fit()
     except TrainingFailedError as error:
         raise ArtylyzeError(

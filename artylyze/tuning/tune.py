@@ -177,7 +177,7 @@ def _run(request: TuneRequest, folder: Path, plan: list[Trial], watcher: Watcher
     from ray import tune as ray_tune
     from ray.util.queue import Queue
 
-    from artylyze.ray_session import connect
+    from artylyze.ray_session import connect, reporting_waits
 
     done = sum(trials.read(trial.folder / trials.RESULT) is not None for trial in plan)
     if done:
@@ -199,7 +199,7 @@ def _run(request: TuneRequest, folder: Path, plan: list[Trial], watcher: Watcher
         _trial, request=request, channel=channel, cores=share.cores, alone=min(share.together, len(plan)) == 1
     )
     tuner = _tuner(ray_tune.with_resources(work, dict(share.resources)), request, folder, len(plan), share)
-    with relayed(channel, watcher), freeing_placement_groups():
+    with relayed(channel, watcher), freeing_placement_groups(), reporting_waits(watcher.say):
         grid = tuner.fit()
     errors = {int(result.config["number"]): result.error for result in grid if result.config}
     return {number: _last_line(error) for number, error in errors.items() if error is not None}
