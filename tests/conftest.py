@@ -118,6 +118,26 @@ def ray_cluster(home: Path, bundles: None) -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.fixture(autouse=True)
+def _no_cpu_stays_taken(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which actors hold CPUs of `ray_cluster`: the next that trains would wait for them for ever."""
+    yield
+    if "ray_cluster" not in request.fixturenames:
+        return
+    import ray
+    from ray._private.state import actors
+
+    def free() -> bool:
+        return bool(ray.available_resources().get("CPU", 0) == ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
+
+    until = time.monotonic() + 60
+    while not free() and time.monotonic() < until:
+        time.sleep(0.05)
+    if not free():
+        left = {actor["ActorClassName"] for actor in actors().values() if actor["State"] != "DEAD"}
+        pytest.fail(f"CPUs are still taken after this test; actors that live: {', '.join(sorted(left))}")
+
+
 @dataclass(frozen=True)
 class S3:
     """A server, and how to reach it: pass `environment` to what should use it."""

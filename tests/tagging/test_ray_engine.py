@@ -12,7 +12,7 @@ from artylyze import errors
 from artylyze.catalog.plan import Shard
 from artylyze.catalog.run import RunSpec
 from artylyze.errors import ArtylyzeError, ErrorCode, ImageError, StorageError
-from artylyze.ray_session import resources
+from artylyze.ray_session import end_actors, resources
 from artylyze.tagging.engine import Workers, describe_start
 from artylyze.tagging.job import run
 from artylyze.tagging.ray_engine import RayEngine, _ours, build, let_idle_nodes_go, stage
@@ -79,6 +79,7 @@ class Passing:
         return block
 
 
+@pytest.mark.slow
 def test_at_the_end_nothing_more_is_asked_of_the_autoscaler() -> None:
     dataset = stage(ray.data.range(8, override_num_blocks=8).materialize(), Passing, (1, 1), {"num_cpus": 1})
     batches = dataset.iter_batches(batch_size=None, prefetch_batches=0)
@@ -177,6 +178,9 @@ def test_an_error_of_an_actor_that_starts_is_passed_on_as_it_is() -> None:
 
 def test_an_error_of_a_stage_is_passed_on_as_it_is() -> None:
     dataset = stage(ray.data.from_items([{"n": 1}]), Raising, (1, 1), {"num_cpus": 1}, raised(ImageError), False)
-    with pytest.raises(ray.exceptions.RayError) as caught:
-        list(dataset.iter_batches())
+    try:
+        with pytest.raises(ray.exceptions.RayError) as caught:
+            list(dataset.iter_batches())
+    finally:
+        end_actors([Raising.__name__])
     check_passed_on(ImageError, _ours(caught.value))
