@@ -43,9 +43,10 @@ def examples() -> Iterator[tuple[str, doctest.DocTest]]:
 
 
 EXAMPLES = dict(examples())
+SLOW = "train", "tune"
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in EXAMPLES])
 def test_the_example_runs(name: str, museum: Path, bundles: None) -> None:
     there = museum / WRITTEN.get(name, "nothing")
     shutil.rmtree(there) if there.is_dir() else there.unlink(missing_ok=True)
@@ -56,6 +57,7 @@ def test_the_example_runs(name: str, museum: Path, bundles: None) -> None:
     assert not said, "".join(said)
 
 
+@pytest.mark.slow
 def test_the_notebook_of_the_documentation_runs(museum: Path, bundles: None) -> None:
     shutil.rmtree("catalog")
     shutil.rmtree("clusters")

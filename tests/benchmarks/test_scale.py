@@ -47,6 +47,7 @@ def test_a_table_goes_between_its_marks() -> None:
     assert "| plan of a run, its manifest copied | 20 | 10 | 300 |  | yes |" in found
 
 
+@pytest.mark.slow
 def test_commands_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--rows", "1350", "--only", "update,status"]
     folders = ["--out", str(tmp_path), "--scratch", str(tmp_path)]

@@ -175,6 +175,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_network_runs_from_a_file_and_one_without_weights_is_named_with_the_reason(ran: Path) -> None:
     found = json.loads((ran / study.RESULT).read_text())["tasks"]["genre"]
 

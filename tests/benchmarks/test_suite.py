@@ -60,6 +60,7 @@ def test_all_means_each_once_in_their_order(tmp_path: Path) -> None:
     assert SuiteRequest(("startup", "tag", "tag"), str(tmp_path)).chosen == ("tag", "startup")
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_its_benchmarks(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__", "results")
     shutil.copytree(ROOT / "artylyze", tmp_path / "site" / "artylyze", ignore=ignored)

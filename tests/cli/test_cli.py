@@ -267,6 +267,7 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path, model: Path, number: s
     assert json.loads(artylyze("status", out, "--json").stdout)["runs"][0]["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_the_whole_job_on_s3_gives_the_catalog_of_the_folder(
     tmp_path: Path, model: Path, shared: dict[str, str], s3: S3
 ) -> None:
@@ -338,6 +339,7 @@ def test_the_catalog_is_not_put_among_the_images(tmp_path: Path, monkeypatch: py
     refused(artylyze("tag", "s3://a/b", "-o", "S3A://a/b/"), 2, "is the collection itself")
 
 
+@pytest.mark.slow
 def test_killed_and_with_one_image_more_it_takes_over_what_was_committed(tmp_path: Path, model: Path) -> None:
     images, out = fill(tmp_path / "images", 400), tmp_path / "out"
     command = [ARTYLYZE, "tag", str(images), "-o", str(out), "--model", str(model), "--shard-size", "10", "--json"]
@@ -358,6 +360,7 @@ def test_killed_and_with_one_image_more_it_takes_over_what_was_committed(tmp_pat
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.slow
 def test_what_artylyze_wrote_among_the_images_is_not_tagged(
     tmp_path: Path, model: Path, shared: dict[str, str]
 ) -> None:
@@ -398,6 +401,7 @@ def test_tag_joins_a_workbook_and_an_update_sees_what_changed_in_it(
     assert (refused.returncode, "--metadata needs --id-column" in refused.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_retry_says_that_nothing_can_pass(tmp_path: Path, model: Path, shared: dict[str, str]) -> None:
     images, out = fill(tmp_path / "images", 30), tmp_path / "out"
     (images / "broken.jpg").write_bytes(b"\xff\xd8\xff rubbish")

@@ -105,6 +105,7 @@ def test_a_full_temporary_folder_is_not_taken_for_a_damaged_table(
     assert 0 < refused < 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
 def test_of_two_runs_at_once_one_makes_the_catalog(museum: Museum, proxy: Proxy, output: str, same: bool) -> None:
     def slow(request: Request) -> Answer:
@@ -176,7 +177,7 @@ except ArtylyzeError as error:
 
 @pytest.mark.slow
 def test_a_full_disk_that_ray_spills_to_is_said_and_the_run_resumed(tmp_path: Path) -> None:
-    images, catalog = fill(tmp_path / "images", 1500), str(tmp_path / "catalog")
+    images, catalog = fill(tmp_path / "images", 1000), str(tmp_path / "catalog")
     line = [sys.executable, "-c", SPILLS, str(images), catalog]
     with small_disk(tmp_path / "disk", 64) as disk:
         done = subprocess.run([*line, str(disk)], capture_output=True, text=True, timeout=900)

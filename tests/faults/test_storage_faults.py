@@ -97,6 +97,7 @@ def first_answer_is_lost(request: Request) -> Answer | None:
     return None if request.method == "PUT" and request.before == 0 else answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [first_is_reset, first_is_cut, first_answer_is_lost])
 def test_connections_that_break_cost_no_row(
     museum: Museum, proxy: Proxy, output: str, watcher: Quiet, calm: int, fault: Fault
@@ -241,6 +242,7 @@ def late(request: Request) -> Answer:
     return request.forward()
 
 
+@pytest.mark.slow
 def test_a_distant_store_is_asked_no_more_often(
     museum: Museum, proxy: Proxy, output: str, watcher: Quiet, calm: int
 ) -> None:

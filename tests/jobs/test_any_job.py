@@ -48,6 +48,7 @@ def test_jobs_scan_embed_train_and_evaluate(cluster: Cluster, tmp_path: Path) ->
     assert evaluation
 
 
+@pytest.mark.slow
 def test_a_mistake_fails_the_job_with_its_sentence(cluster: Cluster, tmp_path: Path) -> None:
     ended = cluster.submit("python", "-m", "artylyze", "curate", str(tmp_path / "none.csv"), "-o", "dataset.parquet")
     assert ended.returncode == 1

@@ -17,6 +17,7 @@ from tests.tagging.conftest import picture
 IMAGES = 100
 
 
+@pytest.mark.slow
 def test_a_submitted_benchmark_leaves_its_figures_in_the_bucket(cluster: Cluster, moto_server: S3) -> None:
     bucket, client = moto_server.bucket("job-bench"), moto_server.client()
     variables = [f"{name}={value}" for name, value in moto_server.environment.items()]
@@ -74,6 +75,7 @@ def test_images_of_a_bucket_are_tagged_and_clustered_and_absent_peers_are_named(
     assert f"`artylyze bench cluster` on {images}." in table
 
 
+@pytest.mark.slow
 def test_a_mistake_fails_the_job_with_one_sentence(cluster: Cluster) -> None:
     ended = cluster.submit("python", "jobs/benchmark.py", "speed", "-o", "out")
 

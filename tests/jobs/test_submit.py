@@ -38,6 +38,7 @@ def test_a_job_has_the_code_of_this_installation_and_its_log_is_printed(cluster:
     assert read_snapshot(str(catalog)).ok == 6
 
 
+@pytest.mark.slow
 def test_the_exit_code_is_that_of_the_job(cluster: Cluster, tmp_path: Path) -> None:
     missing = tmp_path / "nothing here"
     ended = submit(tmp_path, cluster.environment, "--address", cluster.url, "--", "tag", missing, "-o", tmp_path / "c")

@@ -60,6 +60,7 @@ def test_a_submitted_job_writes_the_whole_catalog_and_tells_its_progress(cluster
     assert len(set(read_catalog(catalog, ["image_id"]).column("image_id").to_pylist())) == IMAGES
 
 
+@pytest.mark.slow
 def test_a_mistake_fails_the_job_with_one_sentence(cluster: Cluster, folder: Path) -> None:
     missing = folder / "nothing here"
     ended = cluster.submit("python", "jobs/tag.py", str(missing), "-o", str(folder / "none"))
@@ -70,6 +71,7 @@ def test_a_mistake_fails_the_job_with_one_sentence(cluster: Cluster, folder: Pat
     assert "Traceback" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_nobody_submits_without_the_token(cluster: Cluster) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{cluster.url}/api/jobs/", timeout=30)  # noqa: S310 - loopback

@@ -32,6 +32,7 @@ def test_a_submitted_sweep_leaves_its_table_and_its_best_bundle(cluster: Cluster
     assert "Traceback" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_mistake_fails_the_job_with_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
     ended = cluster.submit("python", "jobs/tune.py", str(tmp_path / "none.parquet"), "-o", str(tmp_path), "--lr", "0")
     assert ended.returncode == 1

@@ -44,6 +44,7 @@ def test_only_an_embedding_that_is_a_part_of_the_features_is_cut_out(
     assert embedding.shape == ["n", small_bundle.embedding_dim]
 
 
+@pytest.mark.slow
 def test_the_offline_graph_computes_what_timm_computes(offline_bundle: Bundle) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
 

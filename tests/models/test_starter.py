@@ -98,6 +98,7 @@ def test_heads_are_stored_in_half_the_bytes(saved: Path, trained: Bundle) -> Non
     }
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_what_is_loaded(trained: Bundle, loaded: Bundle) -> None:
     kept = ("backbone", "preprocessing", "taps", "embedding_dim", "feature_dim", "tasks", "training_data", "metrics")
 

@@ -27,6 +27,7 @@ def test_a_tower_has_its_own_size_and_normalisation(name: str) -> None:
     assert backbone.dim == backbone.feature_dim == timm.create_model(name, num_classes=0).num_features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TOWERS if "small" in name])
 def test_a_tower_is_the_same_in_both_runtimes(name: str) -> None:
     size = TOWERS[name][2]

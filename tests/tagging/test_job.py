@@ -41,7 +41,7 @@ def parts(catalog: str) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in Path(catalog).glob("runs/*/parts/*.parquet")}
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> str:
     """Both must keep every promise."""
     if request.param == "ray":

@@ -23,7 +23,7 @@ KINDS = {
 
 
 @pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("separate", [False, True])
 def test_a_run_says_where_the_time_of_its_workers_went(
     tmp_path: Path, model: Path, watcher: Quiet, engine: str, separate: bool
