@@ -50,11 +50,6 @@ def turned(picture: npt.NDArray[np.uint8], transform: int) -> npt.NDArray[np.uin
     return np.ascontiguousarray(np.rot90(mirrored, transform % 4))
 
 
-def inverse(transform: int) -> int:
-    """The transform that undoes another; mirroring and turning undoes itself."""
-    return transform if transform >= 4 else -transform % 4
-
-
 def perceptual_hash(picture: Floats) -> npt.NDArray[np.bool_]:
     """Return the hash of a picture, float32 (32, 32): bool (64,)."""
     signs: npt.NDArray[np.bool_] = _signs(_frequencies(picture[None]))[0]
