@@ -45,6 +45,16 @@ def test_only_what_dead_actors_reserved_is_given_back(ray_cluster: None) -> None
     remove_placement_group(kept)
 
 
+def test_what_an_actor_reserved_that_dies_at_the_end_is_given_back(ray_cluster: None) -> None:
+    make: Any = ray.remote(num_cpus=0)(Owner)
+    with freeing_placement_groups():
+        dying = make.remote()
+        group = ray.get(dying.reserve.remote())
+        wait_for(group, "CREATED")
+        ray.kill(dying)
+    assert state(group) == "REMOVED"
+
+
 class Unmarked:
     """Ray's table without its mark on groups of dead actors, which a race in Ray leaves out and no test can force."""
 
