@@ -237,7 +237,7 @@ def histories(title: str, runs: Sequence[History]) -> bytes:
 
 def _epochs(axes: Axes, what: str, epochs: int) -> None:
     """Label the axes of curves, from 0 up; of one epoch there is one place."""
-    top = 1.02 if what.endswith("accuracy") else 1.08 * axes.dataLim.ymax if axes.lines else 1.0
+    top = 1.02 if what.endswith("accuracy") else (1.08 * axes.dataLim.ymax if axes.lines else 0.0) or 1.0
     axes.set(xlabel="epoch", ylabel=what, ylim=(0, top))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if epochs == 1:
