@@ -22,8 +22,9 @@ LAST = 30.0
 def freeing_placement_groups() -> Iterator[None]:
     """Remove placement groups whose owners are dead, again and again, while the body runs.
 
-    After the body it waits, LAST seconds at the most, for the owners of those that were made meanwhile: the trial that
-    was stopped last may be dying still, and what it reserved would be missed for as long as the driver lives.
+    After a body that ended well it waits, LAST seconds at the most, for the owners of those that were made meanwhile:
+    the trial that was stopped last may be dying still, and what it reserved would be missed for as long as the driver
+    lives.
     """
     ended, before = threading.Event(), _reserved().keys()
 
@@ -38,10 +39,10 @@ def freeing_placement_groups() -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        until = time.monotonic() + LAST
-        while _reserved().keys() - before and time.monotonic() < until:
-            free()
-            time.sleep(EVERY / 10)
+    until = time.monotonic() + LAST
+    while _reserved().keys() - before and time.monotonic() < until:
+        free()
+        time.sleep(EVERY / 10)
 
 
 def free() -> int:

@@ -12,6 +12,7 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[a
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from artylyze.tuning import placement
 from artylyze.tuning.placement import free, freeing_placement_groups
 
 
@@ -53,6 +54,24 @@ def test_what_an_actor_reserved_that_dies_at_the_end_is_given_back(ray_cluster: 
         wait_for(group, "CREATED")
         ray.kill(dying)
     assert state(group) == "REMOVED"
+
+
+def test_an_interruption_waits_for_no_trial(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their actors live, and end with the driver: waiting would only keep the user."""
+    monkeypatch.setattr(placement, "LAST", float("inf"))
+    make: Any = ray.remote(num_cpus=0)(Owner)
+    living, groups = make.remote(), []
+
+    def interrupted() -> None:
+        with freeing_placement_groups():
+            groups.append(ray.get(living.reserve.remote()))
+            wait_for(groups[0], "CREATED")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert state(groups[0]) == "CREATED"
+    remove_placement_group(groups[0])
 
 
 class Unmarked:
