@@ -16,7 +16,7 @@ from benchmarks.measure import ARTYLYZE
 if TYPE_CHECKING:
     from PIL import Image
 
-HEAVY = ("ray", "torch", "timm", "torchvision", "onnxruntime", "pyarrow", "numpy")
+HEAVY = ("ray", "torch", "timm", "torchvision", "openvino", "pyarrow", "numpy")
 
 
 def full_decode(path: Path, size: int, *, managed: bool) -> Image.Image:
@@ -40,7 +40,7 @@ def full_decode(path: Path, size: int, *, managed: bool) -> Image.Image:
 def cosines(data: Path) -> dict[str, tuple[float, float]]:
     """Cosines of each master's embeddings: as artylyze makes them, and after full decode with torch.
 
-    Ours: scaled decode and OnnxRuntime. Theirs: `full_decode`, with the profile applied and without,
+    Ours: scaled decode and CpuRuntime. Theirs: `full_decode`, with the profile applied and without,
     and the timm module that the weights were loaded into.
     """
     import numpy as np
@@ -49,12 +49,12 @@ def cosines(data: Path) -> dict[str, tuple[float, float]]:
     from artylyze.images import decode
     from artylyze.models.backbones import OFFLINE_BACKBONE, load_backbone
     from artylyze.models.resolve import resolve_model
-    from artylyze.models.runtimes import OnnxRuntime
+    from artylyze.models.runtimes import CpuRuntime
 
     bundle, reference = resolve_model(f"timm:{OFFLINE_BACKBONE}"), load_backbone(OFFLINE_BACKBONE)
     size = bundle.preprocessing.size
     mean, std = (np.array(value, np.float32) for value in (reference.preprocessing.mean, reference.preprocessing.std))
-    runtime = OnnxRuntime(bundle)
+    runtime = CpuRuntime(bundle)
     found = {}
     with torch.inference_mode():
         for path in masters(data, keys=1):

@@ -13,6 +13,9 @@ from typing import Any
 
 from benchmarks.peers import Job, paths_of, read_job
 
+TAKEN = 4
+"""Files that a process takes at a time."""
+
 
 def work(job: Job, number: int, paths: list[str], following: Any) -> None:
     import numpy as np
@@ -21,7 +24,7 @@ def work(job: Job, number: int, paths: list[str], following: Any) -> None:
 
     from artylyze.images import decode
     from artylyze.models.folder import load
-    from artylyze.models.runtimes import CPU_BATCH, load_runtime
+    from artylyze.models.runtimes import load_runtime
 
     bundle = load(job.bundle)
     size = bundle.preprocessing.size
@@ -30,8 +33,8 @@ def work(job: Job, number: int, paths: list[str], following: Any) -> None:
     embeddings: list[Any] = []
     while True:
         with following.get_lock():
-            first, following.value = following.value, following.value + CPU_BATCH
-        taken = paths[first : first + CPU_BATCH]
+            first, following.value = following.value, following.value + TAKEN
+        taken = paths[first : first + TAKEN]
         if not taken:
             break
         pixels = np.stack([decode(Path(path).read_bytes(), size).pixels for path in taken])

@@ -40,7 +40,7 @@ import psutil  # type: ignore[import-untyped]
 _SET_SUBREAPER, _GET_SUBREAPER = 36, 37  # of prctl(2)
 LEAST_STRETCH = 1.25
 """What the longer run must take, times the shorter one, lest the jitter of start-up drowns the rate."""
-_PACKAGES = ("artylyze", "daft", "numpy", "onnxruntime", "pillow", "pyarrow", "ray", "timm", "torch", "torchvision")
+_PACKAGES = ("artylyze", "daft", "numpy", "openvino", "pillow", "pyarrow", "ray", "timm", "torch", "torchvision")
 _ENTRY = shutil.which("artylyze", path=str(Path(sys.executable).parent))
 ARTYLYZE = [_ENTRY] if _ENTRY else [sys.executable, "-c", "from artylyze.cli.app import main; main()"]
 """The command line; in a Ray job the package may be there without being installed."""

@@ -27,7 +27,7 @@ from artylyze.images import decode
 from artylyze.models.backbones import OFFLINE_BACKBONE, load_backbone
 from artylyze.models.build import features_bundle
 from artylyze.models.outside import Outside
-from artylyze.models.runtimes import OnnxRuntime
+from artylyze.models.runtimes import CpuRuntime
 from artylyze.training.outside import fit_outside
 from artylyze.training.starter import SIZE, TAPS, TASKS
 from benchmarks.measure import machine, versions
@@ -56,7 +56,7 @@ def main() -> None:
     groups = examples.groups[rows[features.rows]]
     paintings = held_out(features.matrix, groups)
     outside = fitted(features.matrix, groups)
-    runtime = OnnxRuntime(bundle, threads=1)
+    runtime = CpuRuntime(bundle, threads=1)
     others = {name: outside.distance(run(runtime, pictures)) for name, pictures in other_images()}
     left_out = {
         task: leave_out(features.matrix, groups, examples.labels[task][rows[features.rows]], terms)
@@ -120,7 +120,7 @@ def share(distances: Features) -> float:
     return round(float(np.mean(distances > 1)), 3)
 
 
-def run(runtime: OnnxRuntime, pictures: list[NDArray[np.uint8]]) -> Features:
+def run(runtime: CpuRuntime, pictures: list[NDArray[np.uint8]]) -> Features:
     batches = (pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH))
     return np.concatenate([runtime.run(np.stack(batch)).embedding for batch in batches])
 

@@ -25,7 +25,7 @@ from artylyze.workers.supervision import cores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
+    from artylyze.models.runtimes import CpuRuntime, TorchRuntime
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]"
 """An image: its path or address, the bytes of its file, or its pixels, as Pillow's image or uint8 (h, w[, 3])."""
@@ -169,7 +169,7 @@ class Model:
         return np.concatenate(parts) if parts else np.empty((0, self.embedding_dim), np.float32)
 
     @cached_property
-    def _runtime(self) -> OnnxRuntime | TorchRuntime:
+    def _runtime(self) -> CpuRuntime | TorchRuntime:
         return load_runtime(self._bundle, self._device, threads=cores())
 
     def _run(self, images: Iterable[Picture], progress: bool | Watcher) -> Iterator[tuple[Sequence[Decoded], Outputs]]:

@@ -21,7 +21,7 @@ from artylyze.cache import cache_folder, free_space, hold
 from artylyze.errors import ErrorCode, ImageError, InputError
 from artylyze.extraction.pixels import PROBED, READ_TOGETHER, readable
 from artylyze.models.bundle import GRAPH_VERSION
-from artylyze.models.runtimes import GPU_BATCH, OnnxRuntime, TorchRuntime, resolve_device
+from artylyze.models.runtimes import GPU_BATCH, CpuRuntime, TorchRuntime, resolve_device
 from artylyze.workers.fetching import Source
 from artylyze.workers.reading import Reader
 from artylyze.workers.supervision import cores
@@ -154,8 +154,7 @@ class _Model:
     def __init__(self, bundle: Bundle, device: Device, augment: bool) -> None:
         self._augment, self._mean = augment, bundle.preprocessing.mean
         if device == "cpu":
-            # Measured on two cores: a thread for each image batch beats two threads within one.
-            self._runtime: OnnxRuntime | TorchRuntime = OnnxRuntime(bundle)
+            self._runtime: CpuRuntime | TorchRuntime = CpuRuntime(bundle, cores())
             self.threads, self.batch = cores(), READ_TOGETHER
         else:
             self._runtime = TorchRuntime(bundle, device, "float32")

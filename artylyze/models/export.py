@@ -1,4 +1,4 @@
-"""Exports a network to ONNX, for ONNX Runtime on CPUs."""
+"""Exports a network to ONNX, for OpenVINO on CPUs."""
 
 from __future__ import annotations
 

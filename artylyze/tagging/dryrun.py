@@ -17,7 +17,7 @@ from rich.filesize import decimal
 from artylyze.collection.manifest import Manifest, open_rows, read_rows
 from artylyze.errors import ImageError
 from artylyze.models.bundle import Bundle
-from artylyze.models.runtimes import CPU_BATCH, GPU_BATCH, resolve_device, resolve_precision
+from artylyze.models.runtimes import GPU_BATCH, resolve_device, resolve_precision
 from artylyze.progress import Watcher
 from artylyze.storage import fetch, is_url
 from artylyze.tagging.engine import choose_engine
@@ -32,6 +32,9 @@ from artylyze.workers.supervision import cores
 
 PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""
+
+TIMED = 4
+"""Images that a CPU tags at a time, to time it."""
 
 LIST_PAGE = 1000
 """Keys in a page of an S3 listing."""
@@ -149,9 +152,9 @@ def _measure(bundle: Bundle, device: str, wanted: Sequence[Source], *, thumbnail
         for _ in reader.read(wanted[:1], [None], 1):
             pass  # the child process has started
         began = perf_counter()
-        batches = list(reader.read(wanted, outcomes, CPU_BATCH))
+        batches = list(reader.read(wanted, outcomes, TIMED))
         reading = (perf_counter() - began) / max(1, len(wanted))
-    batch = CPU_BATCH if device == "cpu" else GPU_BATCH
+    batch = TIMED if device == "cpu" else GPU_BATCH
     side = bundle.preprocessing.size
     pixels = np.resize(batches[0].pixels if batches else np.uint8(127), (batch, side, side, 3))
     tagger = Tagger(bundle, device, resolve_precision("auto", "cuda" if device == "cuda" else "cpu"))

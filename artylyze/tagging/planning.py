@@ -340,7 +340,7 @@ def _text_encoder(bundle: Bundle) -> dict[str, Any]:
 def _spec(
     request: TagRequest, bundle: Bundle, manifest: Manifest, shards: Sequence[Shard], run_id: str, parent: str | None
 ) -> RunSpec:
-    packages = ("ray", "torch", "timm", "onnxruntime", "pillow", "pyarrow")
+    packages = ("ray", "torch", "timm", "openvino", "pillow", "pyarrow")
     return RunSpec(
         run_id=run_id,
         operation=request.operation,

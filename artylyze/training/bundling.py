@@ -13,7 +13,7 @@ import numpy as np
 from artylyze.errors import ArtylyzeError, InputError
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.folder import save
-from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
+from artylyze.models.runtimes import CpuRuntime, TorchRuntime
 from artylyze.models.scores import probabilities, thresholds
 from artylyze.training.calibration import FLAG_ALL, fit_temperature, review_threshold
 from artylyze.training.metrics import ClassMetrics, TaskMetrics, scores_of, unflagged
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CURVES, AUGMENTATION = "curves.png", "augmentation.png"
 
 TOLERANCE = 1e-4
-"""How far ONNX Runtime and torch may differ, as a share of the largest value (or of 1, where all are smaller)."""
+"""How far OpenVINO and torch may differ, as a share of the largest value (or of 1, where all are smaller)."""
 
 
 def calibrated(name: str, terms: Sequence[str], held_out: Scored, precision: float) -> Task:
@@ -95,7 +95,7 @@ def check_equal(bundle: Bundle, pixels: NDArray[np.uint8]) -> float:
 
     Raises ArtylyzeError where that is more than `TOLERANCE`.
     """
-    onnx, torch = OnnxRuntime(bundle).run(pixels), TorchRuntime(bundle, "cpu", "float32").run(pixels)
+    onnx, torch = CpuRuntime(bundle).run(pixels), TorchRuntime(bundle, "cpu", "float32").run(pixels)
     pairs = [(onnx.embedding, torch.embedding), *((onnx.logits[name], torch.logits[name]) for name in torch.logits)]
     pairs += [(onnx.outside, torch.outside)] if onnx.outside is not None and torch.outside is not None else []
     gap = max(float(np.abs(exported - trained).max() / max(1.0, np.abs(trained).max())) for exported, trained in pairs)
@@ -103,7 +103,7 @@ def check_equal(bundle: Bundle, pixels: NDArray[np.uint8]) -> float:
         raise ArtylyzeError(
             f"The exported model differs from the trained one by {gap:.2g} (allowed: {TOLERANCE:g}), so no bundle was "
             f"written: train with another backbone than {bundle.backbone}, or report this with the versions of torch "
-            "and onnxruntime."
+            "and openvino."
         )
     return gap
 

@@ -1,4 +1,4 @@
-"""The child of a worker: decodes images in batches, and tags them if it was given a model.
+"""The child of a worker: decodes images, and tags them if it was given a model.
 
 Run as `python -m artylyze.workers.child`; `artylyze.workers.process` is the parent's half. Without a model it imports
 `images` and no runtime.
@@ -23,8 +23,8 @@ from artylyze.workers.supervision import accept, ready, send, watch
 GRACE = 5.0
 """Seconds past the deadline after which a child ends itself: its parent is gone, or waits for a whole batch."""
 
-Finish = Callable[[list[Decoded]], memoryview]
-"""Makes the rows of a few decoded images."""
+Finish = Callable[[Decoded], memoryview]
+"""Makes the row of a decoded image."""
 
 
 def main(arguments: list[str]) -> None:
@@ -37,35 +37,31 @@ def main(arguments: list[str]) -> None:
     descriptor, size, max_pixels, deadline = *map(int, arguments[:3]), float(arguments[3])
     colors, thumbnails = (bool(int(argument)) for argument in arguments[4:])
     link, payload = accept(descriptor)
-    together, finish = _model(payload, deadline) if payload else (1, _pixels)
+    finish = _model(payload, deadline) if payload else _pixels
     del payload
     with link, link.makefile("rb") as requests:
         ready(link)
-        while count := requests.read(LENGTH.size):
+        while request := requests.read(LENGTH.size):
+            (count,) = LENGTH.unpack(request)
             headers: list[bytes] = []
             rows: list[memoryview] = []
-            waiting: list[Decoded] = []
             began, on_model = perf_counter(), 0.0
-            for _ in range(*LENGTH.unpack(count)):
+            for _ in range(count):
                 length, page = IMAGE.unpack(requests.read(IMAGE.size))
                 decoded = _decode(requests.read(length), page or None, size, max_pixels, deadline)
                 headers.append(_header(decoded, colors=colors, thumbnails=thumbnails))
+                if count == 1:
+                    send(link, _packed(headers))  # before the model's turn: the parent sees whose death it would be
                 if not isinstance(decoded, ImageError):
-                    waiting.append(decoded)
-                if len(waiting) == together:
                     before = perf_counter()
-                    rows.append(finish(waiting))
+                    rows.append(finish(decoded))
                     on_model += perf_counter() - before
-                    waiting = []
-            answer: list[bytes | memoryview] = [LENGTH.pack(sum(map(len, headers))), *headers]
-            if waiting:
-                if len(headers) == 1:
-                    send(link, answer)  # before the model's turn: the parent sees whose death it would be
-                    answer = []
-                before = perf_counter()
-                rows.append(finish(waiting))
-                on_model += perf_counter() - before
+            answer = [] if count == 1 else _packed(headers)
             send(link, [*answer, *rows, TIMES.pack(perf_counter() - began - on_model, on_model)])
+
+
+def _packed(headers: list[bytes]) -> list[bytes | memoryview]:
+    return [LENGTH.pack(sum(map(len, headers))), *headers]
 
 
 def _decode(data: bytes, page: int | None, size: int, max_pixels: int, deadline: float) -> Decoded | ImageError:
@@ -89,29 +85,24 @@ def _header(decoded: Decoded | ImageError, *, colors: bool, thumbnails: bool) ->
     )
 
 
-def _pixels(images: list[Decoded]) -> memoryview:
-    (image,) = images
+def _pixels(image: Decoded) -> memoryview:
     return image.pixels.data.cast("B") if image.pixels.size else memoryview(b"")
 
 
-def _model(payload: bytes, deadline: float) -> tuple[int, Finish]:
-    """How many images are tagged together, and what tags them: float32 rows of the embedding, all logits, `outside`."""
-    from artylyze.models.runtimes import CPU_BATCH, OnnxRuntime
+def _model(payload: bytes, deadline: float) -> Finish:
+    """Return what tags an image: float32, its embedding, all logits and `outside`."""
+    from artylyze.models.runtimes import CpuRuntime
 
-    bundle = pickle.loads(payload)  # noqa: S301 - from the parent alone
-    runtime, size = OnnxRuntime(bundle), bundle.preprocessing.size
-    pixels = np.empty((CPU_BATCH, size, size, 3), np.uint8)
+    runtime = CpuRuntime(pickle.loads(payload))  # noqa: S301 - from the parent alone
 
-    def tagged(images: list[Decoded]) -> memoryview:
-        for slot, image in zip(pixels, images, strict=False):
-            slot[:] = image.pixels
+    def tag(image: Decoded) -> memoryview:
         watch(deadline + GRACE)
-        outputs = runtime.run(pixels[: len(images)])
+        outputs = runtime.run(image.pixels[None])
         watch(0)
         outside = [] if outputs.outside is None else [outputs.outside[:, None]]
         return np.concatenate([outputs.embedding, *outputs.logits.values(), *outside], axis=1).data.cast("B")
 
-    return CPU_BATCH, tagged
+    return tag
 
 
 if __name__ == "__main__":

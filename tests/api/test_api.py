@@ -21,7 +21,7 @@ from docs import from_code
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs" / "examples" / "museum.py"
-HEAVY = ("torch", "ray", "pyarrow", "duckdb", "PIL", "numpy", "rich", "onnxruntime", "artylyze.api")
+HEAVY = ("torch", "ray", "pyarrow", "duckdb", "PIL", "numpy", "rich", "openvino", "artylyze.api")
 PUBLIC = [name for name in artylyze.__all__ if not name.startswith("__")]
 
 WRITTEN = {

@@ -13,7 +13,7 @@ from artylyze.models.build import features_bundle
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load
 from artylyze.models.network import build_backbone
-from artylyze.models.runtimes import OnnxRuntime
+from artylyze.models.runtimes import CpuRuntime
 from tests.small import collection, paint
 
 COUNT, BROKEN = 24, 10
@@ -50,7 +50,7 @@ def test_the_features_are_those_of_the_images_in_their_order(
 ) -> None:
     assert features.matrix.shape == (COUNT - 1, bundle.embedding_dim)
     assert features.matrix.dtype == np.float32
-    runtime, size = OnnxRuntime(bundle), bundle.preprocessing.size
+    runtime, size = CpuRuntime(bundle), bundle.preprocessing.size
     for place in (0, 12, COUNT - 2):
         uri = table.column("uri")[int(features.rows[place])].as_py()
         picture = Image.open(uri).resize((size, size), Image.Resampling.BICUBIC)
@@ -62,7 +62,7 @@ def test_the_features_are_those_of_the_images_in_their_order(
 def test_varied_features_are_those_of_the_varied_image(bundle: Bundle, table: pa.Table, features: Features) -> None:
     size = bundle.preprocessing.size
     picture = Image.open(table.column("uri")[3].as_py()).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    expected = OnnxRuntime(bundle).run(vary(np.asarray(picture)[None], bundle.preprocessing.mean)).embedding[0]
+    expected = CpuRuntime(bundle).run(vary(np.asarray(picture)[None], bundle.preprocessing.mean)).embedding[0]
     assert features.varied is not None
     assert np.corrcoef(features.varied[3], expected)[0, 1] > 0.97  # the angle follows the pixels, which differ a little
     assert not np.allclose(features.matrix[3], features.varied[3], atol=1e-3)

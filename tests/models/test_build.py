@@ -11,7 +11,7 @@ from artylyze.models.build import assemble, build_bundle, features_bundle
 from artylyze.models.bundle import Bundle, Task
 from artylyze.models.folder import load, save
 from artylyze.models.network import build_backbone
-from artylyze.models.runtimes import OnnxRuntime
+from artylyze.models.runtimes import CpuRuntime
 from artylyze.models.scores import score
 from tests.models.conftest import random_heads
 
@@ -36,13 +36,13 @@ def test_a_head_trained_on_embeddings_tags_the_same_inside_the_bundle(small_back
     random = np.random.default_rng(0)
     level = np.repeat([40, 128, 215], 8)
     pixels = (level[:, None, None, None] + random.integers(-30, 30, (24, 64, 64, 3))).astype(np.uint8)
-    embedding = OnnxRuntime(build_bundle(small_backbone)).run(pixels).embedding
+    embedding = CpuRuntime(build_bundle(small_backbone)).run(pixels).embedding
     trained = LogisticRegression(C=1e6, max_iter=2000).fit(embedding, level)
     task = Task("tone", ("dark", "middle", "bright"))
 
     bundle = build_bundle(small_backbone, [task], {"tone": (trained.coef_, trained.intercept_)})
 
-    tagged = score(OnnxRuntime(bundle).run(pixels).logits["tone"], task, k=1)
+    tagged = score(CpuRuntime(bundle).run(pixels).logits["tone"], task, k=1)
     assert tagged.terms[:, 0].tolist() == [task.terms[i] for i in np.searchsorted([40, 128, 215], level)]
 
 
@@ -65,7 +65,7 @@ def test_a_head_of_another_width_is_refused(small_backbone: Backbone) -> None:
 def test_the_embedding_of_a_tapped_bundle_is_what_the_backbone_pools(
     tapped_bundle: Bundle, small_bundle: Bundle, images: Pixels
 ) -> None:
-    tapped, small = OnnxRuntime(tapped_bundle).run(images), OnnxRuntime(small_bundle).run(images)
+    tapped, small = CpuRuntime(tapped_bundle).run(images), CpuRuntime(small_bundle).run(images)
 
     np.testing.assert_allclose(tapped.embedding, small.embedding, atol=1e-4, rtol=1e-4)
 
@@ -73,10 +73,10 @@ def test_the_embedding_of_a_tapped_bundle_is_what_the_backbone_pools(
 def test_heads_act_on_all_features(
     tapped_backbone: Backbone, tapped_bundle: Bundle, all_features: Bundle, images: Pixels
 ) -> None:
-    everything = OnnxRuntime(all_features).run(images).embedding
+    everything = CpuRuntime(all_features).run(images).embedding
     weight, bias = random_heads(tapped_backbone)["type"]
 
-    logits = OnnxRuntime(tapped_bundle).run(images).logits["type"]
+    logits = CpuRuntime(tapped_bundle).run(images).logits["type"]
 
     np.testing.assert_allclose(logits, everything @ weight.T + bias, atol=1e-3, rtol=1e-4)
 
@@ -84,7 +84,7 @@ def test_heads_act_on_all_features(
 def test_a_features_bundle_gives_every_feature_and_no_answer(
     tapped_backbone: Backbone, all_features: Bundle, images: Pixels
 ) -> None:
-    outputs = OnnxRuntime(all_features).run(images)
+    outputs = CpuRuntime(all_features).run(images)
 
     assert (all_features.embedding_dim, all_features.feature_dim) == (tapped_backbone.feature_dim,) * 2
     assert (outputs.embedding.shape, outputs.logits) == ((len(images), tapped_backbone.feature_dim), {})

@@ -17,7 +17,7 @@ from artylyze.errors import InputError, UsageError
 from artylyze.models.folder import load, save
 from artylyze.models.open_clip import resolve_reference, text_encoder
 from artylyze.models.resolve import resolve_model
-from artylyze.models.runtimes import OnnxRuntime
+from artylyze.models.runtimes import CpuRuntime
 from artylyze.searching.search import Searcher, SearchRequest
 from artylyze.tagging.job import run
 from artylyze.tagging.request import TagRequest
@@ -40,7 +40,7 @@ def test_the_bundle_is_the_vision_tower(folder: Path, tmp_path: Path) -> None:
     normalised = (pixels / 255 - MEAN) / STD
     with torch.inference_mode():
         expected = clip.encode_image(torch.tensor(normalised.transpose(0, 3, 1, 2), dtype=torch.float32)).numpy()
-    np.testing.assert_allclose(OnnxRuntime(bundle).run(pixels).embedding, expected, atol=1e-4)
+    np.testing.assert_allclose(CpuRuntime(bundle).run(pixels).embedding, expected, atol=1e-4)
     save(tmp_path / "bundle", bundle)
     assert load(tmp_path / "bundle") == bundle
 

@@ -20,7 +20,7 @@ from artylyze.models.build import build_bundle
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load, save
 from artylyze.models.outside import Outside
-from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
+from artylyze.models.runtimes import CpuRuntime, TorchRuntime
 from artylyze.models.scores import NONE, score
 from artylyze.tagging import job
 from artylyze.tagging.request import TagRequest
@@ -49,7 +49,7 @@ def bundle(tapped_backbone: Backbone, outside: Outside) -> Bundle:
 def features(backbone: Backbone) -> NDArray[np.float32]:
     from artylyze.models.build import features_bundle
 
-    return OnnxRuntime(features_bundle(backbone)).run(PIXELS).embedding
+    return CpuRuntime(features_bundle(backbone)).run(PIXELS).embedding
 
 
 def test_every_runtime_gives_the_distance(
@@ -57,12 +57,12 @@ def test_every_runtime_gives_the_distance(
 ) -> None:
     expected = outside.distance(features(tapped_backbone))
     assert 0 < (expected > 1).sum() < len(PIXELS)
-    onnx, torch = OnnxRuntime(bundle).run(PIXELS), TorchRuntime(bundle, "cpu", "float32").run(PIXELS)
+    onnx, torch = CpuRuntime(bundle).run(PIXELS), TorchRuntime(bundle, "cpu", "float32").run(PIXELS)
     assert onnx.outside is not None
     assert torch.outside is not None
     np.testing.assert_allclose(onnx.outside, expected, rtol=1e-3)
     np.testing.assert_allclose(torch.outside, expected, rtol=1e-3)
-    without = OnnxRuntime(tapped_bundle).run(PIXELS)
+    without = CpuRuntime(tapped_bundle).run(PIXELS)
     assert without.outside is None
     for task in TASKS:
         np.testing.assert_allclose(onnx.logits[task.name], without.logits[task.name], atol=1e-4)
@@ -87,7 +87,7 @@ def test_tensors_that_do_not_fit_are_refused(tapped_backbone: Backbone, bundle: 
 
 
 def test_outside_there_is_no_answer_but_none_of_these(bundle: Bundle) -> None:
-    outputs = OnnxRuntime(bundle).run(PIXELS)
+    outputs = CpuRuntime(bundle).run(PIXELS)
     assert outputs.outside is not None
     task = bundle.tasks[0]
     logits = outputs.logits[task.name]

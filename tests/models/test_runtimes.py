@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +17,7 @@ from artylyze.models import runtimes
 from artylyze.models.build import features_bundle
 from artylyze.models.bundle import Bundle
 from artylyze.models.runtimes import (
-    OnnxRuntime,
+    CpuRuntime,
     Outputs,
     TorchRuntime,
     load_runtime,
@@ -41,7 +46,7 @@ def test_both_runtimes_agree(small_bundle: Bundle) -> None:
     pixels = images(5)
 
     assert_close(
-        OnnxRuntime(small_bundle).run(pixels), TorchRuntime(small_bundle, "cpu", "float32").run(pixels), atol=1e-4
+        CpuRuntime(small_bundle).run(pixels), TorchRuntime(small_bundle, "cpu", "float32").run(pixels), atol=1e-4
     )
 
 
@@ -49,20 +54,49 @@ def test_both_runtimes_agree_on_the_offline_model(offline_bundle: Bundle) -> Non
     pixels = images(2, 224)
 
     assert_close(
-        OnnxRuntime(offline_bundle).run(pixels), TorchRuntime(offline_bundle, "cpu", "float32").run(pixels), atol=1e-4
+        CpuRuntime(offline_bundle).run(pixels), TorchRuntime(offline_bundle, "cpu", "float32").run(pixels), atol=1e-4
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
-def test_batches_do_not_show_in_the_outputs(small_bundle: Bundle, count: int) -> None:
-    pixels = images(count)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neighbours_and_threads_do_not_show_in_the_outputs(small_bundle: Bundle, threads: int) -> None:
+    pixels, alone = images(7), CpuRuntime(small_bundle)
 
-    assert_close(OnnxRuntime(small_bundle, batch=3).run(pixels), OnnxRuntime(small_bundle).run(pixels), atol=1e-5)
+    together = CpuRuntime(small_bundle, threads).run(pixels)
+
+    for row, image in enumerate(pixels):
+        outputs = alone.run(image[None])
+        assert np.array_equal(together.embedding[row], outputs.embedding[0])
+        assert all(np.array_equal(together.logits[task][row], outputs.logits[task][0]) for task in together.logits)
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_a_runtime_serves_several_threads_at_once(small_bundle: Bundle) -> None:
+    runtime, batches = CpuRuntime(small_bundle, 2), [images(count) for count in range(1, 9)]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(runtime.run, batches))
+
+    for pixels, outputs in zip(batches, answers, strict=True):
+        assert_close(outputs, runtime.run(pixels), atol=0)
+
+
+def test_openvino_is_imported_without_what_reports_to_google(small_bundle: Bundle, tmp_path: Path) -> None:
+    script = (
+        "import pickle, sys\n"
+        "from artylyze.models.runtimes import CpuRuntime\n"
+        f"CpuRuntime(pickle.load(open({str(tmp_path / 'bundle')!r}, 'rb')))\n"
+        "print(sorted(name for name in sys.modules if 'telemetry' in name or name.startswith('openvino.tools')))"
+    )
+    (tmp_path / "bundle").write_bytes(pickle.dumps(small_bundle))
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
 def test_outputs_are_float32_for_each_image_and_task(small_bundle: Bundle, kind: str) -> None:
-    runtime = OnnxRuntime(small_bundle) if kind == "onnx" else TorchRuntime(small_bundle, "cpu", "float32")
+    runtime = CpuRuntime(small_bundle) if kind == "openvino" else TorchRuntime(small_bundle, "cpu", "float32")
     pixels = images(3)
     pixels.setflags(write=False)  # as arrays from Ray's object store are
 
@@ -83,17 +117,17 @@ def test_other_arrays_are_refused(
     small_bundle: Bundle, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 ) -> None:
     with pytest.raises(ValueError, match="expected uint8"):
-        OnnxRuntime(small_bundle).run(pixels)
+        CpuRuntime(small_bundle).run(pixels)
 
 
 def test_a_graph_that_cannot_be_loaded_is_the_users_to_mend(small_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="build the bundle again"):
-        OnnxRuntime(replace(small_bundle, onnx=b"no graph"))
+        CpuRuntime(replace(small_bundle, onnx=b"no graph"))
 
 
 def test_a_bundle_cut_for_another_device_is_refused(small_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="cut down for GPUs"):
-        OnnxRuntime(small_bundle.for_device("cuda"))
+        CpuRuntime(small_bundle.for_device("cuda"))
 
 
 def test_asking_for_a_gpu_where_there_is_none_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +158,8 @@ def test_bfloat16_on_a_cpu_is_a_usage_error() -> None:
         resolve_precision("bfloat16", "cpu")
 
 
-def test_the_cpu_gets_onnx_runtime(small_bundle: Bundle) -> None:
-    assert isinstance(load_runtime(small_bundle, "cpu"), OnnxRuntime)
+def test_the_cpu_gets_openvino(small_bundle: Bundle) -> None:
+    assert isinstance(load_runtime(small_bundle, "cpu"), CpuRuntime)
 
 
 @needs_gpu
@@ -133,7 +167,7 @@ def test_a_gpu_in_float32_agrees_with_the_cpu(small_bundle: Bundle) -> None:
     pixels = images(11)
 
     assert_close(
-        TorchRuntime(small_bundle, "cuda", "float32", batch=3).run(pixels), OnnxRuntime(small_bundle).run(pixels), 1e-3
+        TorchRuntime(small_bundle, "cuda", "float32", batch=3).run(pixels), CpuRuntime(small_bundle).run(pixels), 1e-3
     )
 
 
@@ -141,7 +175,7 @@ def test_a_gpu_in_float32_agrees_with_the_cpu(small_bundle: Bundle) -> None:
 def test_the_taps_of_a_gpu_in_bfloat16_say_what_those_of_the_cpu_say(tapped_backbone: Backbone) -> None:
     bundle, pixels = features_bundle(tapped_backbone), images(11)
 
-    one, other = TorchRuntime(bundle, "cuda", "bfloat16").run(pixels), OnnxRuntime(bundle).run(pixels)
+    one, other = TorchRuntime(bundle, "cuda", "bfloat16").run(pixels), CpuRuntime(bundle).run(pixels)
 
     assert np.corrcoef(one.embedding.ravel(), other.embedding.ravel())[0, 1] > 0.99
 
@@ -151,7 +185,7 @@ def test_a_gpu_in_bfloat16_points_the_same_way_as_the_cpu(offline_bundle: Bundle
     pixels = images(11, 224)
 
     one = TorchRuntime(offline_bundle, "cuda", "bfloat16", batch=4).run(pixels).embedding
-    other = OnnxRuntime(offline_bundle).run(pixels).embedding
+    other = CpuRuntime(offline_bundle).run(pixels).embedding
 
     cosine = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
     assert cosine.min() > 0.99

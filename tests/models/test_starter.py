@@ -17,7 +17,7 @@ from artylyze.models.bundle import Bundle, Task, json_digest
 from artylyze.models.cache import cache_folder
 from artylyze.models.card import render_card
 from artylyze.models.resolve import resolve_model
-from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
+from artylyze.models.runtimes import CpuRuntime, TorchRuntime
 from artylyze.models.starter import has_starter, load_starter, save_starter
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_what_was_trained_is_what_is_loaded(trained: Bundle, loaded: Bundle) -> 
 def test_it_answers_as_the_bundle_that_it_came_from(trained: Bundle, loaded: Bundle) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
 
-    before, after = TorchRuntime(trained, "cpu", "float32").run(pixels), OnnxRuntime(loaded).run(pixels)
+    before, after = TorchRuntime(trained, "cpu", "float32").run(pixels), CpuRuntime(loaded).run(pixels)
 
     np.testing.assert_allclose(after.embedding, before.embedding, atol=1e-4, rtol=1e-4)
     np.testing.assert_allclose(after.logits["genre"], before.logits["genre"], atol=2e-2)

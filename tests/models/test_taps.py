@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from artylyze.errors import InputError
 from artylyze.models.backbones import load_backbone
-from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
+from artylyze.models.runtimes import CpuRuntime, TorchRuntime
 from artylyze.models.taps import STATISTICS, check_taps, extract, statistics
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def test_a_model_without_stages_can_be_had_untapped_only() -> None:
 def test_both_runtimes_agree_on_flat_images(tapped_bundle: Bundle) -> None:
     pixels = np.stack([np.full((64, 64, 3), level, np.uint8) for level in (0, 128, 255)])
 
-    one, other = OnnxRuntime(tapped_bundle).run(pixels), TorchRuntime(tapped_bundle, "cpu", "float32").run(pixels)
+    one, other = CpuRuntime(tapped_bundle).run(pixels), TorchRuntime(tapped_bundle, "cpu", "float32").run(pixels)
 
     for task, logits in one.logits.items():
         np.testing.assert_allclose(logits, other.logits[task], atol=1e-4, rtol=1e-4)

@@ -9,7 +9,7 @@ import torch
 
 from artylyze.models.backbones import load_backbone
 from artylyze.models.build import features_bundle
-from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
+from artylyze.models.runtimes import CpuRuntime, TorchRuntime
 
 TOWERS = {
     "vit_small_patch14_dinov2": (518, (0.485, 0.456, 0.406), 56),
@@ -34,7 +34,7 @@ def test_a_tower_is_the_same_in_both_runtimes(name: str) -> None:
     torch.manual_seed(0)
     bundle = features_bundle(load_backbone(name, pretrained=False, size=size))
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
-    onnx, reference = OnnxRuntime(bundle).run(pixels), TorchRuntime(bundle, "cpu", "float32").run(pixels)
+    onnx, reference = CpuRuntime(bundle).run(pixels), TorchRuntime(bundle, "cpu", "float32").run(pixels)
     gap = np.abs(onnx.embedding - reference.embedding).max()
     assert gap < 1e-5
     assert np.abs(onnx.embedding[0] - onnx.embedding[1]).max() > 10 * gap  # their layers begin scaled by 1e-5

@@ -16,7 +16,7 @@ from artylyze.errors import InputError, UsageError
 from artylyze.images import decode
 from artylyze.models.bundle import Bundle
 from artylyze.models.folder import load, save
-from artylyze.models.runtimes import OnnxRuntime, TorchRuntime
+from artylyze.models.runtimes import CpuRuntime, TorchRuntime
 from artylyze.models.scores import score
 from artylyze.tables import DEFAULT_READING
 from artylyze.training.vocabulary import SCALE, Term, encode_terms, open_vocabulary, read_terms
@@ -68,7 +68,7 @@ def test_the_scores_are_those_of_open_clip(clip: str, tmp_path: Path) -> None:
         kinds = model.encode_text(tokenizer(["a portrait of somebody"]), normalize=True)
         portrait = (SCALE * image @ kinds.T).numpy()[:, 0]
 
-    for runtime in (OnnxRuntime(bundle), TorchRuntime(bundle, "cpu", "float32")):
+    for runtime in (CpuRuntime(bundle), TorchRuntime(bundle, "cpu", "float32")):
         logits = runtime.run(pixels).logits
         np.testing.assert_allclose(logits["subject"], subject, atol=1e-2)
         np.testing.assert_allclose(logits["kind"][:, 0], portrait, atol=1e-2)
@@ -89,7 +89,7 @@ def test_a_catalog_has_ranks_and_no_scores(clip: str, tmp_path: Path) -> None:
     assert catalog.model_id == bundle.model_id
     for row in read_catalog(str(tmp_path / "catalog")).to_pylist():
         logits = (
-            OnnxRuntime(bundle).run(decode((images / row["image_id"]).read_bytes(), 32).pixels[None]).logits["subject"]
+            CpuRuntime(bundle).run(decode((images / row["image_id"]).read_bytes(), 32).pixels[None]).logits["subject"]
         )
         assert row["subject"] == ("rivière", "bridge")[int(logits.argmax())]
         assert (row["subject_score"], row["subject_review"]) == (None, True)
