@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 GPU_BATCH = 256  # 38 MB of pixels; no other size was measured
 NEAR = 0.02  # relative: what a CUDA graph may differ by from the kernels one by one, in bfloat16
+_IMPORTING = threading.Lock()
 # Without one of these no CUDA or ROCm device is usable on Unix: that answer spares the seconds torch takes to import.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 
@@ -273,13 +274,14 @@ def load_runtime(
 
 def _import_openvino() -> Any:
     """Import OpenVINO without its tools that convert models: they take half of the time, and tell Google Analytics."""
-    hidden = () if "openvino" in sys.modules else ("openvino.tools.ovc", "openvino_telemetry")
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None: not to be imported
-    try:
-        import openvino
-    finally:
-        for name in hidden:
-            del sys.modules[name]
+    with _IMPORTING:
+        hidden = () if "openvino" in sys.modules else ("openvino.tools.ovc", "openvino_telemetry")
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None: not to be imported
+        try:
+            import openvino
+        finally:
+            for name in hidden:
+                del sys.modules[name]
     return openvino
 
 
