@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from artylyze.cli.flags import reporter
-from artylyze.cli.options import Encoding, Sheet, SkipBadRows, reading, tell
+from artylyze.cli.options import Encoding, Json, Sheet, SkipBadRows, call_and_tell, reading, tell
 from artylyze.clustering.request import COMPONENTS, DEFAULT_K
 from artylyze.errors import UsageError
 
@@ -38,7 +38,7 @@ def cluster(
         str | None, typer.Option(help="Give the source's images the clusters of this folder, without fitting.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Group works that look alike.
 
@@ -94,7 +94,7 @@ def features(
         str | None, typer.Option(help="Apply this fitted transform (.transform.safetensors) to other images.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compute features of images to cluster by.
 
@@ -102,22 +102,7 @@ def features(
 
     Example: artylyze features catalog -o pca.parquet --method pca
     """
-    from artylyze.api import clustering as api
-
-    with reporter() as watcher:
-        found = api.features(
-            source,
-            output,
-            method=method,
-            variance=variance,
-            image_size=image_size,
-            weights=weights,
-            random_weights=random_weights,
-            transform=transform,
-            seed=seed,
-            progress=watcher,
-        )
-    tell(found.figures, as_json, found.text)
+    call_and_tell("features", locals())
 
 
 @commands.command("compare-features")
@@ -137,7 +122,7 @@ def compare_features(
     k: Annotated[int, typer.Option(help="Number of clusters.")] = 25,
     covariance: Annotated[str, typer.Option(help="Of the mixtures: diag, full or tied.")] = "diag",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Rank features by how well they cluster.
 

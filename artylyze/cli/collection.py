@@ -19,6 +19,7 @@ from artylyze.cli.options import (
     MetadataOption,
     Sheet,
     SkipBadRows,
+    call_and_tell,
     reading,
     separator,
     tell,
@@ -62,25 +63,7 @@ def scan(
 
     Example: artylyze scan scans/ -o manifest.parquet --metadata objects.csv --id-column number --file-column file
     """
-    from artylyze.api import collection as api
-
-    with reporter() as watcher:
-        manifest = api.scan(
-            source,
-            output,
-            metadata=metadata,
-            id_column=id_column,
-            file_column=file_column,
-            file_separator=separator(file_separator),
-            glob=glob,
-            exclude=exclude or (),
-            pages=pages,
-            encoding=encoding,
-            sheet=sheet,
-            skip_bad_rows=skip_bad_rows,
-            progress=watcher,
-        )
-    tell(manifest.figures, as_json, manifest.text)
+    call_and_tell("scan", locals(), file_separator=separator(file_separator))
 
 
 @commands.command()

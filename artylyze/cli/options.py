@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from artylyze.cli.flags import in_flags
+from artylyze.cli.flags import in_flags, reporter
 
 if TYPE_CHECKING:
     from artylyze.tables import Reading
@@ -33,6 +34,30 @@ SkipBadRows = Annotated[
     bool, typer.Option("--skip-bad-rows", help="Skip and count unreadable rows, instead of refusing the table.")
 ]
 FileSeparator = Annotated[str | None, typer.Option(help="Separator between several file names in a cell, e.g. ';'.")]
+
+
+def call(name: str, options: Mapping[str, Any], **parsed: Any) -> Any:
+    """Call `artylyze.NAME`, which has the arguments of the command of that name, and show its progress.
+
+    Args:
+        name: Of the function.
+        options: The command's `locals()`: what is no argument is left out, and what was not given (None) is left to
+            the function's default.
+        parsed: Options that a command line gives in another form than the function takes.
+    """
+    import artylyze
+
+    function = getattr(artylyze, name)
+    given = {**options, **parsed}
+    arguments = [key for key in inspect.signature(function).parameters if given.get(key) is not None]
+    with reporter() as watcher:
+        return function(**{key: given[key] for key in arguments}, progress=watcher)
+
+
+def call_and_tell(name: str, options: Mapping[str, Any], **parsed: Any) -> None:
+    """Call `artylyze.NAME` as `call` does, and print the text or the figures of its output."""
+    output = call(name, options, **parsed)
+    tell(output.figures, options["as_json"], output.text)
 
 
 def tell(values: Mapping[str, Any], as_json: bool, text: str) -> None:

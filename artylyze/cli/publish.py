@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
-from artylyze.cli.flags import reporter
-from artylyze.cli.options import CatalogArgument, Encoding, Json, Sheet, SkipBadRows, tell
-
-if TYPE_CHECKING:
-    from artylyze.profiling.profiling import Algorithm
+from artylyze.cli.options import CatalogArgument, Encoding, Json, Sheet, SkipBadRows, call_and_tell
 
 commands = typer.Typer()
 
@@ -49,24 +45,7 @@ def profiles(
 
     Example: artylyze profiles clusters --labels objects.csv --artists artists.csv
     """
-    from artylyze.api import clustering as api
-
-    with reporter() as watcher:
-        result = api.profiles(
-            clusters,
-            catalog=catalog,
-            labels=labels or (),
-            id_column=id_column,
-            encoding=encoding,
-            sheet=sheet,
-            skip_bad_rows=skip_bad_rows,
-            duplicates=duplicates,
-            artists=artists,
-            algorithm=cast("Algorithm | None", algorithm),
-            columns=columns or (),
-            progress=watcher,
-        )
-    tell(result.figures, as_json, result.text)
+    call_and_tell("profiles", locals())
 
 
 @commands.command()
@@ -95,26 +74,7 @@ def influences(
 
     Example: artylyze influences clusters 1975.1.3 -o influences
     """
-    from artylyze.api import clustering as api
-
-    with reporter() as watcher:
-        result = api.influences(
-            clusters,
-            record_id,
-            output,
-            threshold=threshold,
-            catalog=catalog,
-            labels=labels or (),
-            id_column=id_column,
-            encoding=encoding,
-            sheet=sheet,
-            skip_bad_rows=skip_bad_rows,
-            duplicates=duplicates,
-            artists=artists,
-            columns=columns or (),
-            progress=watcher,
-        )
-    tell(result.figures, as_json, result.text)
+    call_and_tell("influences", locals())
 
 
 @commands.command()
@@ -143,24 +103,4 @@ def report(
 
     Example: artylyze report catalog --clusters clusters --model bundle --evaluation evaluation -o report.html
     """
-    from artylyze.api import clustering as api
-
-    with reporter() as watcher:
-        result = api.report(
-            catalog,
-            output,
-            clusters=clusters,
-            model=model,
-            evaluation=evaluation,
-            labels=labels or (),
-            id_column=id_column,
-            encoding=encoding,
-            sheet=sheet,
-            skip_bad_rows=skip_bad_rows,
-            duplicates=duplicates,
-            artists=artists,
-            columns=columns or (),
-            record=record,
-            progress=watcher,
-        )
-    tell(result.figures, as_json, result.text)
+    call_and_tell("report", locals())

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from artylyze.cli.flags import reporter
-from artylyze.cli.options import CatalogArgument, Json, tell
+from artylyze.cli.options import CatalogArgument, Json, call, call_and_tell, tell
 
 commands = typer.Typer()
 
@@ -45,20 +44,7 @@ def search(
 
     Example: artylyze search catalog --color '#5a3a22' --where "genre = 'portrait'" -o portraits.png
     """
-    from artylyze.api.searching import search as run
-
-    with reporter() as watcher:
-        works = run(
-            catalog,
-            like=like,
-            text=text,
-            color=color or (),
-            where=where,
-            k=k,
-            model=model,
-            output=output,
-            progress=watcher,
-        )
+    works = call("search", locals())
     if as_csv:
         works.print_csv(sys.stdout)
         return
@@ -84,11 +70,7 @@ def duplicates(
 
     Example: artylyze duplicates catalog -o duplicates
     """
-    from artylyze.api.duplicates import duplicates as run
-
-    with reporter() as watcher:
-        found = run(catalog, output, update=update, progress=watcher)
-    tell(found.figures, as_json, found.text)
+    call_and_tell("duplicates", locals())
 
 
 @commands.command()
@@ -111,19 +93,7 @@ def explore(
 
     Example: artylyze explore catalog --clusters clusters
     """
-    from artylyze.api.exploring import explore as run
-
-    with reporter() as watcher:
-        explorer = run(
-            catalog,
-            output,
-            clusters=clusters,
-            duplicates=duplicates,
-            title=title,
-            port=port,
-            browser=browser,
-            progress=watcher,
-        )
+    explorer = call("explore", locals())
     with explorer:
         tell(explorer.figures, as_json, explorer.text)
         explorer.wait()
@@ -145,8 +115,4 @@ def index(
 
     Example: artylyze index s3://museum/catalog
     """
-    from artylyze.api.searching import index as run
-
-    with reporter() as watcher:
-        made = run(catalog, to=to, rebuild=rebuild, progress=watcher)
-    tell(made.figures, as_json, made.text)
+    call_and_tell("index", locals())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from artylyze.cli.flags import reporter
-from artylyze.cli.options import Encoding, FileSeparator, Json, Sheet, SkipBadRows, separator, tell
+from artylyze.cli.options import Encoding, FileSeparator, Json, Sheet, SkipBadRows, call_and_tell, separator
 
 if TYPE_CHECKING:
     from artylyze.training.request import Mode
@@ -80,33 +80,16 @@ def curate(
 
     Example: artylyze curate labels.csv --images scans/ -o dataset.parquet --tasks genre,style --classes 10
     """
-    from artylyze.api import training as api
     from artylyze.datasets.curate import parse_split
 
-    with reporter() as watcher:
-        dataset = api.curate(
-            labels or (),
-            output,
-            images=images,
-            tasks=tasks,
-            artists=artists,
-            classes=classes,
-            leave_out=leave_out or (),
-            min_artists=min_artists,
-            balance=balance,
-            split=parse_split(split),
-            group=group,
-            seed=seed,
-            id_column=id_column,
-            file_column=file_column,
-            file_separator=separator(file_separator),
-            label_separator=separator(label_separator),
-            encoding=encoding,
-            sheet=sheet,
-            skip_bad_rows=skip_bad_rows,
-            progress=watcher,
-        )
-    tell(dataset.figures, as_json, dataset.text)
+    call_and_tell(
+        "curate",
+        locals(),
+        labels=labels or (),
+        split=parse_split(split),
+        file_separator=separator(file_separator),
+        label_separator=separator(label_separator),
+    )
 
 
 @commands.command()
@@ -208,24 +191,7 @@ def evaluate(
 
     Example: artylyze evaluate bundle dataset.parquet -o evaluation
     """
-    from artylyze.api import training as api
-
-    with reporter() as watcher:
-        evaluation = api.evaluate(
-            bundle,
-            source,
-            output,
-            labels=labels or (),
-            id_column=id_column,
-            encoding=encoding,
-            sheet=sheet,
-            skip_bad_rows=skip_bad_rows,
-            tasks=tasks,
-            folds=folds,
-            device=device,
-            progress=watcher,
-        )
-    tell(evaluation.figures, as_json, evaluation.text)
+    call_and_tell("evaluate", locals())
 
 
 @commands.command()
@@ -276,33 +242,14 @@ def tune(
 
     Example: artylyze tune dataset.parquet -o sweep --lr-range 1e-5,1e-2 --trials 12
     """
-    from artylyze.api import training as api
     from artylyze.training.request import parse_taps
-    from artylyze.tuning.sweep import Scheduler, parse_range, parse_rates, parse_weights
+    from artylyze.tuning.sweep import parse_range, parse_rates, parse_weights
 
-    with reporter() as watcher:
-        sweep = api.tune(
-            dataset,
-            output,
-            lr=parse_rates(lr),
-            lr_range=parse_range(lr_range),
-            trials=trials,
-            tasks=tasks,
-            backbone=backbone or (),
-            weights=parse_weights(weights or ()),
-            mode=cast("Mode", mode),
-            scheduler=cast("Scheduler | None", scheduler),
-            epochs=epochs,
-            batch_size=batch_size,
-            image_size=image_size,
-            taps=parse_taps(taps),
-            workers=workers,
-            concurrent=concurrent,
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial,
-            device=device,
-            precision=precision,
-            seed=seed,
-            progress=watcher,
-        )
-    tell(sweep.figures, as_json, sweep.text)
+    call_and_tell(
+        "tune",
+        locals(),
+        lr=parse_rates(lr),
+        lr_range=parse_range(lr_range),
+        weights=parse_weights(weights or ()),
+        taps=parse_taps(taps),
+    )

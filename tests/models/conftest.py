@@ -14,9 +14,6 @@ from artylyze.models.bundle import Bundle, Task
 from artylyze.models.resolve import EMBEDDINGS_ONLY, resolve_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 # "type" and "keys" are names that torch's own containers cannot hold.
@@ -24,14 +21,6 @@ TASKS = (
     Task("type", ("painting", "drawing", "print"), temperature=1.7, review_threshold=0.4),
     Task("keys", ("Impressionism", "Ukiyo-e"), temperature=0.8, review_threshold=0.6),
 )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="session")

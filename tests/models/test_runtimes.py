@@ -81,14 +81,21 @@ def test_a_runtime_serves_several_threads_at_once(small_bundle: Bundle) -> None:
 
 
 def test_openvino_is_imported_without_what_reports_to_google(small_bundle: Bundle, tmp_path: Path) -> None:
-    script = (
-        "import pickle, sys\n"
-        "from concurrent.futures import ThreadPoolExecutor\n"
-        "from artylyze.models.runtimes import CpuRuntime\n"
-        f"bundle = pickle.load(open({str(tmp_path / 'bundle')!r}, 'rb'))\n"
-        "list(ThreadPoolExecutor(4).map(CpuRuntime, [bundle] * 4))\n"
-        "print([name for name in sys.modules if 'telemetry' in name or name.startswith('openvino.tools')])"
-    )
+    script = f"""
+import pickle, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from artylyze.models.runtimes import CpuRuntime
+
+class Slow:  # so that all threads begin before the first has the module
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        time.sleep(0.5 * (name == "openvino"))
+
+sys.meta_path.insert(0, Slow)
+bundle = pickle.load(open({str(tmp_path / "bundle")!r}, "rb"))
+list(ThreadPoolExecutor(4).map(CpuRuntime, [bundle] * 4))
+print([name for name in sys.modules if "telemetry" in name or name.startswith("openvino.tools")])
+"""
     (tmp_path / "bundle").write_bytes(pickle.dumps(small_bundle))
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
