@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 GPU_BATCH = 256  # 38 MB of pixels; no other size was measured
 NEAR = 0.02  # relative: what a CUDA graph may differ by from the kernels one by one, in bfloat16
-_IMPORTING = threading.Lock()
+# One thread at a time imports OpenVINO and infers first: its bindings deadlock where two are the first in a process.
+_STARTING = threading.Lock()
 # Without one of these no CUDA or ROCm device is usable on Unix: that answer spares the seconds torch takes to import.
 _GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 
@@ -51,31 +52,18 @@ class CpuRuntime:
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        openvino = _import_openvino()
-
         if not bundle.onnx:
             raise InputError("the bundle was cut down for GPUs; load it again for the CPU")
-        side = bundle.preprocessing.size
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-            "ENABLE_CPU_PINNING": False,  # other processes have the same idea of which core is the first
-            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 or float16 where the cores have it
-        }
-        try:
-            model = openvino.Core().read_model(bundle.onnx)
-            model.reshape([1, side, side, 3])
-            compiled = openvino.Core().compile_model(model, "CPU", settings)
-        except RuntimeError as error:
-            reason = str(error).strip().split("\n\n")[0].rpartition("\n")[2]  # above it are lines of its source
-            raise InputError(f"OpenVINO cannot load the model ({reason}): build the bundle again") from error
-        self._bundle = bundle
+        self._bundle, side = bundle, bundle.preprocessing.size
         names = output_names([task.name for task in bundle.tasks], outside=bundle.outside)
-        self._shapes = {name: tuple(compiled.output(name).shape)[1:] for name in names}
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(threads):
-            self._requests.put(compiled.create_infer_request())
         self._map = map if threads == 1 else ThreadPoolExecutor(threads).map
+        with _STARTING:
+            compiled = _compile(bundle.onnx, side, threads)
+            self._shapes = {name: tuple(compiled.output(name).shape)[1:] for name in names}
+            for _ in range(threads):
+                self._requests.put(compiled.create_infer_request())
+            self.run(np.zeros((1, side, side, 3), np.uint8))
 
     def run(self, pixels: Pixels) -> Outputs:
         """uint8 RGB (n, size, size, 3), n >= 1 -> Outputs for the n images, in order. Raises ValueError otherwise."""
@@ -92,7 +80,7 @@ class CpuRuntime:
                 self._requests.put(request)
 
         for _ in self._map(infer, range(len(pixels))):
-            pass
+            self.run(np.zeros((1, side, side, 3), np.uint8))
         return _outputs(self._bundle, list(arrays.values()))
 
 
@@ -272,16 +260,33 @@ def load_runtime(
     return CpuRuntime(bundle, threads) if resolved == "cpu" else TorchRuntime(bundle, resolved, chosen)
 
 
+def _compile(graph: bytes, side: int, threads: int) -> Any:
+    """Return OpenVINO's compiled model for images of `side` pixels, or raise InputError."""
+    openvino = _import_openvino()
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": threads,
+        "ENABLE_CPU_PINNING": False,  # other processes have the same idea of which core is the first
+        "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 or float16 where the cores have it
+    }
+    try:
+        model = openvino.Core().read_model(graph)
+        model.reshape([1, side, side, 3])
+        return openvino.Core().compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n\n")[0].rpartition("\n")[2]  # above it are lines of its source
+        raise InputError(f"OpenVINO cannot load the model ({reason}): build the bundle again") from error
+
+
 def _import_openvino() -> Any:
     """Import OpenVINO without its tools that convert models: they take half of the time, and tell Google Analytics."""
-    with _IMPORTING:
-        hidden = () if "openvino" in sys.modules else ("openvino.tools.ovc", "openvino_telemetry")
-        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None: not to be imported
-        try:
-            import openvino
-        finally:
-            for name in hidden:
-                del sys.modules[name]
+    hidden = () if "openvino" in sys.modules else ("openvino.tools.ovc", "openvino_telemetry")
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None: not to be imported
+    try:
+        import openvino
+    finally:
+        for name in hidden:
+            del sys.modules[name]
     return openvino
 
 

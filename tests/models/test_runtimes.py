@@ -80,6 +80,29 @@ def test_a_runtime_serves_several_threads_at_once(small_bundle: Bundle) -> None:
         assert_close(outputs, runtime.run(pixels), atol=0)
 
 
+def test_threads_that_are_the_first_to_infer_do_not_wait_for_each_other(small_bundle: Bundle, tmp_path: Path) -> None:
+    script = f"""
+import os, pickle, signal, sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from artylyze.models.runtimes import CpuRuntime
+
+bundle = pickle.load(open({str(tmp_path / "bundle")!r}, "rb"))
+pixels = np.zeros((1, 64, 64, 3), np.uint8)
+sys.setswitchinterval(1e-6)
+for _ in range(12):  # without a lock every second process hung
+    if (child := os.fork()) == 0:
+        signal.alarm(60)
+        runtime = CpuRuntime(bundle, 4)
+        list(ThreadPoolExecutor(8).map(lambda _: runtime.run(pixels), range(16)))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    (tmp_path / "bundle").write_bytes(pickle.dumps(small_bundle))
+
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_openvino_is_imported_without_what_reports_to_google(small_bundle: Bundle, tmp_path: Path) -> None:
     script = f"""
 import pickle, sys, time
