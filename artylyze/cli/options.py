@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import artylyze
 from artylyze.cli.flags import in_flags, reporter
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ def call(name: str, options: Mapping[str, Any], **parsed: Any) -> Any:
             the function's default.
         parsed: Options that a command line gives in another form than the function takes.
     """
-    import artylyze
-
     function = getattr(artylyze, name)
     given = {**options, **parsed}
     arguments = [key for key in inspect.signature(function).parameters if given.get(key) is not None]

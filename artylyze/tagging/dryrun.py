@@ -34,7 +34,7 @@ PROBE = 32
 """Images that are read and tagged to measure with, spread over the collection."""
 
 TIMED = 4
-"""Images that a CPU tags at a time, to time it."""
+"""Images of a batch, where the model is timed on a CPU."""
 
 LIST_PAGE = 1000
 """Keys in a page of an S3 listing."""

@@ -51,7 +51,7 @@ class ImageProcess:
         width: float32 values in a row of the model: its embedding and the logits of all tasks.
         colors: whether `Seen` has the dominant colours.
         thumbnails: whether `Seen` has a thumbnail.
-        deadline: seconds that one image may take to decode, or a batch to be tagged.
+        deadline: seconds that one image may take to decode, and again to tag.
         max_pixels: as in `images.decode`.
     """
 
@@ -128,7 +128,7 @@ class TaggerProcess:
         size: side of the square that the model takes, pixels.
         outside: whether the model gives `Outputs.outside`.
         thumbnails: whether `Seen` has a thumbnail.
-        deadline: seconds that one image may take to decode, or a batch to be tagged.
+        deadline: seconds that one image may take to decode, and again to tag.
         canary: as `Reader` has it.
     """
 
