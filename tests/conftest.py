@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ class S3:
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[S3]:
     """Honours conditional puts."""
-    port = free_port()
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _serving(command, port):
         yield S3(f"http://127.0.0.1:{port}", conditional=True)
@@ -194,7 +195,7 @@ def juicefs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         check=True,
         capture_output=True,
     )
-    port = free_port()
+    [port] = free_ports(1)
     command = [binary, "gateway", "--multi-buckets", "--no-usage-report", meta, f"127.0.0.1:{port}"]
     with _serving(command, port, MINIO_ROOT_USER=KEY, MINIO_ROOT_PASSWORD=SECRET):
         yield S3(f"http://127.0.0.1:{port}", conditional=False)
@@ -221,11 +222,19 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[S3], None]]:
     open_bucket.cache_clear()
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that is free now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free now, and that neither Ray's workers nor the system's connections are given.
+
+    One of theirs can be taken before its server starts: a node of Ray then does not come up.
+    """
+    with ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.SystemRandom().randrange(20_000, 32_768)  # test processes share their seeds
+            with suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("", port))
+                found.append(port)
+        return found
 
 
 @contextmanager

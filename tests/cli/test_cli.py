@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from artylyze.catalog.snapshot import read_catalog
 from artylyze.cli.app import app
-from tests.conftest import S3, free_port
+from tests.conftest import S3, free_ports
 from tests.tagging.conftest import fill, picture
 
 ARTYLYZE = str(Path(sys.executable).parent / "artylyze")
@@ -152,7 +152,7 @@ def test_a_bucket_that_cannot_be_had(tmp_path: Path, moto_server: S3, environmen
 
 
 def test_an_endpoint_that_is_down(tmp_path: Path, moto_server: S3) -> None:
-    down = moto_server.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    down = moto_server.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_ports(1)[0]}"}
     refused(artylyze("scan", "s3://bucket/x", "-o", tmp_path / "m.parquet", **down), 4, "s3://bucket/x")
 
 

@@ -17,7 +17,7 @@ from artylyze.collection import versions
 from artylyze.collection.scan import scan
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.storage import fetch, head, open_store
-from tests.conftest import S3, free_port
+from tests.conftest import S3, free_ports
 
 
 @dataclass
@@ -138,7 +138,7 @@ def test_a_host_where_nobody_answers_is_given_up(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("artylyze.storage.web.BACKOFF", 0.0)
     monkeypatch.setattr(versions, "REQUESTERS", 1)
     monkeypatch.setattr(versions, "GIVE_UP", 2)
-    host = f"127.0.0.1:{free_port()}"
+    host = f"127.0.0.1:{free_ports(1)[0]}"
     found, report = rows(tmp_path, *(f"http://{host}/{number}.jpg" for number in range(5)))
     assert set(found.values()) == {(None, None)}
     assert report.unknown.unanswered.count == 5

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from artylyze.exploring.reviews import as_dicts, read_decisions
 from artylyze.exploring.server import HOST, Server
 from artylyze.exploring.serving import folder_of, serve
 from tests.catalogues import Silent
+from tests.conftest import free_ports
 from tests.exploring.museum import jpeg
 from tests.exploring.test_export import museum_of_files
 
@@ -35,16 +35,10 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
 def server(catalog: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        _, server = serve(ExploreRequest(catalog, ""), _free(), Silent())
+        _, server = serve(ExploreRequest(catalog, ""), free_ports(1)[0], Silent())
         (folder_of(catalog) / "index.html").write_text("<title>page</title>")
         with server:
             yield server
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+
+from tests.conftest import free_ports
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -61,18 +62,11 @@ def cluster(bundles: None) -> Iterator[Cluster]:
 
 def private_head(folder: Path) -> tuple[str, list[str]]:
     """Return the address of a head's dashboard, and the options of `ray start` that keep it from every other Ray."""
-    gcs, dashboard, *others = free_ports(7)
-    names = (
-        "dashboard-agent-listen",
-        "dashboard-agent-grpc",
-        "runtime-env-agent",
-        "metrics-export",
-        "ray-client-server",
-    )
+    gcs, dashboard, clients = free_ports(3)
     return f"http://127.0.0.1:{dashboard}", [
         *("--block", f"--temp-dir={folder / 'ray'}", "--disable-usage-stats"),
         *(f"--port={gcs}", f"--dashboard-port={dashboard}", "--min-worker-port=0", "--max-worker-port=0"),
-        *(f"--{name}-port={port}" for name, port in zip(names, others, strict=True)),
+        *(f"--ray-client-server-port={clients}", "--dashboard-agent-listen-port=0"),
         f"--object-store-memory={300 * 2**20}",
     ]
 
@@ -91,15 +85,6 @@ def private_environment(folder: Path) -> dict[str, str]:
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
     ours = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
     return {**kept, "HOME": str(folder), "PATH": path, **ours}
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback interface that are free now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 @contextmanager

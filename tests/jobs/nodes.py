@@ -13,7 +13,8 @@ from pathlib import Path
 from time import sleep
 from typing import NoReturn
 
-from tests.jobs.conftest import BIN, ROOT, START, free_ports, private_environment, running
+from tests.conftest import free_ports
+from tests.jobs.conftest import BIN, ROOT, START, private_environment, running
 
 MACHINES = 2
 
@@ -142,9 +143,7 @@ class Nodes:
         return self._start(f"--address=127.0.0.1:{self._port}", *arguments)
 
     def _start(self, *arguments: str) -> Machine:
-        names = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
-        ports = [f"--{name}-port={port}" for name, port in zip(names, free_ports(4), strict=True)]
-        line: list[str | Path] = [BIN / "ray", "start", "--block", *arguments, *ports]
+        line: list[str | Path] = [BIN / "ray", "start", "--block", *arguments, "--dashboard-agent-listen-port=0"]
         line += ["--min-worker-port=0", "--max-worker-port=0", f"--object-store-memory={100 * 2**20}"]
         line += ["--disable-usage-stats"]
         if "--head" in arguments:

@@ -18,8 +18,9 @@ from artylyze.clustering.request import ClusterRequest
 from artylyze.clustering.store import read_clusters
 from artylyze.extraction.vectors import write_features
 from artylyze.models.runtimes import resolve_device
+from tests.conftest import free_ports
 from tests.fixtures import Quiet, blobs
-from tests.jobs.conftest import BIN, Cluster, free_ports
+from tests.jobs.conftest import BIN, Cluster
 from tests.jobs.nodes import Nodes
 
 FIT_ON_THE_CPU_OF_THE_GPU_NODE = """

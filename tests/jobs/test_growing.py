@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from artylyze.catalog.snapshot import read_snapshot
-from tests.jobs.conftest import BIN, free_ports
+from tests.conftest import free_ports
+from tests.jobs.conftest import BIN
 from tests.jobs.nodes import Nodes, command, send
 from tests.storage.servers import Server, answer, serving
 from tests.tagging.conftest import picture

@@ -16,7 +16,8 @@ from time import monotonic, sleep
 import pytest
 
 from artylyze.catalog.snapshot import read_catalog
-from tests.jobs.conftest import BIN, START, free_ports
+from tests.conftest import free_ports
+from tests.jobs.conftest import BIN, START
 from tests.jobs.nodes import MACHINES, Machine, Nodes, command, ours, runs, send
 from tests.storage.servers import Server, answer, serving
 from tests.tagging.conftest import picture

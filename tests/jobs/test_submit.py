@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from artylyze.catalog.snapshot import read_snapshot
-from tests.conftest import free_port
+from tests.conftest import free_ports
 from tests.jobs.conftest import ROOT, Cluster
 from tests.tagging.conftest import fill
 
@@ -59,7 +59,7 @@ def test_a_cluster_that_is_not_there_or_refuses_is_one_sentence(
     cluster: Cluster, tmp_path: Path, token: str, address: str, sentence: str
 ) -> None:
     environment = {**cluster.environment, **({"RAY_AUTH_TOKEN": token} if token else {})}
-    at = address.format(free=free_port(), url=cluster.url)
+    at = address.format(free=free_ports(1)[0], url=cluster.url)
     ended = submit(tmp_path, environment, "--address", at, "--", "status", "catalog")
     assert (ended.returncode, ended.stdout) == (4, ""), ended.stderr
     assert sentence in ended.stderr.splitlines()[-1]

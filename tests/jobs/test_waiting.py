@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from artylyze.models.folder import load
-from tests.jobs.conftest import BIN, free_ports
+from tests.conftest import free_ports
+from tests.jobs.conftest import BIN
 from tests.jobs.nodes import Nodes
 from tests.small import collection
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from artylyze.errors import InputError
 from artylyze.models import backbones
 from artylyze.models.backbones import PACKAGES, hub_or_cache, load_backbone, offline_tensors
-from tests.conftest import free_port
+from tests.conftest import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,7 +212,7 @@ def test_the_hub_is_asked_only_where_its_server_or_the_proxy_answers(
     server: str, proxy: str, keeps_to_its_cache: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        ports = {"listens": listening.getsockname()[1], "closed": free_port()}
+        ports = {"listens": listening.getsockname()[1], "closed": free_ports(1)[0]}
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{ports[server]}")
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
