@@ -98,7 +98,7 @@ def commit(
         table.num_rows,
         table.num_rows - codes.total(),
         dict(sorted(codes.items())),
-        _warned(table),
+        pc.sum(warned(table)).as_py() or 0,
         pc.sum(pc.greater(table.column("outside"), 1)).as_py() or 0 if "outside" in table.column_names else None,
     )
     if not conditional and store.version(shard.key) is not None:
@@ -110,13 +110,14 @@ def commit(
     return receipt
 
 
-def _warned(table: pa.Table) -> int:
-    """The number of rows with warnings."""
-    if "warnings" not in table.column_names:
-        return 0
-    named = pc.greater(pc.list_value_length(table.column("warnings")), 0)
-    # Rows that were copied from an earlier version have the sentence alone.
-    return int(pc.sum(pc.or_kleene(named, table.column("warning").is_valid())).as_py() or 0)
+def warned(table: pa.Table) -> pa.ChunkedArray:
+    """Tell which rows have warnings, bool (n,); those of an earlier version have the sentence alone, or no column."""
+    warned = pa.chunked_array([pa.repeat(False, len(table))])
+    if "warning" in table.column_names:
+        warned = table.column("warning").is_valid()
+    if "warnings" in table.column_names:
+        warned = pc.or_kleene(pc.greater(pc.list_value_length(table.column("warnings")), 0), warned)
+    return warned
 
 
 def _committed(store: Store, receipt: Receipt) -> Receipt:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artylyze.catalog.parts import Receipt
+from artylyze.catalog.parts import Receipt, warned
 from artylyze.errors import InputError, StorageError
 from artylyze.storage import ConflictError, open_store
 from artylyze.storage.contract import first_line
@@ -265,8 +265,6 @@ def _failed(catalog: str, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
 
 def _warned(catalog: str, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
     for _, table in read_parts(catalog, parts, [*WARNED, "status"]):
-        for row in table.to_pylist():
+        for row in table.filter(warned(table)).to_pylist():
             # Parts of an earlier version have the sentence alone, which they wrote of files that end early.
-            names = row.get("warnings") or (["truncated"] if row.get("warning") else [])
-            if names:
-                yield {name: row.get(name) for name in WARNED} | {"warnings": names}
+            yield {name: row.get(name) for name in WARNED} | {"warnings": row.get("warnings") or ["truncated"]}

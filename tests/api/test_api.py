@@ -43,10 +43,10 @@ def examples() -> Iterator[tuple[str, doctest.DocTest]]:
 
 
 EXAMPLES = dict(examples())
-SLOW = "train", "tune"
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in EXAMPLES])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_runs(name: str, museum: Path, bundles: None) -> None:
     there = museum / WRITTEN.get(name, "nothing")
     shutil.rmtree(there) if there.is_dir() else there.unlink(missing_ok=True)
@@ -70,6 +70,7 @@ def test_the_notebook_of_the_documentation_runs(museum: Path, bundles: None) -> 
     assert Path("report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["how-to/read-the-catalog.md", "tutorials/museum-folder.md"])
 def test_the_code_of_a_page_runs(page: str, museum: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")

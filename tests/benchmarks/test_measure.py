@@ -44,6 +44,12 @@ def test_no_rate_where_two_runs_tell_none(few: int, few_seconds: float, many: in
         measure.rate(few, few_seconds, many, many_seconds)
 
 
+def test_of_runs_the_quickest_counts_and_the_largest_peak() -> None:
+    assert measure.quickest_run([measure.Run(3.0, 10), measure.Run(2.0, 20), measure.Run(9.0, 30)]) == measure.Run(
+        2.0, 30
+    )
+
+
 def test_median_run_keeps_the_largest_peak() -> None:
     runs = [measure.Run(3.0, 10), measure.Run(1.0, 30), measure.Run(2.0, 20)]
 

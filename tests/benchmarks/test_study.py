@@ -188,6 +188,7 @@ def test_a_network_runs_from_a_file_and_one_without_weights_is_named_with_the_re
     assert set(found["train"]["classes"]) | set(found["absent"]) == set(study.CLASSES["genre"])
 
 
+@pytest.mark.slow
 def test_the_best_and_the_worst_classes_are_shown(ran: Path) -> None:
     pictures = {path.name for path in (ran / "work" / "genre-lite0-frozen" / "evaluation").glob("*.png")}
     assert {"genre-best.png", "genre-worst.png", "genre-confusion.png"} <= pictures
@@ -195,6 +196,7 @@ def test_the_best_and_the_worst_classes_are_shown(ran: Path) -> None:
     assert (ran / "work" / "genre.samples.png").exists()
 
 
+@pytest.mark.slow
 def test_the_section_has_figures_of_each_class_and_a_line_for_what_was_not_run(ran: Path) -> None:
     text = study_table.section(json.loads((ran / study.RESULT).read_text()))
 

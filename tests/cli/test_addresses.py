@@ -266,16 +266,19 @@ def evaluation(bucket: str, bundle: str) -> str:
     return address
 
 
+@pytest.mark.slow
 def test_an_evaluation_reads_and_writes_addresses(evaluation: str) -> None:
     assert "metrics.json" in keys(open_store(evaluation))
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_a_bundle_under_an_address(bucket: str, pictures: Path, bundle: str) -> None:
     begun = [*training(pictures), "--init-from", bundle]
     assert run("train", f"{bucket}/dataset.parquet", "-o", f"{bucket}/models/second", *begun) == 0
     assert load(f"{bucket}/models/second").backbone == BACKBONE
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_to_an_address_and_is_gone_on_with_from_there(
     bucket: str, pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,6 +327,7 @@ def test_works_of_a_catalog_under_an_address_are_found_and_written_to_another(
     assert "index/index.json" in keys(open_store(catalog))
 
 
+@pytest.mark.slow
 def test_near_duplicates_profiles_and_an_explorer_are_written_to_addresses(
     bucket: str, pictures: Path, bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -177,6 +177,7 @@ def test_dry_run_writes_nothing(tmp_path: Path, model: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_dry_run_counts_requests_to_s3(tmp_path: Path, model: Path, moto_server: S3) -> None:
     bucket = moto_server.bucket("dry-run")
     for number in range(3):
@@ -330,6 +331,7 @@ def test_a_run_that_would_drop_images_is_refused_until_it_is_meant(
     assert json.loads(replaced.stdout)["rows"] == 3
 
 
+@pytest.mark.slow
 def test_the_catalog_is_not_put_among_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "images", 1)

@@ -43,6 +43,7 @@ def bucket(
     return uploaded
 
 
+@pytest.mark.slow
 def test_clusters_profiles_and_influences_read_and_write_addresses(bucket: str, tmp_path: Path) -> None:
     catalog, clusters = f"{bucket}/catalog", f"{bucket}/clusters"
     assert run("cluster", catalog, "-o", clusters, "--k", "3") == 0

@@ -65,6 +65,7 @@ def test_the_same_images_get_the_same_clusters(
         assert found.assignments.column(name).to_pylist() == clusters.assignments.column(name).to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("source", ["catalog", "file"])
 def test_ray_writes_what_this_process_writes(

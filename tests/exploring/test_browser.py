@@ -695,14 +695,11 @@ def test_on_a_telephone_filters_are_a_drawer_and_nothing_scrolls_across(page: Pa
     assert page.js("return document.activeElement.className") == "opener"
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize(
     ("width", "scheme"),
-    [
-        (1280, "light"),
-        pytest.param(1280, "dark", marks=pytest.mark.slow),
-        pytest.param(390, "light", marks=pytest.mark.slow),
-    ],
+    [(1280, "light"), (1280, "dark"), (390, "light")],
 )
 def test_axe_finds_nothing(page: Page, width: int, scheme: str) -> None:
     page.size(width, scheme)

@@ -26,6 +26,8 @@ from tests.faults.conftest import Museum
 from tests.faults.invariant import check
 from tests.tagging.conftest import Quiet, picture
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 
 
@@ -111,7 +113,6 @@ def peak(process: ImageProcess) -> int:
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("files", "codes"), [(BOMBS, {"too_large", "truncated", "corrupt"}), (GIANTS, {"ok"})])
 def test_bombs_and_giants_stay_below_the_memory_of_a_child(
     process: ImageProcess, tmp_path: Path, files: dict[str, object], codes: set[str]

@@ -26,6 +26,8 @@ from tests.faults.proxy import Answer, Proxy, Request
 from tests.faults.test_signals import running
 from tests.tagging.conftest import Quiet, fill
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def small_disk(folder: Path, kib: int) -> Iterator[Path]:
@@ -105,7 +107,6 @@ def test_a_full_temporary_folder_is_not_taken_for_a_damaged_table(
     assert 0 < refused < 6
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
 def test_of_two_runs_at_once_one_makes_the_catalog(museum: Museum, proxy: Proxy, output: str, same: bool) -> None:
     def slow(request: Request) -> Answer:
@@ -175,7 +176,6 @@ except ArtylyzeError as error:
 """A run in three stages: pixels pass through the object store, which three shards of 256 images fill."""
 
 
-@pytest.mark.slow
 def test_a_full_disk_that_ray_spills_to_is_said_and_the_run_resumed(tmp_path: Path) -> None:
     images, catalog = fill(tmp_path / "images", 1000), str(tmp_path / "catalog")
     line = [sys.executable, "-c", SPILLS, str(images), catalog]

@@ -26,6 +26,8 @@ from tests.small import collection
 from tests.storage.servers import Server, answer, serving
 from tests.tagging.conftest import fill, picture
 
+pytestmark = pytest.mark.slow
+
 ARTYLYZE = str(Path(sys.executable).parent / "artylyze")
 MARK = "ARTYLYZE_TEST"
 LEAVES = 120.0
@@ -166,7 +168,6 @@ def tagging(server: Server, folder: Path, model: Path, engine: str) -> Iterator[
         yield command
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_tag_leaves_no_process_when_its_group_is_killed(slow: Server, tmp_path: Path, model: Path, engine: str) -> None:
     with tagging(slow, tmp_path, model, engine) as command:
@@ -194,7 +195,6 @@ def test_tag_on_one_machine_ends_soon_when_it_is_asked_to(
         assert command.left() == []
 
 
-@pytest.mark.slow
 def test_workers_and_their_children_end_with_their_node(slow: Server, tmp_path: Path, model: Path) -> None:
     with tagging(slow, tmp_path, model, "ray") as command:
         workers = "ray::MapWorker(", "artylyze.workers.child"
@@ -204,7 +204,6 @@ def test_workers_and_their_children_end_with_their_node(slow: Server, tmp_path: 
         assert command.left(*workers) == []
 
 
-@pytest.mark.slow
 def test_fine_tuning_ends_in_ray_train_when_it_is_asked_to_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
     collection(tmp_path / "images", 48)
     output, dataset = tmp_path / "bundle", tmp_path / "images" / "dataset.parquet"

@@ -32,6 +32,8 @@ from tests.faults.proxy import Answer, Fault, Proxy, Request, passed, proxied, r
 from tests.faults.test_signals import running
 from tests.tagging.conftest import Quiet, picture
 
+pytestmark = pytest.mark.slow
+
 HEARTBEATS = 20
 """Requests more that a run may make because it lasts longer."""
 
@@ -97,7 +99,6 @@ def first_answer_is_lost(request: Request) -> Answer | None:
     return None if request.method == "PUT" and request.before == 0 else answer
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", [first_is_reset, first_is_cut, first_answer_is_lost])
 def test_connections_that_break_cost_no_row(
     museum: Museum, proxy: Proxy, output: str, watcher: Quiet, calm: int, fault: Fault
@@ -242,7 +243,6 @@ def late(request: Request) -> Answer:
     return request.forward()
 
 
-@pytest.mark.slow
 def test_a_distant_store_is_asked_no_more_often(
     museum: Museum, proxy: Proxy, output: str, watcher: Quiet, calm: int
 ) -> None:
@@ -254,7 +254,6 @@ def test_a_distant_store_is_asked_no_more_often(
     check(output, museum.ids, museum.clean)
 
 
-@pytest.mark.slow
 def test_a_listing_of_100_000_keys_from_afar_has_each_once(aws: Callable[[S3], None], tmp_path: Path) -> None:
     manifest = str(tmp_path / "manifest.parquet")
     with scale_data.serve_listing(100_000) as server, proxied(server) as proxy:
@@ -269,7 +268,6 @@ def test_a_listing_of_100_000_keys_from_afar_has_each_once(aws: Callable[[S3], N
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "canary/secret/3f1b", "AWS_SESSION_TOKEN": "canary-token-77ae"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_secrets_are_written_nowhere(museum: Museum, proxy: Proxy, output: str, engine: str) -> None:
     faults: list[tuple[Fault, int]] = [

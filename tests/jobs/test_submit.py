@@ -48,6 +48,7 @@ def test_the_exit_code_is_that_of_the_job(cluster: Cluster, tmp_path: Path) -> N
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "address", "sentence"),
     [

@@ -36,6 +36,7 @@ def test_the_graph_computes_what_torch_computes(name: str, taps: tuple[int, ...]
     np.testing.assert_allclose(logits, features @ head[0].T + head[1], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_only_an_embedding_that_is_a_part_of_the_features_is_cut_out(
     small_bundle: Bundle, tapped_bundle: Bundle
 ) -> None:
@@ -75,6 +76,7 @@ def test_the_opset_is_the_stated_one(small_bundle: Bundle) -> None:
     assert {imported.domain: imported.version for imported in model.opset_import}[""] == OPSET
 
 
+@pytest.mark.slow
 def test_the_norms_are_folded_into_the_convolutions(offline_bundle: Bundle) -> None:
     operators = {node.op_type for node in onnx.load_from_string(offline_bundle.onnx).graph.node}
 

@@ -51,6 +51,7 @@ def test_it_is_built_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert resolve_model(f"open_clip:{folder}") == first
 
 
+@pytest.mark.slow
 def test_another_activation_is_another_model(folder: Path) -> None:
     first = resolve_model(f"open_clip:{folder}")
     path = folder / "open_clip_config.json"
@@ -58,6 +59,7 @@ def test_another_activation_is_another_model(folder: Path) -> None:
     assert resolve_model(f"open_clip:{folder}").model_id != first.model_id
 
 
+@pytest.mark.slow
 def test_a_catalog_keeps_the_text_encoder_of_its_model(folder: Path, tmp_path: Path) -> None:
     images = fill(tmp_path / "images", 6)
     output = str(tmp_path / "catalog")
@@ -72,6 +74,7 @@ def test_a_catalog_keeps_the_text_encoder_of_its_model(folder: Path, tmp_path: P
     assert not np.allclose(texts[0], texts[1])
 
 
+@pytest.mark.slow
 def test_images_are_searched_by_words(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = fill(tmp_path / "images", 8)
     (images / "broken.jpg").write_bytes(b"no image")

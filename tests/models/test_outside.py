@@ -29,6 +29,8 @@ from artylyze.workers.process import TaggerProcess
 from tests.models.conftest import TASKS, random_heads
 from tests.tagging.conftest import Quiet, fill, picture
 
+pytestmark = pytest.mark.slow
+
 PIXELS = np.stack([decode(picture(number), 64).pixels for number in range(30)])
 
 

@@ -33,6 +33,7 @@ def forbid_building(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones, "load_backbone", build)
 
 
+@pytest.mark.slow
 def test_a_backbone_that_is_named_gives_embeddings_only(offline_bundle: Bundle) -> None:
     assert (offline_bundle.backbone, offline_bundle.tasks) == ("tf_efficientnet_lite0", ())
 
@@ -53,6 +54,7 @@ def test_a_bundle_is_built_once(weights: Path, monkeypatch: pytest.MonkeyPatch) 
     assert resolve_model("timm:test_efficientnet", weights=weights, size=64) == first
 
 
+@pytest.mark.slow
 def test_other_weights_are_another_bundle(weights: Path, small_backbone: Backbone) -> None:
     first = resolve_model("timm:test_efficientnet", weights=weights, size=64)
     tensors = {name: tensor * 2 for name, tensor in small_backbone.module.state_dict().items()}
@@ -61,6 +63,7 @@ def test_other_weights_are_another_bundle(weights: Path, small_backbone: Backbon
     assert resolve_model("timm:test_efficientnet", weights=weights, size=64).model_id != first.model_id
 
 
+@pytest.mark.slow
 def test_a_damaged_cached_bundle_is_built_again(weights: Path) -> None:
     first = resolve_model("timm:test_efficientnet", weights=weights, size=64)
     (cached,) = (path for path in cache_folder().iterdir() if path.is_dir())
@@ -71,6 +74,7 @@ def test_a_damaged_cached_bundle_is_built_again(weights: Path) -> None:
     assert load(cached).model_id == first.model_id
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_does_not_stop_anyone(weights: Path) -> None:
     (weights.parent / "cache").write_text("a file where the folder should be")
 

@@ -50,6 +50,7 @@ def test_both_runtimes_agree(small_bundle: Bundle) -> None:
     )
 
 
+@pytest.mark.slow
 def test_both_runtimes_agree_on_the_offline_model(offline_bundle: Bundle) -> None:
     pixels = images(2, 224)
 

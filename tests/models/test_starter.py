@@ -141,6 +141,7 @@ def test_nothing_given_means_the_starter(loaded: Bundle) -> None:
     assert resolve_model() == loaded
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shipped")
 def test_the_bare_backbone_can_still_be_named(offline_bundle: Bundle) -> None:
     assert resolve_model("timm:tf_efficientnet_lite0") == offline_bundle

@@ -177,6 +177,7 @@ def test_the_summary_has_a_row_for_each_task_and_part(trained: Trained) -> None:
     assert "1 images could not be read" in text
 
 
+@pytest.mark.slow
 def test_classes_of_one_training_image_have_no_held_out_figure(
     dataset: tuple[Path, Dataset], model: Path, tmp_path: Path
 ) -> None:

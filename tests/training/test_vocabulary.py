@@ -99,6 +99,7 @@ def test_a_catalog_has_ranks_and_no_scores(clip: str, tmp_path: Path) -> None:
     assert read_snapshot(str(tmp_path / "catalog")).settings["text_encoder"] == clip
 
 
+@pytest.mark.slow
 def test_other_terms_or_prompts_are_another_model(clip: str, tmp_path: Path) -> None:
     images, terms = fill(tmp_path / "images", 3), written(tmp_path, TERMS)
     artylyze.tag(images, tmp_path / "catalog", model=clip, terms=terms, progress=False)
@@ -110,6 +111,7 @@ def test_other_terms_or_prompts_are_another_model(clip: str, tmp_path: Path) -> 
         artylyze.tag(images, tmp_path / "catalog", model=clip, terms=terms, progress=False)
 
 
+@pytest.mark.slow
 def test_a_sample_calibrates_the_scores(clip: str, tmp_path: Path) -> None:
     collection(tmp_path / "labelled", 120)
     terms = written(
@@ -166,6 +168,7 @@ def test_tables_without_terms_are_refused(text: str, says: str, tmp_path: Path) 
         read_terms(written(tmp_path, text), DEFAULT_READING, Quiet())
 
 
+@pytest.mark.slow
 def test_five_thousand_terms(clip: str, tmp_path: Path) -> None:
     images = fill(tmp_path / "images", 3)
     terms = written(tmp_path, "term,uri\n" + "".join(f"term {n},http://{n}\n" for n in range(5000)))

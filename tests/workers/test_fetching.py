@@ -155,12 +155,14 @@ def test_storage_that_began_to_refuse_everything_stops_the_run(unprivileged: Pat
         read(reader, sources)
 
 
+@pytest.mark.slow
 def test_a_dead_server_stops_the_run_when_the_canary_is_dead_too() -> None:
     sources = [Source(f"http://127.0.0.1:9/{n}.jpg") for n in range(2)]
     with Reader(64, canary=sources[0].uri) as reader, pytest.raises(StorageError, match="refuses every image"):
         read(reader, sources)
 
 
+@pytest.mark.slow
 def test_a_dead_server_is_rows_while_the_canary_answers(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     with Reader(64, canary=str(tmp_path / "0000.jpg")) as reader:

@@ -97,6 +97,7 @@ def test_an_image_that_hangs_is_given_up_at_the_deadline(
     assert len(outputs.embedding) == 6
 
 
+@pytest.mark.slow
 def test_the_image_that_kills_or_hangs_is_blamed_though_a_huge_one_is_on_its_way(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error_of_the_run(bundle: Bundle) ->
         process.start()
 
 
+@pytest.mark.slow
 def test_storage_that_refuses_everybody_stops_the_run(bundle: Bundle) -> None:
     sources = [Source(f"http://127.0.0.1:9/{n}.jpg") for n in range(2)]
     process = TaggerProcess(
