@@ -85,6 +85,7 @@ def test_ray_writes_what_this_process_writes(
         assert np.allclose(mine, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_bad_input_is_told_in_one_sentence_by_ray_too(
     library: Library, clusters: Clusters, tmp_path: Path, watcher: Quiet

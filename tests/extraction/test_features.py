@@ -176,6 +176,7 @@ def test_random_weights_say_so_and_follow_the_seed(gallery: Gallery, tmp_path: P
     assert first.model_id != other.model_id
 
 
+@pytest.mark.slow
 def test_weights_come_from_a_file(gallery: Gallery, tmp_path: Path) -> None:
     weights = str(tmp_path / "weights.safetensors")
     save_file(timm.create_model("test_efficientnet", pretrained=False).state_dict(), weights)

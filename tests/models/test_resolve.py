@@ -38,6 +38,7 @@ def test_a_backbone_that_is_named_gives_embeddings_only(offline_bundle: Bundle) 
     assert (offline_bundle.backbone, offline_bundle.tasks) == ("tf_efficientnet_lite0", ())
 
 
+@pytest.mark.slow
 def test_without_a_starter_nothing_given_means_the_offline_backbone(
     offline_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

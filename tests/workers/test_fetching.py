@@ -135,6 +135,7 @@ def test_an_image_that_changed_since_the_scan_is_told(tmp_path: Path) -> None:
     assert codes(outcomes) == ["changed"]
 
 
+@pytest.mark.slow
 def test_a_decoder_that_dies_or_hangs_costs_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
     fill(tmp_path, 6)
