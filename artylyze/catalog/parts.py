@@ -112,12 +112,12 @@ def commit(
 
 def warned(table: pa.Table) -> pa.ChunkedArray:
     """Tell which rows have warnings, bool (n,); those of an earlier version have the sentence alone, or no column."""
-    warned = pa.chunked_array([pa.repeat(False, len(table))])
+    rows = pa.chunked_array([pa.repeat(False, len(table))])
     if "warning" in table.column_names:
-        warned = table.column("warning").is_valid()
+        rows = table.column("warning").is_valid()
     if "warnings" in table.column_names:
-        warned = pc.or_kleene(pc.greater(pc.list_value_length(table.column("warnings")), 0), warned)
-    return warned
+        rows = pc.or_kleene(pc.greater(pc.list_value_length(table.column("warnings")), 0), rows)
+    return rows
 
 
 def _committed(store: Store, receipt: Receipt) -> Receipt:

@@ -158,7 +158,7 @@ def describe(trained: Trained, output: str) -> str:
             ]
             cells = ("-" if share is None else f"{share:.3f}" for share in shares)
             rows.append((f"{task}, {part.replace('_', ' ')}", f"{figures['n']:,}", *cells))
-    skipped = f" {len(trained.failed):,} images could not be read." if trained.failed else ""
+    skipped = f" {counted(len(trained.failed), 'image')} could not be read." if trained.failed else ""
     notes = [f"{task}: {note}" for task, parts in trained.metrics.items() for note in notes_on(parts)]
     return rendered([columns(rows), *notes, f"Bundle: {output} (model {trained.bundle.model_id}).{skipped}"])
 
@@ -244,7 +244,7 @@ def _report_failed(failed: Mapping[str, str], reporter: Watcher) -> None:
     if failed:
         named = ", ".join(f"{image} ({code})" for image, code in list(failed.items())[:NAMED])
         more = f" and {len(failed) - NAMED:,} more" if len(failed) > NAMED else ""
-        reporter.say(f"{len(failed):,} images could not be read and were skipped: {named}{more}.")
+        reporter.say(f"Skipped {counted(len(failed), 'image')} that could not be read: {named}{more}.")
 
 
 def _review_notes(tasks: Sequence[Task], learned: Learned, precision: float) -> Iterator[str]:

@@ -113,7 +113,7 @@ def test_curves_cover_every_epoch_of_every_task(trained: Trained) -> None:
 
 def test_a_broken_image_is_skipped_counted_and_named(trained: Trained, listener: Listener) -> None:
     assert dict(trained.failed) == {"034.png": "truncated"}
-    assert any("1 images" in line and "034.png (truncated)" in line for line in listener.said)
+    assert any("1 image that" in line and "034.png (truncated)" in line for line in listener.said)
     assert trained.bundle.training["skipped"] == {
         "images": 1,
         "by_reason": {"truncated": 1},
@@ -174,7 +174,7 @@ def test_the_summary_has_a_row_for_each_task_and_part(trained: Trained) -> None:
         "style, test",
         "style, held out",
     ]
-    assert "1 images could not be read" in text
+    assert "1 image could not be read" in text
 
 
 @pytest.mark.slow
