@@ -253,7 +253,9 @@ def _task(name: str, task: TaskAccount, account: Account) -> str:
     parts: list[RenderableType] = [columns(rows)]
     if task.not_kept:
         count, images = len(task.not_kept), sum(task.not_kept.values())
-        parts.append(f"  not kept: {counted(count, 'class', 'classes')}, {images:,} images ({_top(task.not_kept)})")
+        parts.append(
+            f"  not kept: {counted(count, 'class', 'classes')}, {counted(images, 'image')} ({_top(task.not_kept)})"
+        )
     return rendered(parts)
 
 

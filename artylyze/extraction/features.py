@@ -18,6 +18,7 @@ from artylyze.errors import InputError, UsageError, check_seed
 from artylyze.extraction.vectors import GROUP, describe_left_out, read_vectors, write_features
 from artylyze.storage import check_output, open_store
 from artylyze.storage.staging import local_path
+from artylyze.wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,8 +197,8 @@ def _pixels(request: FeaturesRequest, images: pa.Table, watcher: Watcher) -> _Fo
     left_out = Counter(read.failed.values())
     if left_out and len(read.read) < (2 if known is None else 1):
         failed = describe_left_out(dict(left_out.most_common()))
-        some = "Only one" if len(read.read) else "None"
-        raise InputError(f"{some} of the {len(sources):,} images of {request.source} can be read ({failed}).")
+        some = "only 1" if len(read.read) else "none"
+        raise InputError(f"{request.source} has {counted(len(sources), 'image')}, and {some} can be read ({failed}).")
     pixels = _Read(read.pixels, read.read)
     if known is not None:
         watcher.start(len(pixels), 0, "Projecting")

@@ -223,7 +223,7 @@ class TestTheAccount:
         (tmp_path / "more").mkdir()
         text = describe(curated(tmp_path / "more", alone, classes=12, min_artists=2).account)
         assert "`classes=12`: style has 4 classes, for every other one is left out." in text
-        assert "not kept: 1 class, 1 images (Pop Art 1)" in text
+        assert "not kept: 1 class, 1 image (Pop Art 1)" in text
 
     def test_the_charts_lie_beside_the_dataset(self, evened: Curated) -> None:
         charts = evened.account.charts

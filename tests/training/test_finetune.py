@@ -161,9 +161,9 @@ def assert_two_are_skipped_counted_and_named(bundle: Bundle, listener: Listener)
         "by_reason": {"truncated": 1, "missing": 1},
         "named": found,
     }
-    (told,) = [line for line in listener.said if "could not be read" in line]
-    assert told.startswith("2 images")
-    assert all(f"{name} ({code})" in told for name, code in found.items())
+    (skipped,) = [line for line in listener.said if "could not be read" in line]
+    assert skipped.startswith("Skipped 2 images that could not be read: ")
+    assert all(f"{name} ({code})" in skipped for name, code in found.items())
 
 
 @pytest.mark.slow
