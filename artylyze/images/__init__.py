@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngImageFile
 from artylyze.errors import ErrorCode, ImageError
 from artylyze.images.colour import rgb_square
 from artylyze.images.formats import IMAGE_EXTENSIONS, PLUGINS, ends_early, identify
+from artylyze.images.jpeg2000 import is_deep
 from artylyze.images.quality import quality_warnings
 from artylyze.images.salvage import BY_LINES, load_partly, painted_share
 from artylyze.images.scaled import Scaled, check_page, load_scaled, scaled_of
@@ -85,7 +86,7 @@ def decode(data: bytes, size: int, *, max_pixels: int = MAX_PIXELS, page: int | 
     name = identify(data)
     need = math.ceil(size * oversampling(size))
     with _failures_named(data, name), _OwnLimit():
-        if name in PLUGINS:
+        if name in PLUGINS and not (name == "JPEG2000" and is_deep(data)):
             try:
                 scaled, format_name = _first(data, name, need, max_pixels, page)
             except MemoryError:

@@ -23,6 +23,16 @@ _PLAIN_COLOUR = re.compile(rb"colr\x01..\0\0\0[\x10\x11]", re.DOTALL)  # enumera
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """What the marker SIZ says (ISO 15444-1, A.5.1): the picture in pixels, and the bits of each of its components."""
+
+    width: int
+    height: int
+    depths: tuple[int, ...]
+    subsampled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Codestream:
     """What a JPEG 2000 header says: `data` to decode, its size in pixels, and how often it can be halved."""
 
@@ -66,6 +76,31 @@ def _at_level(data: bytes, level: int, size: tuple[int, int]) -> Image.Image:
     image._size = size
     image.load()
     return image
+
+
+def read_size(data: bytes) -> Size | None:
+    """What a JPEG 2000 file says of its size; None where it has no header that can be read."""
+    start = data.find(_START)
+    at = start + len(_START)
+    try:
+        _, _, x1, y1, x0, y0, *_, count = _SIZ.unpack_from(data, at)
+        components = [(data[i], data[i + 1], data[i + 2]) for i in _components(at, count)]
+    except (struct.error, IndexError):
+        return None
+    if start < 0 or not components or x1 <= x0 or y1 <= y0:
+        return None
+    depths = tuple((bits & 0x7F) + 1 for bits, _, _ in components)
+    return Size(x1 - x0, y1 - y0, depths, any((across, down) != (1, 1) for _, across, down in components))
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether these are colours, or alpha, of more than 8 bits, for which Pillow is not asked.
+
+    It rounds their highest values up to 256, which a byte holds as 0: white is black then. It is asked for what
+    imagecodecs does not read either, subsampled components and those of 8 bits beside others of more.
+    """
+    size = read_size(data)
+    return size is not None and len(size.depths) > 1 and min(size.depths) > 8 and not size.subsampled
 
 
 def codestream(data: bytes) -> Codestream | None:

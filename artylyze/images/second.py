@@ -1,7 +1,7 @@
 """The second decoder, asked where Pillow fails: the kinds that Pillow does not know, and variants that it refuses.
 
-imagecodecs reads JPEG XL, JPEG XR, JPEG-LS, 12-bit JPEG and JPEG 2000 that Pillow fails on. HEIC, camera raw files and
-PDF need libraries that not everybody wants: the extra `formats`.
+imagecodecs reads JPEG XL, JPEG XR, JPEG-LS, 12-bit JPEG and JPEG 2000 that Pillow fails on or gets wrong. HEIC, camera
+raw files and PDF need libraries that not everybody wants: the extra `formats`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ _JPEG_LS = 0xF7  # markers of frame headers (ITU-T T.81, B.1.1.3, and T.87)
 _JXR_WIDTH, _JXR_HEIGHT, _SHORT = 0xBC80, 0xBC81, 3  # tags (ITU-T T.832, A.7), and a type of TIFF
 _PDFIUM = threading.Lock()  # which is not for several threads
 INSTALL = "to read it, pip install 'artylyze[formats]'"
+
+_AT_ONCE = 1 << 22
+"""Samples that are converted at a time: 16 MB of floats."""
+
+_WITH_ALPHA = frozenset({2, 4})
+"""Numbers of channels of which the last is alpha."""
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _JP2_YCC = re.compile(rb"colr\x01..\0\0\0[\x12\x18]", re.DOTALL)  # enumerated: sYCC or e-sYCC
@@ -127,13 +133,15 @@ def _jpeg(data: bytes, wanted: _Wanted) -> Scaled:
 def _jpeg2000(data: bytes, wanted: _Wanted) -> Scaled:
     import imagecodecs
 
-    from artylyze.images.jpeg2000 import codestream
+    from artylyze.images.jpeg2000 import read_size
 
-    stream = codestream(data)
-    if stream is None:
+    size = read_size(data)
+    if size is None:
         raise ImageError(ErrorCode.CORRUPT, "JPEG2000: no header")
-    check_size((stream.width, stream.height), wanted.max_pixels)
-    scaled = _scaled(imagecodecs.jpeg2k_decode(data), None)
+    check_size((size.width, size.height), wanted.max_pixels)
+    bits = max(size.depths)
+    # Gray of 16 bits often holds the 12 bits of a scanner; colours are taken for what they are declared to be.
+    scaled = _scaled(imagecodecs.jpeg2k_decode(data), None if bits > 12 and len(size.depths) == 1 else bits)
     if scaled.image.mode == "RGB" and _JP2_YCC.search(data, 0, 1 << 16):
         return replace(scaled, image=Image.frombytes("YCbCr", scaled.image.size, scaled.image.tobytes()))
     profile = _JP2_PROFILE.search(data, 0, 1 << 16)
@@ -189,17 +197,36 @@ def jxl_size(data: bytes) -> tuple[int, int]:
 
 
 def _scaled(values: npt.NDArray[Any], bits: int | None) -> Scaled:
-    """What samples (rows, columns[, 1 to 4 channels]) show; `bits` of each, None: those of their type."""
+    """What samples (rows, columns[, 1 to 4 channels]) show; `bits` of each, None: those of their type.
+
+    Of samples of more than 8 bits alpha is in units of its type, or of `bits`; which colour is white the colours say.
+    """
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or values.shape[2] not in _MODES:
         raise ImageError(ErrorCode.UNSUPPORTED, f"samples of the shape {values.shape}")
     if values.dtype != np.uint8:
-        declared = (1 << bits) - 1 if bits else None
-        ends = float(values.min()), float(values.max())
-        values = to_8_bits(values, values.dtype, 8 * values.dtype.itemsize, *ends, declared)
+        values = _in_8_bits(values, (1 << bits) - 1 if bits else None)
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values, _MODES[values.shape[2]])
     return Scaled(image, None, 1, image.width, image.height, None)
+
+
+def _in_8_bits(values: npt.NDArray[Any], declared: int | None) -> npt.NDArray[np.uint8]:
+    """Samples (rows, columns, channels) in 8 bits, some rows at a time: they are floats on the way."""
+    kind, bits = values.dtype, 8 * values.dtype.itemsize
+    channels = values.shape[2]
+    colours = slice(0, channels - (channels in _WITH_ALPHA))
+    ends = float(values[..., colours].min()), float(values[..., colours].max())
+    result = np.empty(values.shape, np.uint8)
+    step = max(1, _AT_ONCE // values[0].size)
+    for row in range(0, len(values), step):
+        part = values[row : row + step]
+        result[row : row + step, :, colours] = to_8_bits(part[..., colours], kind, bits, *ends, declared)
+        if channels in _WITH_ALPHA:
+            opaque = 1.0 if kind.kind == "f" else float(declared or np.iinfo(kind).max)
+            alpha = np.clip(part[..., -1] * (255 / opaque) + 0.5, 0, 255)
+            result[row : row + step, :, -1] = alpha
+    return result
 
 
 READERS: dict[str, Callable[[bytes, _Wanted], Scaled]] = {

@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from artylyze.errors import ErrorCode
-from artylyze.images import decode
+from artylyze.images import decode, second
 from artylyze.images.second import jxl_size, load_second
 from tests.images.test_decode import CORNERS, SIZE, assert_shows, encoded, failure, quarters
 
@@ -107,6 +107,50 @@ def test_jpeg_2000_with_alpha_or_a_profile_is_read(mode: str, profile: bool) -> 
     if profile:
         data = with_profile(data, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     assert_shows(decode(data, SIZE).pixels, GRAYS if mode.startswith("L") else CORNERS)
+
+
+@pytest.mark.parametrize("bits", [9, 12, 16])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_white_of_a_deep_jpeg_2000_is_white_and_alpha_is_alpha(channels: int, bits: int) -> None:
+    """Pillow 13 rounds the highest values up to 256, and so to 0."""
+    white = (1 << bits) - 1
+    samples = np.full((360, 480, channels), white, np.uint16)
+    samples[:, 240:, 0] = white // 2
+    if channels in {2, 4}:
+        samples[180:, 240:, -1] = 0
+    data = bytes(imagecodecs.jpeg2k_encode(samples, level=0, codecformat="jp2", bitspersample=bits))
+    decoded = decode(data, SIZE)
+    assert (decoded.format, decoded.width, decoded.height) == ("JPEG2000", 480, 360)
+    half = (127, 127, 127) if channels == 2 else (127, 255, 255)
+    hidden = (255, 255, 255) if channels in {2, 4} else half
+    corners = np.array([[(255, 255, 255), half], [(255, 255, 255), hidden]], np.uint8)
+    assert_shows(decoded.pixels, corners)
+    assert failure(data, max_pixels=1000).code is ErrorCode.TOO_LARGE
+    assert failure(data[: len(data) // 2]).code is ErrorCode.TRUNCATED
+
+
+def test_a_dim_jpeg_2000_of_12_bits_stays_dim() -> None:
+    samples = np.full((64, 64, 3), 400, np.uint16)
+    data = bytes(imagecodecs.jpeg2k_encode(samples, level=0, codecformat="jp2", bitspersample=12))
+    assert np.abs(decode(data, SIZE).pixels.astype(int) - 25).max() <= 1
+
+
+def test_deep_jpeg_2000_that_imagecodecs_refuses_is_read_by_pillow() -> None:
+    """An alpha of 8 bits beside colours of 16: what is encoded is shifted, for the decoder shifts by its own depth."""
+    samples = np.dstack([RGB.astype(np.uint16) * 250, np.full_like(GRAY, 255, np.uint16) + (1 << 15) - (1 << 7)])
+    data = bytes(imagecodecs.jpeg2k_encode(samples, level=0, codecformat="jp2", mct=False))
+    alpha = data.index(b"\xff\x4f\xff\x51") + 4 + 38 + 3 * 3
+    assert data[alpha] == 15
+    assert_shows(decode(data[:alpha] + b"\7" + data[alpha + 1 :], SIZE).pixels, CORNERS)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_samples_are_converted_the_same_however_many_at_a_time(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 1 << 16, (37, 23, 4), np.uint16)
+    whole = second._in_8_bits(samples, None)
+    monkeypatch.setattr(second, "_AT_ONCE", rows * 23 * 4)
+    assert np.array_equal(second._in_8_bits(samples, None), whole)
+    assert np.abs(whole - samples / 257).max() <= 0.5 + 1e-3
 
 
 def test_jpeg_2000_in_ycc_is_shown_in_its_colours() -> None:
