@@ -97,10 +97,12 @@ def is_deep(data: bytes) -> bool:
     """Whether these are colours, or alpha, of more than 8 bits, for which Pillow is not asked.
 
     It rounds their highest values up to 256, which a byte holds as 0: white is black then. It is asked for what
-    imagecodecs does not read either, subsampled components and those of 8 bits beside others of more.
+    imagecodecs does not read either, or not in one scale: subsampled components, and those of several depths.
     """
     size = read_size(data)
-    return size is not None and len(size.depths) > 1 and min(size.depths) > 8 and not size.subsampled
+    if size is None or size.subsampled:
+        return False
+    return len(size.depths) > 1 and len(set(size.depths)) == 1 and size.depths[0] > 8
 
 
 def codestream(data: bytes) -> Codestream | None:
